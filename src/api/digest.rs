@@ -1,0 +1,169 @@
+//! Digests as types, so that a manifest's identity, a file's hash and any other string cannot be mixed up.
+//! Never holds anything but a checked, lower-case SHA-256.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A string that is not `sha256:` and 64 lower-case hexadecimal characters (or, for a [`ContentHash`], just those 64).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{input:?} is not a sha256 digest: expected {expected}")]
+pub struct InvalidDigest {
+    input: String,
+    expected: &'static str,
+}
+
+/// The identity of one build: SHA-256 of the stored bytes of its manifest, written `sha256:<64 hex>`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ManifestDigest(String);
+
+/// The SHA-256 of one file's bytes, written as 64 hexadecimal characters.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ContentHash(String);
+
+impl ManifestDigest {
+    const SCHEME: &str = "sha256:";
+
+    /// The digest of a manifest's stored bytes.
+    #[must_use]
+    pub fn of(stored: &[u8]) -> Self {
+        Self(format!("{}{}", Self::SCHEME, ContentHash::of(stored)))
+    }
+
+    /// The 64 hexadecimal characters without the scheme: object keys use them.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        &self.0[Self::SCHEME.len()..]
+    }
+
+    /// The first 12 hexadecimal characters, for people; never an identity.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.hex()[..12]
+    }
+
+    /// With the scheme, as it stands in YAML.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ContentHash {
+    /// The hash of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::from_array(Sha256::digest(bytes).into())
+    }
+
+    /// From the 32 raw bytes that a hasher returns.
+    #[must_use]
+    pub fn from_array(raw: [u8; 32]) -> Self {
+        Self(hex::encode(raw))
+    }
+
+    /// 64 hexadecimal characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The 32 raw bytes: S3's checksum header wants their base64.
+    #[must_use]
+    pub fn to_array(&self) -> [u8; 32] {
+        let mut raw = [0; 32];
+        hex::decode_to_slice(&self.0, &mut raw).expect("a ContentHash is 64 hexadecimal characters");
+        raw
+    }
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+impl TryFrom<String> for ManifestDigest {
+    type Error = InvalidDigest;
+
+    fn try_from(input: String) -> Result<Self, InvalidDigest> {
+        match input.strip_prefix(Self::SCHEME) {
+            Some(rest) if is_hash(rest) => Ok(Self(input)),
+            _ => Err(InvalidDigest { input, expected: "sha256: and 64 lower-case hexadecimal characters" }),
+        }
+    }
+}
+
+impl TryFrom<String> for ContentHash {
+    type Error = InvalidDigest;
+
+    fn try_from(input: String) -> Result<Self, InvalidDigest> {
+        if is_hash(&input) { Ok(Self(input)) } else { Err(InvalidDigest { input, expected: "64 lower-case hexadecimal characters" }) }
+    }
+}
+
+macro_rules! text_forms {
+    ($name:ident) => {
+        impl FromStr for $name {
+            type Err = InvalidDigest;
+
+            fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_forms!(ManifestDigest);
+text_forms!(ContentHash);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_of_known_bytes_is_the_published_one() {
+        let expected = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(ContentHash::of(b"").as_str(), expected);
+        assert_eq!(ManifestDigest::of(b"").hex(), expected);
+        assert_eq!(hex::encode(ContentHash::of(b"").to_array()), expected);
+    }
+
+    #[test]
+    fn anything_but_64_lower_case_hexadecimal_characters_is_refused() {
+        let good = "a".repeat(64);
+        for bad in ["", "sha256:", &good.to_uppercase(), &good[1..], &format!("{good}0"), &format!("sha512:{good}")] {
+            assert!(bad.parse::<ContentHash>().is_err(), "{bad}");
+            assert!(format!("sha256:{bad}").parse::<ManifestDigest>().is_err(), "{bad}");
+        }
+        assert!(good.parse::<ManifestDigest>().is_err(), "a manifest digest without its scheme");
+    }
+
+    #[test]
+    fn a_digest_survives_json() {
+        let digest = ManifestDigest::of(b"x");
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!(serde_json::from_str::<ManifestDigest>(&json).unwrap(), digest);
+        assert!(serde_json::from_str::<ManifestDigest>("\"sha256:zz\"").is_err());
+    }
+}

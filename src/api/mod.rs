@@ -1,0 +1,19 @@
+//! What users write and what others read: the two kinds, the pointer, the report, and every name in them.
+//! Pure data: never a client, a clock or a decision.
+//!
+//! The rustdoc of [`store`] and [`release`] is what `kubectl explain` prints.
+
+pub mod conditions;
+pub mod digest;
+pub mod names;
+pub mod pointer;
+pub mod release;
+pub mod report;
+pub mod schema;
+pub mod store;
+
+pub use digest::{ContentHash, ManifestDigest};
+pub use pointer::{PointedVersion, Pointer};
+pub use release::{AssetRelease, AssetReleaseSpec, AssetReleaseStatus};
+pub use report::Report;
+pub use store::{AssetStore, AssetStoreSpec, AssetStoreStatus};

@@ -1,0 +1,36 @@
+//! Every name that Rollcall writes into Kubernetes: labels, annotations, finalizers, field managers, keys.
+//! Never a value that could differ between two installations.
+
+/// API group of both kinds.
+pub const GROUP: &str = "rollcall.dev";
+
+/// Field manager of everything the controller applies.
+pub const FIELD_MANAGER: &str = "rollcall";
+
+/// Field manager of the pod condition that an agent writes.
+pub const AGENT_FIELD_MANAGER: &str = "rollcall-agent";
+
+/// Finalizer of an `AssetRelease`: its candidate is unstaged before the object goes.
+pub const FINALIZER: &str = "rollcall.dev/unstage";
+
+/// Label of pods that run the agent and of the pointer: the release they belong to.
+pub const LABEL_RELEASE: &str = "rollcall.dev/release";
+
+/// Label of the pointer `ConfigMap`, so that the controller's watch sees pointers and nothing else.
+pub const LABEL_POINTER: &str = "rollcall.dev/pointer";
+
+/// A new value asks for another attempt; copied to `status.lastHandledRequest`.
+pub const ANNOTATION_REQUESTED_AT: &str = "rollcall.dev/requestedAt";
+
+/// Pod condition (and readiness gate) that carries an agent's report.
+pub const CONDITION_ASSETS: &str = "rollcall.dev/assets";
+
+/// The pointer's only mandatory key: one document, so that no reader mixes two generations.
+pub const POINTER_KEY: &str = "pointer.json";
+
+/// Key of the active name map, when it is small enough.
+pub const NAME_MAP_KEY: &str = "manifest.json";
+
+/// Largest name map that is written into the pointer. A `ConfigMap` may hold 1 MiB; a quarter of it leaves room for what
+/// users keep beside our keys and keeps the object cheap to watch.
+pub const NAME_MAP_BYTES_MAX: usize = 256 * 1024;

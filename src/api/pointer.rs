@@ -1,0 +1,213 @@
+//! The pointer: the one document that says which version pages refer to, and the only three ways in which it changes.
+//! Never changes by anything but [`Pointer::staged`], [`Pointer::flipped`] and [`Pointer::unstaged`].
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::digest::ManifestDigest;
+
+/// The protocol number that this build writes and understands.
+pub const PROTOCOL: i32 = 1;
+
+/// One version as the pods need it: what it is, and where its bytes are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PointedVersion {
+    /// The user's label for the build.
+    pub version: String,
+    /// Identity of the build.
+    pub digest: ManifestDigest,
+    /// Where pods fetch the manifest. Objects lie beside it: see [`PointedVersion::fetch_base`].
+    pub manifest_url: String,
+    /// What pages put in front of an object key; ends with `/`.
+    pub base_url: String,
+}
+
+impl PointedVersion {
+    /// Where pods fetch objects: the manifest's URL up to `.rollcall/`; ends with `/`.
+    #[must_use]
+    pub fn fetch_base(&self) -> &str {
+        let end = self.manifest_url.rfind(".rollcall/").unwrap_or(self.manifest_url.len());
+        &self.manifest_url[..end]
+    }
+}
+
+/// The document under the key `pointer.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pointer {
+    /// Version of this document's format; readers refuse a number they do not know.
+    pub protocol: i32,
+    /// What pages refer to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<PointedVersion>,
+    /// What pods are asked to load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<PointedVersion>,
+    /// What `active` was before the last flip: pages of it may still be on screens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PointedVersion>,
+    /// Number of stagings so far; reports echo it.
+    pub stage: i64,
+    /// Number of flips so far; only grows.
+    pub sequence: i64,
+    /// Number of leadership changes so far; stale leaders are refused by it.
+    pub epoch: i64,
+    /// When `candidate` was staged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged_at: Option<Timestamp>,
+    /// When `active` was flipped to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activated_at: Option<Timestamp>,
+}
+
+/// A document that is not a pointer this build can read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPointer {
+    /// Not the JSON of a pointer.
+    #[error("not a pointer document: {0}")]
+    Malformed(String),
+    /// Written by a newer Rollcall.
+    #[error("pointer protocol {0} is not known here (this build knows {PROTOCOL})")]
+    UnknownProtocol(i32),
+}
+
+impl Pointer {
+    /// The pointer before the first staging.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            protocol: PROTOCOL,
+            active: None,
+            candidate: None,
+            previous: None,
+            stage: 0,
+            sequence: 0,
+            epoch: 0,
+            staged_at: None,
+            activated_at: None,
+        }
+    }
+
+    /// Reads the value of `pointer.json`; an empty value is the empty pointer.
+    ///
+    /// # Errors
+    /// When it is not JSON of this shape or of an unknown protocol.
+    pub fn parse(text: &str) -> Result<Self, InvalidPointer> {
+        if text.trim().is_empty() {
+            return Ok(Self::empty());
+        }
+        let pointer: Self = serde_json::from_str(text).map_err(|error| InvalidPointer::Malformed(error.to_string()))?;
+        if pointer.protocol == PROTOCOL { Ok(pointer) } else { Err(InvalidPointer::UnknownProtocol(pointer.protocol)) }
+    }
+
+    /// The value of `pointer.json`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a pointer has only strings and numbers")
+    }
+
+    /// With this candidate under a new stage number; a candidate that was there is replaced.
+    #[must_use]
+    pub fn staged(&self, candidate: PointedVersion, now: Timestamp) -> Self {
+        Self { candidate: Some(candidate), stage: self.stage + 1, staged_at: Some(now), ..self.clone() }
+    }
+
+    /// With the candidate as the active version under a new sequence number. Without a candidate nothing changes.
+    #[must_use]
+    pub fn flipped(&self, now: Timestamp) -> Self {
+        if self.candidate.is_none() {
+            return self.clone();
+        }
+        Self {
+            active: self.candidate.clone(),
+            candidate: None,
+            previous: self.active.clone(),
+            sequence: self.sequence + 1,
+            staged_at: None,
+            activated_at: Some(now),
+            ..self.clone()
+        }
+    }
+
+    /// Without a candidate. The stage number stays, so that the next staging gets a new one.
+    #[must_use]
+    pub fn unstaged(&self) -> Self {
+        Self { candidate: None, staged_at: None, ..self.clone() }
+    }
+
+    /// The versions that a pod loads before its first Ready: active, candidate and previous, without repeats, in this order.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<&PointedVersion> {
+        let mut wanted: Vec<&PointedVersion> = Vec::with_capacity(3);
+        for version in [&self.active, &self.candidate, &self.previous].into_iter().flatten() {
+            if !wanted.iter().any(|w| w.digest == version.digest) {
+                wanted.push(version);
+            }
+        }
+        wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(name: &str) -> PointedVersion {
+        PointedVersion {
+            version: name.into(),
+            digest: ManifestDigest::of(name.as_bytes()),
+            manifest_url: format!("http://store/b/shop/.rollcall/manifests/{name}.json"),
+            base_url: "https://cdn.example.com/shop/".into(),
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_flip_makes_the_candidate_active_and_keeps_the_active_as_previous() {
+        let first = Pointer::empty().staged(version("v1"), at(1)).flipped(at(2));
+        let second = first.staged(version("v2"), at(3)).flipped(at(4));
+        assert_eq!(second.active, Some(version("v2")));
+        assert_eq!(second.previous, Some(version("v1")));
+        assert_eq!((second.stage, second.sequence), (2, 2));
+        assert_eq!((second.candidate, second.staged_at, second.activated_at), (None, None, Some(at(4))));
+    }
+
+    #[test]
+    fn an_unstaged_pointer_gives_the_next_staging_a_new_number() {
+        let pointer = Pointer::empty().staged(version("v1"), at(1)).unstaged().staged(version("v1"), at(2));
+        assert_eq!((pointer.stage, pointer.sequence), (2, 0));
+    }
+
+    #[test]
+    fn a_flip_without_a_candidate_changes_nothing() {
+        let pointer = Pointer::empty().staged(version("v1"), at(1)).flipped(at(2));
+        assert_eq!(pointer.flipped(at(3)), pointer);
+    }
+
+    #[test]
+    fn a_pod_loads_active_candidate_and_previous_once_each() {
+        let pointer = Pointer::empty().staged(version("v1"), at(1)).flipped(at(2)).staged(version("v2"), at(3)).flipped(at(4));
+        let rollback = pointer.staged(version("v1"), at(5));
+        let names: Vec<_> = rollback.wanted().iter().map(|v| v.version.as_str()).collect();
+        assert_eq!(names, ["v2", "v1"]);
+    }
+
+    #[test]
+    fn objects_are_fetched_beside_the_manifest() {
+        assert_eq!(version("v1").fetch_base(), "http://store/b/shop/");
+    }
+
+    #[test]
+    fn a_pointer_survives_json_and_an_unknown_protocol_is_refused() {
+        let pointer = Pointer::empty().staged(version("v1"), at(1));
+        assert_eq!(Pointer::parse(&pointer.to_json()).unwrap(), pointer);
+        assert_eq!(Pointer::parse("").unwrap(), Pointer::empty());
+        let newer = Pointer { protocol: 2, ..pointer };
+        assert_eq!(Pointer::parse(&newer.to_json()), Err(InvalidPointer::UnknownProtocol(2)));
+        assert!(matches!(Pointer::parse("{"), Err(InvalidPointer::Malformed(_))));
+    }
+}

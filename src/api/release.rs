@@ -1,0 +1,570 @@
+//! The `AssetRelease` kind: the wish "this application's pages shall use these assets", and what became of it.
+//! Its documentation is what `kubectl explain assetrelease` prints. A field stands here only when it works (I9).
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ManifestDigest;
+
+/// The wish that one application's pages refer to one version of its assets. Long-lived, one per application: to release,
+/// change `spec.version` (and `spec.source`); to roll back, set an older version.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "rollcall.dev",
+    version = "v1alpha1",
+    kind = "AssetRelease",
+    plural = "assetreleases",
+    namespaced,
+    category = "all",
+    status = "AssetReleaseStatus",
+    derive = "PartialEq",
+    doc = "The wish that one application's pages refer to one version of its assets.",
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.active.version"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.version"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Pods", type_ = "string", json_path = ".status.pods"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.spec.storeRef.name == oldSelf.spec.storeRef.name")
+        .message("spec.storeRef is immutable: pages may still use objects of the old store; create another AssetRelease instead")
+        .field_path(".spec.storeRef.name"),
+    validation = Rule::new("self.spec.prefix == oldSelf.spec.prefix")
+        .message("spec.prefix is immutable: pages may still use objects below the old prefix; create another AssetRelease instead")
+        .field_path(".spec.prefix"),
+    validation = Rule::new("self.spec.pointer.configMapName == oldSelf.spec.pointer.configMapName")
+        .message("spec.pointer.configMapName is immutable: pods still read the old pointer; create another AssetRelease instead")
+        .field_path(".spec.pointer.configMapName"),
+    validation = Rule::new("self.spec.entries.publish == 'Bucket' || size(self.spec.targets) > 0")
+        .message("spec.targets may be empty only when spec.entries.publish is Bucket: otherwise no pod would serve the pages")
+        .field_path(".spec.targets")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AssetReleaseSpec {
+    /// The AssetStore of this namespace that holds the objects. Immutable.
+    pub store_ref: StoreRef,
+    /// The release's own directory below the store's prefix, for example `shop/`. Immutable. Exactly one AssetRelease may write
+    /// below it; the first one to come claims it with an owner object in the bucket.
+    #[schemars(length(min = 2, max = 256))]
+    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9_-][A-Za-z0-9._-]*/)+$')").message("must be folder names of letters, digits, dots, hyphens and underscores, each followed by /"))]
+    pub prefix: String,
+    /// The wanted version: your label for one build. A version means one build for ever. Setting an older version rolls back:
+    /// nothing is uploaded and the source is not looked at.
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_][A-Za-z0-9._+-]*$')").message("must be letters, digits, dots, underscores, plus and hyphens, and must not start with a dot or hyphen"))]
+    pub version: String,
+    /// Where the build of `version` comes from. Not needed (and not looked at) for a version that was published before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceSpec>,
+    /// The workloads whose pods must have the version before pages refer to it.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub targets: Vec<TargetSpec>,
+    /// Who serves the entry files (html and other files without a content hash in their name).
+    #[serde(default)]
+    pub entries: EntriesSpec,
+    /// The ConfigMap that tells the pods which version is active.
+    pub pointer: PointerSpec,
+    /// When the active version moves.
+    #[serde(default)]
+    pub activation: ActivationSpec,
+    /// Seconds from staging until a candidate that has not been activated is taken back and the release is Stalled. Time spent
+    /// waiting for approval does not count.
+    #[serde(default = "default_progress_deadline")]
+    #[schemars(range(min = 10, max = 86_400))]
+    pub progress_deadline_seconds: i32,
+    /// Stops the release where it is: uploads are cancelled and a candidate is taken back. The active version stays.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+fn default_progress_deadline() -> i32 {
+    600
+}
+
+/// Names an AssetStore of the same namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StoreRef {
+    /// Name of the AssetStore.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Where a build comes from; exactly one way.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[x_kube(validation = Rule::new("has(self.http)").message("exactly one kind of source must be given: http"))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceSpec {
+    /// An archive behind a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSource>,
+}
+
+/// An archive (tar.gz, tar.zst or zip; told apart by its first bytes) behind a URL, pinned by its digest.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpSource {
+    /// URL of the archive. `{version}` stands for `spec.version`.
+    #[schemars(length(min = 8, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^#]+$')").message("must start with http:// or https://"))]
+    pub url: String,
+    /// SHA-256 of the archive: 64 lower-case hexadecimal characters. Other bytes are refused.
+    #[schemars(length(min = 64, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{64}$')").message("must be 64 lower-case hexadecimal characters, as sha256sum prints them"))]
+    pub sha256: String,
+}
+
+/// One workload whose pods are asked.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TargetSpec {
+    /// The workload, in the namespace of the release.
+    pub workload_ref: WorkloadRef,
+    /// How its pods report. The default is the pod condition that `rollcall agent` keeps.
+    #[serde(default)]
+    pub report: ReportSpec,
+    /// What to do about a pod that counts but does not report: wait for it (and say its name), or go on without it after
+    /// `excuseAfterSeconds`. Whoever is excused is listed in status.
+    #[serde(default)]
+    pub silent_pods: SilentPods,
+    /// Seconds after which a silent pod is excused, counted from staging or from the pod's creation, whichever is later. Used
+    /// with `silentPods: ExcuseAfter` only.
+    #[serde(default = "default_excuse_after")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub excuse_after_seconds: i32,
+}
+
+fn default_excuse_after() -> i32 {
+    300
+}
+
+/// Names a workload of the same namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadRef {
+    /// Kind of the workload.
+    pub kind: WorkloadKind,
+    /// Name of the workload.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Kinds of workload that can be asked.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum WorkloadKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+}
+
+/// How pods report; at most one way. Empty means the pod condition.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[x_kube(validation = Rule::new("!(has(self.http) && has(self.podCondition))").message("give either http or podCondition"))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReportSpec {
+    /// Each pod answers `GET /v1/availability` on this port. Every bound, unfinished pod counts, because such a pod cannot
+    /// announce itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpReport>,
+    /// Each pod keeps its report in its own status condition `rollcall.dev/assets`, as `rollcall agent` does. The default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_condition: Option<PodConditionReport>,
+}
+
+/// The HTTP endpoint of a report.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpReport {
+    /// Port of the pod.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+    /// Path of the report.
+    #[serde(default = "default_report_path")]
+    #[schemars(length(min = 1, max = 256))]
+    pub path: String,
+}
+
+fn default_report_path() -> String {
+    "/v1/availability".into()
+}
+
+/// The pod condition as the way of reporting; it has no settings.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodConditionReport {}
+
+/// What to do about a pod that counts but does not report.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum SilentPods {
+    /// Wait for it.
+    #[default]
+    Wait,
+    /// Go on without it after `excuseAfterSeconds`.
+    ExcuseAfter,
+}
+
+/// Who serves the entry files.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EntriesSpec {
+    /// `Pods`: the pods serve the html. `Bucket`: the html lies in the bucket at its public key and is written after the flip;
+    /// the release counts as activated only when all of it is confirmed there.
+    #[serde(default)]
+    pub publish: PublishEntries,
+}
+
+/// Where entry files are published.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum PublishEntries {
+    /// The pods serve them.
+    #[default]
+    Pods,
+    /// They lie in the bucket at their public key.
+    Bucket,
+}
+
+/// The pointer's place.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PointerSpec {
+    /// Name of the ConfigMap. Created when it is missing; other keys in it are left alone. Immutable.
+    #[schemars(length(min = 1, max = 253))]
+    pub config_map_name: String,
+}
+
+/// When the active version moves.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ActivationSpec {
+    /// `Automatic`: as soon as every gate holds. `Manual`: only once `approvedVersion` is the wanted version, too.
+    #[serde(default)]
+    pub mode: ActivationMode,
+    /// With `mode: Manual`: the version that may be activated. Never implied by anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub approved_version: Option<String>,
+    /// A target without pods: `Proceed` is safe with agents (a pod born later reads the pointer first); `Wait` is for
+    /// applications without an agent.
+    #[serde(default = "proceed")]
+    pub on_zero_replicas: ProceedOrWait,
+    /// A target that does not exist: `Wait`, because a typing error looks the same, or `Proceed`, when the release stands in an
+    /// earlier wave than its code.
+    #[serde(default = "wait")]
+    pub on_missing_workload: ProceedOrWait,
+    /// Break-glass: skips named gates for one version. Kept in event, metric and history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r#override: Option<OverrideSpec>,
+}
+
+fn proceed() -> ProceedOrWait {
+    ProceedOrWait::Proceed
+}
+
+fn wait() -> ProceedOrWait {
+    ProceedOrWait::Wait
+}
+
+/// When the active version moves.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum ActivationMode {
+    /// As soon as every gate holds.
+    #[default]
+    Automatic,
+    /// Only with approval.
+    Manual,
+}
+
+/// Go on, or wait.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum ProceedOrWait {
+    /// Go on.
+    #[default]
+    Proceed,
+    /// Wait.
+    Wait,
+}
+
+/// Break-glass.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OverrideSpec {
+    /// The one version it is for.
+    #[schemars(length(min = 1, max = 128))]
+    pub version: String,
+    /// The gates to skip. That the objects are in the store and that the flip before has converged cannot be skipped.
+    #[schemars(length(min = 1, max = 4))]
+    pub gates: Vec<SkippableGate>,
+    /// Why; kept in the history.
+    #[schemars(length(min = 1, max = 512))]
+    pub reason: String,
+}
+
+/// Gates that break-glass may name.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum SkippableGate {
+    /// Every target exists.
+    WorkloadsExist,
+    /// A target without pods, where `onZeroReplicas` is `Wait`.
+    PodsExist,
+    /// Every pod that counts has reported the candidate.
+    EveryPodReported,
+    /// The version is approved.
+    Approved,
+}
+
+/// What the controller last did and saw.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssetReleaseStatus {
+    /// The generation that everything here speaks of; -1 until the controller has looked for the first time.
+    #[serde(default = "super::schema::never_observed")]
+    pub observed_generation: i64,
+    /// Where the release is, in one word. For people; derived from the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// What is being waited for, in one sentence. For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub message: Option<String>,
+    /// How many of the pods that count have the wanted version, for example `7/8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub pods: Option<String>,
+    /// `Ready`, `SourceFetched`, `Uploaded`, `StoreVerified`, `PodsAcknowledged`, `Activated`, `Converged`; and, present only when
+    /// True: `Reconciling`, `Stalled`, `PointerContested`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The version on its way, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<CandidateStatus>,
+    /// The version that pages refer to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<ActivatedVersion>,
+    /// The version that was active before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<ActivatedVersion>,
+    /// What was activated or given up, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub history: Vec<HistoryEntry>,
+    /// The attempt that was given up and is not tried again until the spec changes or `rollcall.dev/requestedAt` does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GivenUp>,
+    /// The highest stage number that was written; a pointer that vanished is recreated above it.
+    #[serde(default)]
+    pub last_stage: i64,
+    /// The value of the annotation `rollcall.dev/requestedAt` that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_handled_request: Option<String>,
+}
+
+impl Default for AssetReleaseStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: super::schema::never_observed(),
+            phase: None,
+            message: None,
+            pods: None,
+            conditions: Vec::new(),
+            candidate: None,
+            active: None,
+            previous: None,
+            history: Vec::new(),
+            given_up: None,
+            last_stage: 0,
+            last_handled_request: None,
+        }
+    }
+}
+
+/// Where a release is, in one word.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Phase {
+    /// Not looked at yet, or something is missing before work can begin.
+    Pending,
+    /// The source is fetched and missing objects are uploaded.
+    Uploading,
+    /// The store is asked whether it has every object.
+    Verifying,
+    /// The candidate is staged; pods load it and report.
+    RollCall,
+    /// Every gate but the approval holds.
+    AwaitingApproval,
+    /// The flip is done; pods move their pages.
+    Converging,
+    /// The wanted version is active and served everywhere.
+    Active,
+    /// Told to stop.
+    Suspended,
+    /// Given up until somebody changes something.
+    Stalled,
+    /// Being deleted.
+    Terminating,
+}
+
+/// The version on its way.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateStatus {
+    /// Its label.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Its identity, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 71))]
+    pub digest: Option<ManifestDigest>,
+    /// The stage number under which it is staged; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<i64>,
+    /// When the attempt is given up; absent before staging. Moved on by the time spent waiting for approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Time>,
+    /// Since when only the approval is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting_approval_since: Option<Time>,
+    /// How far the upload is; absent when nothing had to be uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<UploadStatus>,
+    /// How far the roll call is, for each target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub targets: Vec<TargetStatus>,
+}
+
+/// How far an upload is.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadStatus {
+    /// Objects of the build.
+    pub objects_total: i64,
+    /// Objects sent so far.
+    pub objects_sent: i64,
+    /// Objects that were there already.
+    pub objects_reused: i64,
+    /// Bytes of the build.
+    pub bytes_total: i64,
+    /// Bytes sent so far.
+    pub bytes_sent: i64,
+}
+
+/// How far the roll call of one target is.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// `Kind/name` of the workload.
+    #[schemars(length(max = 280))]
+    pub name: String,
+    /// Pods that count.
+    pub pods: i32,
+    /// Pods that count and have reported the candidate for this stage.
+    pub reported: i32,
+    /// Names of pods that have not, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(max = 253)))]
+    pub missing: Vec<String>,
+    /// Names of pods that were excused, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(max = 253)))]
+    pub excused: Vec<String>,
+}
+
+/// A version that is or was active.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivatedVersion {
+    /// Its label.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Its identity.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: ManifestDigest,
+    /// Number of the flip that activated it.
+    pub sequence: i64,
+    /// When it was activated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activated_at: Option<Time>,
+}
+
+/// One line of the history.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// The version's label.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Its identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 71))]
+    pub digest: Option<ManifestDigest>,
+    /// Number of the flip; 0 for an attempt that was given up.
+    pub sequence: i64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When it was activated or given up.
+    pub at: Time,
+    /// When another version took its place; absent while it is active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<Time>,
+    /// Gates that break-glass skipped, and why; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub overridden: Option<String>,
+    /// Pods that were excused at the flip, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(max = 253)))]
+    pub excused: Vec<String>,
+}
+
+/// What became of an attempt.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Outcome {
+    /// It became active.
+    Activated,
+    /// It became active again: the version had been active before.
+    RolledBack,
+    /// It was taken back at its deadline.
+    GivenUp,
+}
+
+/// An attempt that is not tried again by itself.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenUp {
+    /// The version that was given up.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// The generation of the spec that wanted it.
+    pub generation: i64,
+    /// The value of `rollcall.dev/requestedAt` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub request: Option<String>,
+    /// What was still missing.
+    #[schemars(length(max = 2048))]
+    pub message: String,
+    /// When.
+    pub at: Time,
+}
+
+impl TargetSpec {
+    /// `Kind/name`, as status and messages show it.
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        format!("{:?}/{}", self.workload_ref.kind, self.workload_ref.name)
+    }
+}
+
+/// A moment as the API writes it: seconds are enough for people, and the same second never causes another write.
+#[must_use]
+pub fn api_time(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).expect("a whole second of a valid timestamp is valid"))
+}

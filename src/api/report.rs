@@ -1,0 +1,114 @@
+//! The report: what one pod announces, can serve and does serve, for which stage number.
+//! Never trusted further than the pod UID and the stage that it names.
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::ManifestDigest;
+use super::pointer::PROTOCOL;
+
+/// What `GET /v1/availability` answers and what the message of the pod condition `rollcall.dev/assets` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Version of this document's format.
+    pub protocol: i32,
+    /// UID of the reporting pod.
+    pub pod_uid: String,
+    /// The agent's boot id: another value is another life of the agent.
+    pub instance: String,
+    /// True until the agent has read the pointer after announcing itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joining: bool,
+    /// Stage number of the pointer that this report answers.
+    pub stage: i64,
+    /// Sequence number of that pointer.
+    pub sequence: i64,
+    /// Digests of the versions that are completely here, sorted.
+    pub available: Vec<ManifestDigest>,
+    /// Digest of the version whose pages are served now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<ManifestDigest>,
+    /// Why something wanted is not available; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A report that must not be counted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReport {
+    /// Not the JSON of a report.
+    #[error("not a report: {0}")]
+    Malformed(String),
+    /// Written by an agent of another generation.
+    #[error("report protocol {0} is not known here (this controller knows {PROTOCOL})")]
+    UnknownProtocol(i32),
+}
+
+/// Just enough of any report of any protocol.
+#[derive(Deserialize)]
+struct Envelope {
+    protocol: i32,
+}
+
+impl Report {
+    /// Reads a report. The protocol is looked at first: a newer report may have another shape.
+    ///
+    /// # Errors
+    /// When it is not JSON of this shape or of an unknown protocol.
+    pub fn parse(text: &str) -> Result<Self, InvalidReport> {
+        let malformed = |error: serde_json::Error| InvalidReport::Malformed(error.to_string());
+        let envelope: Envelope = serde_json::from_str(text).map_err(malformed)?;
+        if envelope.protocol != PROTOCOL {
+            return Err(InvalidReport::UnknownProtocol(envelope.protocol));
+        }
+        serde_json::from_str(text).map_err(malformed)
+    }
+
+    /// Compact JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a report has only strings and numbers")
+    }
+
+    /// Whether this report says, for this stage number, that the version is completely there.
+    #[must_use]
+    pub fn has(&self, digest: &ManifestDigest, stage: i64) -> bool {
+        !self.joining && self.stage == stage && self.available.contains(digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            protocol: PROTOCOL,
+            pod_uid: "u1".into(),
+            instance: "i1".into(),
+            joining: false,
+            stage: 3,
+            sequence: 2,
+            available: vec![ManifestDigest::of(b"v1")],
+            serving: None,
+            problem: None,
+        }
+    }
+
+    /// I2: a report for an earlier staging of the same version is stale.
+    #[test]
+    fn a_report_counts_only_for_the_stage_it_names() {
+        let digest = ManifestDigest::of(b"v1");
+        assert!(report().has(&digest, 3));
+        assert!(!report().has(&digest, 4), "an earlier staging of the same version is stale");
+        assert!(!report().has(&ManifestDigest::of(b"v2"), 3));
+        assert!(!Report { joining: true, ..report() }.has(&digest, 3), "a joining agent has not read the pointer yet");
+    }
+
+    #[test]
+    fn an_unknown_protocol_is_told_from_rubbish() {
+        assert_eq!(Report::parse(&report().to_json()), Ok(report()));
+        assert_eq!(Report::parse(r#"{"protocol":9,"other":true}"#), Err(InvalidReport::UnknownProtocol(9)));
+        assert!(matches!(Report::parse("joining"), Err(InvalidReport::Malformed(_))));
+    }
+}

@@ -1,0 +1,105 @@
+//! The `AssetStore` kind: where objects are kept and how the world reaches them.
+//! Its documentation is what `kubectl explain assetstore` prints.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An object store that AssetReleases of this namespace publish into: a bucket, a prefix in it, and the URL that pages use.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "rollcall.dev",
+    version = "v1alpha1",
+    kind = "AssetStore",
+    plural = "assetstores",
+    namespaced,
+    category = "all",
+    status = "AssetStoreStatus",
+    derive = "PartialEq",
+    doc = "An object store that AssetReleases of this namespace publish into.",
+    printcolumn(name = "Bucket", type_ = "string", json_path = ".spec.bucket.name"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.publicUrl"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.spec.bucket.name == oldSelf.spec.bucket.name")
+        .message("spec.bucket.name is immutable: pages may still use objects of the old bucket; create another AssetStore instead")
+        .field_path(".spec.bucket.name"),
+    validation = Rule::new("(has(self.spec.bucket.prefix) ? self.spec.bucket.prefix : '') == (has(oldSelf.spec.bucket.prefix) ? oldSelf.spec.bucket.prefix : '')")
+        .message("spec.bucket.prefix is immutable: pages may still use objects below the old prefix; create another AssetStore instead")
+        .field_path(".spec.bucket.prefix")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AssetStoreSpec {
+    /// The bucket that holds the objects.
+    pub bucket: BucketSpec,
+    /// Where the keys that may write come from. Without it the ambient chain of the controller's pod is used: environment,
+    /// web identity (IRSA) or EKS Pod Identity; never the instance metadata service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsSpec>,
+    /// What pages put in front of an object key: the URL of the CDN or of the bucket itself, up to and including the bucket's
+    /// prefix. Ends with `/`.
+    #[schemars(length(min = 9, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^?#]+/$')").message("must start with http:// or https:// and end with /"))]
+    pub public_url: String,
+    /// Where pods fetch objects from when that is not `publicUrl`, for example the store's address inside the cluster. Ends with `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 9, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^?#]+/$')").message("must start with http:// or https:// and end with /"))]
+    pub internal_url: Option<String>,
+}
+
+/// A bucket of an S3-compatible object store.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BucketSpec {
+    /// Name of the bucket. Immutable.
+    #[schemars(length(min = 3, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')").message("must be a bucket name: lower-case letters, digits, dots and hyphens"))]
+    pub name: String,
+    /// Region of the bucket. Stores that have no regions accept any; the default is `us-east-1`.
+    #[serde(default = "default_region")]
+    #[schemars(length(min = 1, max = 63))]
+    pub region: String,
+    /// URL of the store's S3 API when it is not AWS, for example `http://minio.storage.svc:9000`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^?#]+$')").message("must start with http:// or https://"))]
+    pub endpoint: Option<String>,
+    /// Puts the bucket's name into the path (`endpoint/bucket/key`) instead of the host name. Most stores that are not AWS need it.
+    #[serde(default)]
+    pub force_path_style: bool,
+    /// Put in front of every key of every release. Immutable. Ends with `/`, has no leading `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 256))]
+    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9_-][A-Za-z0-9._-]*/)+$')").message("must be folder names of letters, digits, dots, hyphens and underscores, each followed by /"))]
+    pub prefix: Option<String>,
+}
+
+fn default_region() -> String {
+    "us-east-1".into()
+}
+
+/// Where write access to the bucket comes from.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialsSpec {
+    /// A Secret of this namespace with the keys `accessKeyId` and `secretAccessKey` (and `sessionToken`, if there is one). The
+    /// controller may read a Secret only where a Role names it; the blocker `CredentialsForbidden` prints that Role.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+}
+
+/// What the controller last saw of the store.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssetStoreStatus {
+    /// The generation that the conditions speak of; -1 until the controller has looked for the first time.
+    #[serde(default = "super::schema::never_observed")]
+    pub observed_generation: i64,
+    /// `Ready` is True when the bucket was reached with these credentials; `Reconciling` and `Stalled` are present only when True.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}

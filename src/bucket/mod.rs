@@ -1,0 +1,192 @@
+//! The object store seam: what Rollcall asks of a bucket, in its own words.
+//!
+//! Implementations: `s3` (the real one), `memory` and `faulty` (for tests). One contract suite runs on all of them.
+//! Never offers an unconditional write: every change says what it expects to find (I3).
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::api::ContentHash;
+use crate::manifest::Writer;
+
+/// Longest time that a signed request may still land after it was sent: the life of its signature.
+pub const SIGNED_REQUEST_LIFE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
+/// The bytes of an object to be written. Their hash is known before: hashed once, verified by the server.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// In memory.
+    Bytes(Bytes),
+    /// In a file, streamed with bounded memory.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// Length in bytes.
+        size: u64,
+    },
+}
+
+impl Body {
+    /// Length in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
+}
+
+/// Everything about an object to be written but its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attributes {
+    /// `Content-Type` header.
+    pub content_type: String,
+    /// `Cache-Control` header.
+    pub cache_control: String,
+    /// Hash of the bytes: payload hash, checksum header and metadata.
+    pub sha256: ContentHash,
+    /// Who writes it; stored as metadata. `None` for Rollcall's own documents, which say it themselves.
+    pub writer: Option<Writer>,
+    /// For an entry file at its public key: the number of the flip that it belongs to (I4).
+    pub sequence: Option<i64>,
+}
+
+/// An object as the store describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Length in bytes.
+    pub size: u64,
+    /// Opaque version token for conditional writes; never an identity of the bytes.
+    pub etag: String,
+    /// Hash of the bytes, from the verified checksum or else our metadata; `None` when somebody else wrote it without either.
+    pub sha256: Option<ContentHash>,
+    /// `Content-Type` header.
+    pub content_type: Option<String>,
+    /// `Cache-Control` header.
+    pub cache_control: Option<String>,
+    /// Who wrote it, if it was one of us.
+    pub writer: Option<Writer>,
+    /// Flip number of an entry file, if it is one.
+    pub sequence: Option<i64>,
+    /// When it was written, by the store's clock.
+    pub last_modified: Timestamp,
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Full key.
+    pub key: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// Opaque version token.
+    pub etag: String,
+    /// When it was written, by the store's clock.
+    pub last_modified: Timestamp,
+}
+
+/// One page of a listing, in byte order of the keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// At most 1,000 objects.
+    pub objects: Vec<Listed>,
+    /// Pass it as `after` to get the next page; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// How a create ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// The object is there now and was not before.
+    New,
+    /// An object with the same bytes was there already (perhaps our own earlier try, whose answer got lost).
+    Same,
+    /// An object with other bytes is there: it stays as it is (I3).
+    Other(Box<Stored>),
+}
+
+/// What a conditional write or delete expects to find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing.
+    Absent,
+    /// The object with this token.
+    ETag(String),
+}
+
+/// How a conditional replace or delete ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swapped {
+    /// Done.
+    Done,
+    /// Something else was there: look again.
+    Lost,
+}
+
+/// Why a bucket did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BucketError {
+    /// No answer, or an answer that asks to come again: try later.
+    #[error("{operation} {key:?} failed for now: {cause}")]
+    Unavailable {
+        /// What was tried, for example `create`.
+        operation: &'static str,
+        /// The key or prefix.
+        key: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// The store knows who asks and refuses, or does not know who asks.
+    #[error("{operation} {key:?} was denied: {cause}")]
+    Denied {
+        /// What was tried.
+        operation: &'static str,
+        /// The key or prefix.
+        key: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// There is no such bucket.
+    #[error("bucket {bucket:?} does not exist")]
+    NoSuchBucket {
+        /// Its name.
+        bucket: String,
+    },
+    /// The store refuses this request for ever (wrong checksum, invalid key, too large).
+    #[error("{operation} {key:?} was refused: {cause}")]
+    Refused {
+        /// What was tried.
+        operation: &'static str,
+        /// The key or prefix.
+        key: String,
+        /// What was seen.
+        cause: String,
+    },
+}
+
+/// One bucket of an object store. Reads are strong: what was written is seen by the next read, listings included.
+#[async_trait]
+pub trait Bucket: Send + Sync + 'static {
+    /// Creates an object, and never touches one that is there (I3). The server verifies the bytes against `attributes.sha256`.
+    /// A precondition failure is answered by looking and comparing; an undecided race is tried again.
+    async fn create(&self, key: &str, body: Body, attributes: &Attributes) -> Result<Created, BucketError>;
+
+    /// Writes an entry file at its public key: only if what is there now is what `expected` says.
+    async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError>;
+
+    /// Reads a whole small object; `None` when there is none. Refused when it is longer than `bytes_max`.
+    async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, BucketError>;
+
+    /// Describes an object; `None` when there is none.
+    async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError>;
+
+    /// Lists up to 1,000 objects whose key begins with `prefix`, after the key `after`.
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BucketError>;
+
+    /// Deletes an object only if it still has this token. An object that is gone is `Done`.
+    async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError>;
+}

@@ -1,0 +1,115 @@
+//! Where everything lies in the bucket: the one place that builds keys.
+//! Never gives two different things the same key.
+
+use crate::api::{ContentHash, ManifestDigest};
+
+/// `Cache-Control` of everything whose bytes never change.
+pub const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// `Cache-Control` of entry files and of Rollcall's own mutable documents: stored, but asked for again each time.
+pub const REVALIDATE: &str = "no-cache";
+
+/// The folder of Rollcall's own documents, below the release's prefix.
+pub const OWN_FOLDER: &str = ".rollcall/";
+
+/// The keys of one release's prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    prefix: String,
+}
+
+impl Layout {
+    /// `store_prefix` and `release_prefix` each end with `/` (or are empty).
+    #[must_use]
+    pub fn new(store_prefix: &str, release_prefix: &str) -> Self {
+        Self { prefix: format!("{store_prefix}{release_prefix}") }
+    }
+
+    /// What every key of the release begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Any key or path of a manifest, as a key of the bucket.
+    #[must_use]
+    pub fn key(&self, below: &str) -> String {
+        format!("{}{below}", self.prefix)
+    }
+
+    /// The stored manifest.
+    #[must_use]
+    pub fn manifest(&self, digest: &ManifestDigest) -> String {
+        self.own(&format!("manifests/{}.json", digest.hex()))
+    }
+
+    /// The record that binds a version's name to a digest.
+    #[must_use]
+    pub fn version(&self, version: &str) -> String {
+        self.own(&format!("versions/{version}.json"))
+    }
+
+    /// What all version records begin with.
+    #[must_use]
+    pub fn versions(&self) -> String {
+        self.own("versions/")
+    }
+
+    /// The object that names the one writer of this prefix.
+    #[must_use]
+    pub fn owner(&self) -> String {
+        self.own("owner.json")
+    }
+
+    /// The intent of one publish.
+    #[must_use]
+    pub fn intent(&self, id: &str) -> String {
+        self.own(&format!("intents/{id}.json"))
+    }
+
+    /// What all intents begin with.
+    #[must_use]
+    pub fn intents(&self) -> String {
+        self.own("intents/")
+    }
+
+    /// The tombstone of one key (a key of the bucket).
+    #[must_use]
+    pub fn tombstone(&self, key: &str) -> String {
+        self.own(&format!("sweeps/{}.json", ContentHash::of(key.as_bytes())))
+    }
+
+    /// What all tombstones begin with.
+    #[must_use]
+    pub fn tombstones(&self) -> String {
+        self.own("sweeps/")
+    }
+
+    fn own(&self, name: &str) -> String {
+        format!("{}{OWN_FOLDER}{name}", self.prefix)
+    }
+}
+
+/// The key, below the release's prefix, of an entry file's immutable bytes.
+#[must_use]
+pub fn entry_object_key(hash: &ContentHash) -> String {
+    format!("{OWN_FOLDER}entries/{hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_object_has_its_own_place() {
+        let layout = Layout::new("web/", "shop/");
+        let digest = ManifestDigest::of(b"m");
+        assert_eq!(layout.key("assets/a.js"), "web/shop/assets/a.js");
+        assert_eq!(layout.manifest(&digest), format!("web/shop/.rollcall/manifests/{}.json", digest.hex()));
+        assert_eq!(layout.version("2026.11.20-3"), "web/shop/.rollcall/versions/2026.11.20-3.json");
+        assert_eq!(layout.owner(), "web/shop/.rollcall/owner.json");
+        assert!(layout.intent("x").starts_with(&layout.intents()));
+        assert!(layout.tombstone("web/shop/assets/a.js").starts_with(&layout.tombstones()));
+        assert!(layout.version("x").starts_with(&layout.versions()));
+    }
+}

@@ -1,0 +1,69 @@
+//! The small documents beside the objects: who owns a prefix, which version is which build, who is about to use what.
+//! Every one is JSON with a format number; never parsed leniently.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::api::ManifestDigest;
+
+/// Binds a version's name to one build for ever; written when every object is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionRecord {
+    /// Version of this document's format: 1.
+    pub record_version: i32,
+    /// The user's label.
+    pub version: String,
+    /// The build.
+    pub digest: ManifestDigest,
+    /// `namespace/name` of the release that published it.
+    pub release: String,
+    /// When the publish ended.
+    pub published_at: Timestamp,
+    /// Files of the build.
+    pub files: u64,
+    /// Bytes of the build.
+    pub bytes: u64,
+}
+
+/// The one writer of a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// Version of this document's format: 1.
+    pub owner_version: i32,
+    /// UID of the `kube-system` namespace: the usual identity of a cluster.
+    pub cluster: String,
+    /// `namespace/name` of the release.
+    pub release: String,
+}
+
+/// "I am about to use these objects": written before the tombstones are read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Intent {
+    /// Version of this document's format: 1.
+    pub intent_version: i32,
+    /// The build that is being published.
+    pub digest: ManifestDigest,
+    /// The label it will have.
+    pub version: String,
+    /// `namespace/name` of the release.
+    pub release: String,
+    /// When the publish began.
+    pub started_at: Timestamp,
+}
+
+/// Who wrote an object: stored in its metadata, so that a conflict can name both writers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writer {
+    /// `namespace/name` of the release.
+    pub release: String,
+    /// The version that was being published.
+    pub version: String,
+    /// Its digest.
+    pub digest: ManifestDigest,
+}
+
+/// The format number that all four documents carry today.
+pub const FORMAT: i32 = 1;
