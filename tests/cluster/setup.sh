@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Prepares a bare Debian or Ubuntu machine for Rollcall's own tests: packages, Rust, Go, the node's mount points.
+# Says nothing and takes a fraction of a second when all is there.
+# It must never start a service (containerd's package would), replace a tool that the machine already has, or run a
+# download that was not checked.
+#
+#   setup.sh            everything but Go
+#   setup.sh packages   Debian packages and the node's mount points
+#   setup.sh rust       cargo, the toolchain of rust-toolchain.toml and its static target
+#   setup.sh go         Go; only a build of the cluster's binaries needs it (binaries.sh asks for it)
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$HOME/.cache/rollcall/go/bin:$PATH:/usr/local/go/bin:/usr/local/sbin:/usr/sbin:/sbin"
+GO_VERSION=1.26.8
+MUSL=x86_64-unknown-linux-musl
+
+say() { echo "setup: $*" >&2; }
+fail() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# What must be there, and the package that brings it. A command and not a package is looked for, because another package
+# may bring it too (Docker's containerd.io brings containerd and clashes with Debian's).
+needs() {
+  cat <<'K'
+containerd containerd
+runc runc
+nft nftables
+ip iproute2
+openssl openssl
+ps procps
+musl-gcc musl-tools
+gcc build-essential
+make build-essential
+curl curl
+zstd zstd
+unzip unzip
+python3 python3
+git git
+jq jq
+flock util-linux
+setpriv util-linux
+/usr/lib/cni/bridge containernetworking-plugins
+/etc/ssl/certs/ca-certificates.crt ca-certificates
+K
+}
+
+missing_packages() {
+  local what package
+  while read -r what package; do
+    case $what in
+      /*) [ -e "$what" ] || echo "$package" ;;
+      *) have "$what" || echo "$package" ;;
+    esac
+  done < <(needs) | sort -u
+}
+
+# A service that apt starts would run beside the clusters for ever: policy-rc.d (invoke-rc.d's own switch) forbids it, for
+# as long as the installation lasts.
+install_quietly() {
+  local policy=/usr/sbin/policy-rc.d ours=
+  if [ ! -e $policy ]; then
+    ours=yes
+    printf '#!/bin/sh\nexit 101\n' > $policy
+    chmod +x $policy
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT INT TERM
+  fi
+  local log
+  log=$(mktemp)
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > "$log" 2>&1 || { cat "$log" >&2; exit 1; }
+  rm -f "$log"
+  # Nor may it start at the next boot, when it was us who brought it.
+  case " $* " in *" containerd "*) ! have systemctl || systemctl disable containerd >/dev/null 2>&1 || true ;; esac
+  if [ -n "$ours" ]; then rm -f $policy; trap - EXIT INT TERM; fi
+}
+
+packages() {
+  local list
+  mapfile -t list < <(missing_packages)
+  if [ ${#list[@]} -gt 0 ]; then
+    have apt-get || fail "missing: ${list[*]}. Only Debian and Ubuntu are prepared automatically; install them by hand"
+    [ "$(id -u)" = 0 ] || fail "missing: ${list[*]}. Run as root, or: apt-get install ${list[*]}"
+    say "installing ${list[*]}"
+    apt-get update -qq >&2
+    install_quietly "${list[@]}"
+  fi
+  mount_points
+}
+
+# Paths that kubelet, containerd and CNI insist on. Each cluster covers them with a tmpfs of its own mount namespace, so
+# on the machine they stay empty.
+mount_points() {
+  [ "$(id -u)" = 0 ] && [ "$(uname -s)" = Linux ] || return 0
+  mkdir -p /run/containerd /run/netns /var/lib/cni /var/lib/kubelet /var/log/containers
+}
+
+install_rustup() {
+  if have apt-cache && apt-cache show rustup >/dev/null 2>&1; then
+    say "installing rustup from its package"
+    install_quietly rustup
+  else
+    say "installing rustup with its official installer (TLS)"
+    curl --proto '=https' --tlsv1.2 -fsSL https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none --no-modify-path >&2
+  fi
+}
+
+rust() {
+  have cargo && have rustup || have rustup || install_rustup
+  cd "$here/../.."
+  [ -f rust-toolchain.toml ] || return 0
+  local channel root
+  channel=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml)
+  root=$(rustup run "$channel" rustc --print sysroot 2>/dev/null) || { rustup toolchain install >&2; root=$(rustc --print sysroot); }
+  [ -d "$root/lib/rustlib/$MUSL" ] || rustup target add --toolchain "$channel" "$MUSL" >&2
+}
+
+# Go 1.21 and later fetch the release that a go.mod asks for by themselves, checked by Go's checksum database.
+go_is_new_enough() {
+  local version
+  version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || return 1
+  [ "$(printf '%s\n' go1.21 "$version" | sort -V | head -1)" = go1.21 ]
+}
+
+go_tool() {
+  go_is_new_enough && return 0
+  local archive=$HOME/.cache/rollcall/go.tar.gz
+  if "$here/binaries.sh" fetch "https://go.dev/dl/go$GO_VERSION.linux-amd64.tar.gz" "$archive"; then
+    rm -rf "$HOME/.cache/rollcall/go"
+    tar -xzf "$archive" -C "$HOME/.cache/rollcall" && rm "$archive"
+    return 0
+  fi
+  have apt-get && [ "$(id -u)" = 0 ] && install_quietly golang-go && hash -r && go_is_new_enough && return 0
+  fail "no Go 1.21 or later, and no checksum pinned for its download: install Go, or name a folder with the binaries in ROLLCALL_BINARIES"
+}
+
+case ${1:-all} in
+  all) packages; rust ;;
+  packages) packages ;;
+  rust) rust ;;
+  go) go_tool ;;
+  *) fail "unknown part '$1': packages, rust, go or nothing" ;;
+esac
