@@ -31,7 +31,6 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that shows `start` now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "tokio's instant is the one that tests can pause")]
     pub fn starting_at(start: Timestamp) -> Self {
         Self { start, since: tokio::time::Instant::now() }
     }
