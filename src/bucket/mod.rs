@@ -3,6 +3,11 @@
 //! Implementations: `s3` (the real one), `memory` and `faulty` (for tests). One contract suite runs on all of them.
 //! Never offers an unconditional write: every change says what it expects to find (I3).
 
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;
+#[cfg(any(test, feature = "testing"))]
+pub mod memory;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -189,4 +194,13 @@ pub trait Bucket: Send + Sync + 'static {
 
     /// Deletes an object only if it still has this token. An object that is gone is `Done`.
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError>;
+}
+
+fn longer_than(key: &str, bytes_max: u64) -> BucketError {
+    BucketError::Refused { operation: "get", key: key.to_owned(), cause: format!("it is longer than {bytes_max} bytes") }
+}
+
+/// A file of ours that was to be sent: the disk may come back, the store has no part in it.
+fn unreadable(operation: &'static str, key: &str, error: &std::io::Error) -> BucketError {
+    BucketError::Unavailable { operation, key: key.to_owned(), cause: format!("the file to send cannot be read: {error}") }
 }
