@@ -4,3 +4,4 @@ pub mod api;
 pub mod bucket;
 pub mod clock;
 pub mod manifest;
+pub mod rollout;

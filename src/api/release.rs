@@ -428,6 +428,9 @@ pub struct CandidateStatus {
     /// When the attempt is given up; absent before staging. Moved on by the time spent waiting for approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Time>,
+    /// Seconds of this staging spent waiting for approval alone, until `awaitingApprovalSince`.
+    #[serde(default)]
+    pub approval_wait_seconds: i64,
     /// Since when only the approval is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaiting_approval_since: Option<Time>,

@@ -1,0 +1,356 @@
+//! Why a gate does not hold: data, with a stable reason and a deterministic message. One blocker feeds condition, event,
+//! metric and status; waiting is not an error.
+
+use crate::api::names;
+use crate::manifest::Owner;
+
+use super::observed::{BucketFault, JobFailure, StoreProblem};
+
+/// Names shown in one message; the rest is counted.
+const NAMES_MAX: usize = 10;
+
+/// Why a release does not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blocker {
+    /// `spec.suspend`.
+    Suspended,
+    /// The AssetStore is not there.
+    StoreMissing {
+        /// Its name.
+        store: String,
+    },
+    /// The AssetStore cannot be used as it stands.
+    StoreUnusable {
+        /// Its name.
+        store: String,
+        /// Its namespace.
+        namespace: String,
+        /// What is wrong.
+        problem: StoreProblem,
+    },
+    /// The bucket did not answer as it should.
+    BucketFault(BucketFault),
+    /// Another release may write below the prefix.
+    PrefixOwned {
+        /// The prefix.
+        prefix: String,
+        /// Who owns it.
+        owner: Owner,
+        /// Key of the owner object.
+        key: String,
+    },
+    /// The version was never published and no source is given.
+    SourceMissing {
+        /// The version.
+        version: String,
+    },
+    /// The version is being published.
+    Publishing {
+        /// The version.
+        version: String,
+    },
+    /// The store is being asked for every object.
+    Verifying {
+        /// The version.
+        version: String,
+    },
+    /// A job failed.
+    JobFailed(JobFailure),
+    /// The store lacks objects of a recorded version.
+    ObjectsMissing {
+        /// The version.
+        version: String,
+        /// Their keys.
+        keys: Vec<String>,
+    },
+    /// Somebody else writes the pointer's keys.
+    PointerContested {
+        /// Name of the `ConfigMap`.
+        config_map: String,
+        /// The other field manager.
+        manager: String,
+    },
+    /// The pointer belongs to another release.
+    PointerTaken {
+        /// Name of the `ConfigMap`.
+        config_map: String,
+        /// The other release.
+        release: String,
+    },
+    /// The pointer's document cannot be read.
+    PointerUnreadable {
+        /// Name of the `ConfigMap`.
+        config_map: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The pointer is gone, and pods have seen later flips than the status knows.
+    PointerVanished {
+        /// Name of the `ConfigMap`.
+        config_map: String,
+        /// Highest sequence that a pod reports.
+        reported: i64,
+        /// Sequence in status.
+        known: i64,
+    },
+    /// A target does not exist.
+    WorkloadMissing {
+        /// `Kind/name` of each.
+        targets: Vec<String>,
+    },
+    /// A target has no pods, and `onZeroReplicas` is `Wait`.
+    NoPods {
+        /// `Kind/name` of each.
+        targets: Vec<String>,
+    },
+    /// The pods have not been looked at since the staging.
+    PodsUnseen {
+        /// `Kind/name` of each target.
+        targets: Vec<String>,
+    },
+    /// Pods that count have not reported the candidate for this stage.
+    PodsMissing {
+        /// How many have.
+        reported: usize,
+        /// How many count.
+        counted: usize,
+        /// Each with what is known of it.
+        pods: Vec<LaggingPod>,
+    },
+    /// Ready pods still serve another version than the active one.
+    NotConverged {
+        /// Each with what it serves.
+        pods: Vec<LaggingPod>,
+    },
+    /// `activation.mode` is `Manual` and the version is not approved.
+    NotApproved {
+        /// The version that waits.
+        version: String,
+    },
+    /// The entry files are being written to their public keys.
+    PublishingEntries {
+        /// The version.
+        version: String,
+    },
+    /// The attempt was given up.
+    GivenUp {
+        /// The version.
+        version: String,
+        /// What was missing then.
+        message: String,
+    },
+}
+
+/// A pod that keeps a gate closed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LaggingPod {
+    /// Its name.
+    pub name: String,
+    /// What is known of it, in a few words.
+    pub why: String,
+}
+
+impl Blocker {
+    /// Stable CamelCase word: reason of conditions and events, label of metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Suspended => "Suspended",
+            Self::StoreMissing { .. } => "StoreMissing",
+            Self::StoreUnusable { problem, .. } => match problem {
+                StoreProblem::SecretMissing(_) => "CredentialsMissing",
+                StoreProblem::SecretForbidden(_) => "CredentialsForbidden",
+                StoreProblem::SecretIncomplete(..) => "CredentialsIncomplete",
+                StoreProblem::Invalid(_) => "StoreInvalid",
+            },
+            Self::BucketFault(fault) => fault.reason,
+            Self::PrefixOwned { .. } => "PrefixOwned",
+            Self::SourceMissing { .. } => "SourceMissing",
+            Self::Publishing { .. } => "Publishing",
+            Self::Verifying { .. } => "Verifying",
+            Self::JobFailed(failure) => failure.reason,
+            Self::ObjectsMissing { .. } => "ObjectsMissing",
+            Self::PointerContested { .. } => "PointerContested",
+            Self::PointerTaken { .. } => "PointerTaken",
+            Self::PointerUnreadable { .. } => "PointerUnreadable",
+            Self::PointerVanished { .. } => "PointerVanished",
+            Self::WorkloadMissing { .. } => "WorkloadMissing",
+            Self::NoPods { .. } => "NoPods",
+            Self::PodsUnseen { .. } => "PodsUnseen",
+            Self::PodsMissing { .. } => "PodsMissing",
+            Self::NotConverged { .. } => "NotConverged",
+            Self::NotApproved { .. } => "NotApproved",
+            Self::PublishingEntries { .. } => "PublishingEntries",
+            Self::GivenUp { .. } => "ProgressDeadlineExceeded",
+        }
+    }
+
+    /// What is missing, where, and what to do. The same facts give the same text, so that nothing is written twice.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Suspended => "spec.suspend is true: set it to false to go on".into(),
+            Self::StoreMissing { store } => {
+                format!("AssetStore {store:?} does not exist in this namespace: create it, or create a release with another spec.storeRef")
+            }
+            Self::StoreUnusable { store, namespace, problem } => store_message(store, namespace, problem),
+            Self::BucketFault(fault) => fault.message.clone(),
+            Self::PrefixOwned { prefix, owner, key } => format!(
+                "prefix {prefix:?} belongs to AssetRelease {} of the cluster {}: choose another prefix, or, if that release is gone for good, delete the object {key:?} to hand the prefix over",
+                owner.release, owner.cluster
+            ),
+            Self::SourceMissing { version } => {
+                format!(
+                    "version {version:?} was never published below this prefix and spec.source is not set: set spec.source, or a version that was published"
+                )
+            }
+            Self::Publishing { version } => format!("version {version:?} is being published"),
+            Self::Verifying { version } => format!("the store is being asked for every object of version {version:?}"),
+            Self::JobFailed(failure) => failure.message.clone(),
+            Self::ObjectsMissing { version, keys } => format!(
+                "the store lacks {} objects of version {version:?}: {}; put them back, or set spec.source to publish them again",
+                keys.len(),
+                some_of(keys)
+            ),
+            Self::PointerContested { .. } | Self::PointerTaken { .. } | Self::PointerUnreadable { .. } | Self::PointerVanished { .. } => {
+                self.pointer_message()
+            }
+            Self::WorkloadMissing { targets } => format!(
+                "{} not found: create it, correct spec.targets, or set activation.onMissingWorkload to Proceed if its code comes later",
+                some_of(targets)
+            ),
+            Self::NoPods { targets } => format!("{} has no pods and activation.onZeroReplicas is Wait", some_of(targets)),
+            Self::PodsUnseen { targets } => format!("the pods of {} have not been listed since staging", some_of(targets)),
+            Self::PodsMissing { reported, counted, pods } => {
+                format!("{reported} of {counted} pods have reported; waiting for {}", some_pods(pods))
+            }
+            Self::NotConverged { pods } => format!("pods that do not serve the active version yet: {}", some_pods(pods)),
+            Self::NotApproved { version } => {
+                format!("every other gate holds: set activation.approvedVersion to {version:?} to activate it")
+            }
+            Self::PublishingEntries { version } => format!("the entry files of version {version:?} are being written to the bucket"),
+            Self::GivenUp { version, message } => format!(
+                "version {version:?} was taken back at its deadline ({message}); change the spec, or annotate the release with {}=<now> to try again",
+                names::ANNOTATION_REQUESTED_AT
+            ),
+        }
+    }
+
+    fn pointer_message(&self) -> String {
+        match self {
+            Self::PointerContested { config_map, manager } => format!(
+                "the field manager {manager:?} wrote {} in ConfigMap {config_map:?}: stop it from doing so, then delete the ConfigMap; it is made again from this release's status",
+                names::POINTER_KEY
+            ),
+            Self::PointerTaken { config_map, release } => {
+                format!(
+                    "ConfigMap {config_map:?} is the pointer of AssetRelease {release:?}: create a release with another spec.pointer.configMapName"
+                )
+            }
+            Self::PointerUnreadable { config_map, cause } => format!(
+                "{} in ConfigMap {config_map:?} cannot be read ({cause}): remove the key or the ConfigMap; it is made again from this release's status",
+                names::POINTER_KEY
+            ),
+            Self::PointerVanished { config_map, reported, known } => format!(
+                "ConfigMap {config_map:?} is gone, pods report flip {reported} and status knows flip {known} only: restore the ConfigMap from a backup"
+            ),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether nothing more happens until somebody changes something (kstatus: Stalled).
+    #[must_use]
+    pub fn stalls(&self) -> bool {
+        match self {
+            Self::PrefixOwned { .. }
+            | Self::SourceMissing { .. }
+            | Self::ObjectsMissing { .. }
+            | Self::PointerTaken { .. }
+            | Self::PointerContested { .. }
+            | Self::PointerUnreadable { .. }
+            | Self::PointerVanished { .. }
+            | Self::GivenUp { .. } => true,
+            Self::JobFailed(failure) => failure.retry_at.is_none(),
+            Self::Suspended
+            | Self::StoreMissing { .. }
+            | Self::StoreUnusable { .. }
+            | Self::BucketFault(_)
+            | Self::Publishing { .. }
+            | Self::Verifying { .. }
+            | Self::WorkloadMissing { .. }
+            | Self::NoPods { .. }
+            | Self::PodsUnseen { .. }
+            | Self::PodsMissing { .. }
+            | Self::NotConverged { .. }
+            | Self::NotApproved { .. }
+            | Self::PublishingEntries { .. } => false,
+        }
+    }
+}
+
+fn store_message(store: &str, namespace: &str, problem: &StoreProblem) -> String {
+    match problem {
+        StoreProblem::SecretMissing(secret) => {
+            format!("Secret {secret:?}, named by AssetStore {store:?}, does not exist: create it with accessKeyId and secretAccessKey")
+        }
+        StoreProblem::SecretForbidden(secret) => format!(
+            "the controller may not read Secret {secret:?}, named by AssetStore {store:?}: allow it with \
+             `kubectl -n {namespace} create role rollcall-{secret} --verb=get --resource=secrets --resource-name={secret}` and a RoleBinding \
+             of that Role to the controller's ServiceAccount"
+        ),
+        StoreProblem::SecretIncomplete(secret, key) => {
+            format!("Secret {secret:?}, named by AssetStore {store:?}, lacks the key {key:?}")
+        }
+        StoreProblem::Invalid(cause) => format!("AssetStore {store:?} cannot be used: {cause}"),
+    }
+}
+
+/// At most ten names, sorted, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let shown = sorted[..sorted.len().min(NAMES_MAX)].join(", ");
+    match sorted.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn some_pods(pods: &[LaggingPod]) -> String {
+    some_of(&pods.iter().map(|pod| format!("{} ({})", pod.name, pod.why)).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_at_most_ten_pods_in_a_fixed_order() {
+        let pods: Vec<_> = (0..12).rev().map(|n| LaggingPod { name: format!("web-{n:02}"), why: "silent".into() }).collect();
+        let message = Blocker::PodsMissing { reported: 3, counted: 15, pods }.message();
+        assert!(message.starts_with("3 of 15 pods have reported; waiting for web-00 (silent), web-01 (silent)"), "{message}");
+        assert!(message.ends_with("web-09 (silent) and 2 more"), "{message}");
+    }
+
+    #[test]
+    fn a_forbidden_secret_says_which_role_is_missing() {
+        let blocker = Blocker::StoreUnusable {
+            store: "cdn".into(),
+            namespace: "shop".into(),
+            problem: StoreProblem::SecretForbidden("cdn-keys".into()),
+        };
+        assert_eq!(blocker.reason(), "CredentialsForbidden");
+        assert!(
+            blocker
+                .message()
+                .contains("kubectl -n shop create role rollcall-cdn-keys --verb=get --resource=secrets --resource-name=cdn-keys")
+        );
+    }
+
+    #[test]
+    fn a_failure_stalls_only_when_time_cannot_mend_it() {
+        let failure = |retry_at| Blocker::JobFailed(JobFailure { reason: "X", message: String::new(), retry_at });
+        assert!(failure(None).stalls());
+        assert!(!failure(Some(jiff::Timestamp::UNIX_EPOCH)).stalls());
+    }
+}

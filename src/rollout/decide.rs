@@ -1,0 +1,434 @@
+//! The decision: an ordered list of rules, each of which looks at the facts and either decides or passes on.
+//! Pure and total: no result type, no clock, no client. "Cannot go on" is a blocker.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::api::names::NAME_MAP_BYTES_MAX;
+use crate::api::release::{Phase, PublishEntries};
+use crate::api::{ManifestDigest, PointedVersion, Pointer};
+use crate::manifest::{Layout, Owner};
+
+use super::blocker::Blocker;
+use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason, Wait};
+use super::gates::{self, FLIP_GATES};
+use super::observed::{Job, JobEnd, Observed, OwnerFacts, PointerFacts, PointerFound, PrefixFacts, ReportFacts, StoreFacts};
+use super::roll_call;
+
+type Rule = fn(&Observed) -> Option<Decision>;
+
+/// The rules, first match wins. Read from top to bottom, this is what Rollcall does.
+const RULES: &[Rule] = &[
+    let_go_of_a_deleted_release,
+    hold_the_release,
+    take_back_an_unwanted_candidate,
+    cancel_an_unwanted_job,
+    stop_when_suspended,
+    have_a_pointer_of_our_own,
+    follow_up_the_flip,
+    respect_an_attempt_given_up,
+    call_the_roll,
+    have_a_usable_store,
+    own_the_prefix,
+    have_the_version_recorded,
+    have_the_store_verified,
+    stage,
+];
+
+/// Decides what to do about one release.
+pub fn decide(observed: &Observed) -> Decision {
+    RULES.iter().find_map(|rule| rule(observed)).unwrap_or_else(|| Decision {
+        step: Step::Nothing,
+        blockers: Vec::new(),
+        phase: Phase::Pending,
+        rolls: Vec::new(),
+        wait: Wait::Change,
+    })
+}
+
+/// Deletion takes the candidate back and nothing else: what pages use stays.
+fn let_go_of_a_deleted_release(observed: &Observed) -> Option<Decision> {
+    if !observed.release.deleting {
+        return None;
+    }
+    if let Some((job, _)) = &observed.jobs.running {
+        return Some(Decision::step(Phase::Terminating, Step::CancelJob(job.clone())));
+    }
+    let step = match ours(observed) {
+        Some(found) if found.pointer.candidate.is_some() => unstage(found, UnstageReason::Deleted),
+        _ if observed.release.has_finalizer => Step::RemoveFinalizer,
+        _ => Step::Nothing,
+    };
+    let wait = if step == Step::Nothing { Wait::Change } else { Wait::Again };
+    Some(Decision { wait, ..Decision::step(Phase::Terminating, step) })
+}
+
+fn hold_the_release(observed: &Observed) -> Option<Decision> {
+    (!observed.release.has_finalizer).then(|| Decision::step(Phase::Pending, Step::AddFinalizer))
+}
+
+/// Pre-emption: at every step, and at once.
+fn take_back_an_unwanted_candidate(observed: &Observed) -> Option<Decision> {
+    let found = ours(observed)?;
+    let candidate = found.pointer.candidate.as_ref()?;
+    let reason = if observed.release.spec.suspend {
+        UnstageReason::Suspended
+    } else if !observed.is_wanted(candidate) || found.pointer.active.as_ref().is_some_and(|active| observed.is_wanted(active)) {
+        UnstageReason::Superseded
+    } else {
+        return None;
+    };
+    Some(Decision::step(Phase::Pending, unstage(found, reason)))
+}
+
+fn cancel_an_unwanted_job(observed: &Observed) -> Option<Decision> {
+    let (job, _) = observed.jobs.running.as_ref()?;
+    let is_wanted = !observed.release.spec.suspend && is_job_wanted(observed, job);
+    (!is_wanted).then(|| Decision::step(Phase::Pending, Step::CancelJob(job.clone())))
+}
+
+fn is_job_wanted(observed: &Observed, job: &Job) -> bool {
+    match job {
+        Job::Publish { .. } => publish_job(observed).as_ref() == Some(job),
+        Job::Verify { digest, stage } => {
+            let Some(found) = observed.found() else { return false };
+            match &found.pointer.candidate {
+                Some(candidate) => candidate.digest == *digest && found.pointer.stage == *stage,
+                None => recorded_digest(observed) == Some(digest) && found.pointer.stage + 1 == *stage,
+            }
+        }
+        Job::PublishEntries { .. } => entries_job(observed).as_ref() == Some(job),
+    }
+}
+
+fn stop_when_suspended(observed: &Observed) -> Option<Decision> {
+    observed.release.spec.suspend.then(|| Decision::blocked(Phase::Suspended, Blocker::Suspended))
+}
+
+/// A pointer that is missing is made, one that was lost is restored, and one that is somebody else's is left alone.
+fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision> {
+    let wait_for = |blocker| Some(Decision::blocked(Phase::Pending, blocker));
+    let config_map = observed.release.spec.pointer.config_map_name.clone();
+    match &observed.pointer {
+        PointerFacts::Unreadable(cause) => wait_for(Blocker::PointerUnreadable { config_map, cause: cause.clone() }),
+        PointerFacts::Absent => Some(match vanished(observed) {
+            Some(vanished) => Decision::blocked(Phase::Pending, vanished),
+            None => Decision::step(Phase::Pending, Step::CreatePointer),
+        }),
+        PointerFacts::Present(found) => {
+            if let Some(release) = found.release.as_ref().filter(|release| **release != observed.release.name) {
+                return wait_for(Blocker::PointerTaken { config_map, release: release.clone() });
+            }
+            if let Some(manager) = &found.contested_by {
+                return wait_for(Blocker::PointerContested { config_map, manager: manager.clone() });
+            }
+            restore(observed, found)
+        }
+    }
+}
+
+/// A pointer may be made again only from the highest sequence that anybody has seen.
+fn vanished(observed: &Observed) -> Option<Blocker> {
+    let known = observed.release.status.active.as_ref().map_or(0, |active| active.sequence);
+    let reported = highest_reported(observed).0;
+    let config_map = observed.release.spec.pointer.config_map_name.clone();
+    (reported > known).then_some(Blocker::PointerVanished { config_map, reported, known })
+}
+
+/// The highest sequence and stage in any pod's report.
+fn highest_reported(observed: &Observed) -> (i64, i64) {
+    let reports = observed.targets.iter().flat_map(|target| &target.pods).filter_map(|pod| match &pod.report {
+        ReportFacts::Known(report) => Some((report.sequence, report.stage)),
+        ReportFacts::Silent | ReportFacts::Unusable(_) => None,
+    });
+    reports.fold((0, 0), |(sequence, stage), report| (sequence.max(report.0), stage.max(report.1)))
+}
+
+/// An empty pointer of a release that has flipped before gets back what status knows; sequence and stage go on.
+fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
+    let status = &observed.release.status;
+    let active = status.active.as_ref()?;
+    if found.pointer.sequence > 0 || found.pointer.stage > 0 {
+        return None;
+    }
+    if let Some(blocker) = vanished(observed) {
+        return Some(Decision::blocked(Phase::Pending, blocker));
+    }
+    let StoreFacts::Usable { base_url, fetch_url } = &observed.store else { return None };
+    let at_store = |version: &str, digest: &ManifestDigest| pointed(version, digest, base_url, fetch_url);
+    let pointer = Pointer {
+        active: Some(at_store(&active.version, &active.digest)),
+        previous: status.previous.as_ref().map(|previous| at_store(&previous.version, &previous.digest)),
+        sequence: active.sequence,
+        stage: status.last_stage.max(highest_reported(observed).1),
+        activated_at: active.activated_at.as_ref().map(|at| at.0),
+        ..found.pointer.clone()
+    };
+    Some(Decision::step(Phase::Pending, write(found, PointerChange::Restore, pointer, None)))
+}
+
+/// The wanted version is active: publish its pages where the bucket serves them, and watch until every pod serves it.
+fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
+    let found = observed.found()?;
+    observed.is_wanted(found.pointer.active.as_ref()?).then_some(())?;
+    if let Some(decision) = publish_the_entries(observed) {
+        return Some(decision);
+    }
+    let pods = roll_call::not_serving(observed);
+    if pods.is_empty() {
+        return Some(Decision { wait: Wait::Change, ..Decision::step(Phase::Active, Step::Nothing) });
+    }
+    Some(Decision::blocked(Phase::Converging, Blocker::NotConverged { pods }))
+}
+
+fn publish_the_entries(observed: &Observed) -> Option<Decision> {
+    let job = entries_job(observed)?;
+    let version = observed.release.spec.version.clone();
+    match observed.jobs.end_of(&job) {
+        Some(JobEnd::EntriesPublished) => None,
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
+            Some(Decision::blocked(Phase::Converging, Blocker::JobFailed(failure.clone())).until(failure.retry_at))
+        }
+        _ if observed.jobs.running.is_some() => Some(Decision::blocked(Phase::Converging, Blocker::PublishingEntries { version })),
+        _ => match unusable_store(observed) {
+            Some(blocker) => Some(Decision::blocked(Phase::Converging, blocker)),
+            None => Some(Decision::step(Phase::Converging, Step::StartJob(job))),
+        },
+    }
+}
+
+fn entries_job(observed: &Observed) -> Option<Job> {
+    let found = observed.found()?;
+    let active = found.pointer.active.as_ref().filter(|active| observed.is_wanted(active))?;
+    let in_bucket = observed.release.spec.entries.publish == PublishEntries::Bucket;
+    in_bucket.then(|| Job::PublishEntries {
+        version: active.version.clone(),
+        digest: active.digest.clone(),
+        sequence: found.pointer.sequence,
+    })
+}
+
+/// An attempt that was given up at its deadline is not made again by itself: the pods would be asked to load it for ever.
+fn respect_an_attempt_given_up(observed: &Observed) -> Option<Decision> {
+    let release = &observed.release;
+    let given_up = release.status.given_up.as_ref()?;
+    let is_this_attempt =
+        given_up.version == release.spec.version && given_up.generation == release.generation && given_up.request == release.requested_at;
+    is_this_attempt.then(|| {
+        let blocker = Blocker::GivenUp { version: given_up.version.clone(), message: given_up.message.clone() };
+        Decision::blocked(Phase::Stalled, blocker)
+    })
+}
+
+/// The candidate is staged: flip when every gate holds, give up at the deadline, otherwise wait.
+fn call_the_roll(observed: &Observed) -> Option<Decision> {
+    let found = observed.found()?;
+    let candidate = found.pointer.candidate.as_ref()?;
+    let rolls = roll_call::of_candidate(observed);
+    let verify = Job::Verify { digest: candidate.digest.clone(), stage: found.pointer.stage };
+    if let Some(step) = start_if_due(observed, &verify) {
+        return Some(Decision { rolls, ..Decision::step(Phase::RollCall, step) });
+    }
+    let blockers = gates::blockers(FLIP_GATES, observed);
+    if blockers.is_empty() {
+        let pointer = found.pointer.flipped(observed.now);
+        let change = PointerChange::Flip { overridden: gates::overridden(FLIP_GATES, observed) };
+        let step = write(found, change, pointer, name_map(observed, &verify));
+        return Some(Decision { rolls, ..Decision::step(Phase::RollCall, step) });
+    }
+    let deadline = deadline(observed, found);
+    if only_approval_is_missing(&blockers) {
+        return Some(Decision { step: Step::Nothing, blockers, phase: Phase::AwaitingApproval, rolls, wait: Wait::Change });
+    }
+    if observed.now >= deadline {
+        let reason = UnstageReason::DeadlineExceeded(blockers[0].message());
+        return Some(Decision { blockers, rolls, ..Decision::step(Phase::Stalled, unstage(found, reason)) });
+    }
+    let next = rolls.iter().filter_map(|roll| roll.next_change).chain(retry_time(&blockers)).chain([deadline]).min();
+    Some(Decision { step: Step::Nothing, blockers, phase: Phase::RollCall, rolls, wait: Wait::Change }.until(next))
+}
+
+/// Whether approval is all that is waited for: then the deadline stands still.
+#[must_use]
+pub fn only_approval_is_missing(blockers: &[Blocker]) -> bool {
+    !blockers.is_empty() && blockers.iter().all(|blocker| matches!(blocker, Blocker::NotApproved { .. }))
+}
+
+/// When the attempt is given up: staging, plus the progress deadline, plus the time spent waiting for approval.
+#[must_use]
+pub fn deadline(observed: &Observed, found: &PointerFound) -> Timestamp {
+    let allowed = jiff::SignedDuration::from_secs(observed.release.spec.progress_deadline_seconds.into());
+    let staged_at = found.pointer.staged_at.unwrap_or(observed.now);
+    staged_at.saturating_add(allowed + approval_wait(observed, found)).unwrap_or(Timestamp::MAX)
+}
+
+/// How long this staging has waited for approval alone, so far.
+#[must_use]
+pub fn approval_wait(observed: &Observed, found: &PointerFound) -> jiff::SignedDuration {
+    let candidate = observed.release.status.candidate.as_ref().filter(|candidate| candidate.stage == Some(found.pointer.stage));
+    let Some(candidate) = candidate else { return jiff::SignedDuration::ZERO };
+    let ended = jiff::SignedDuration::from_secs(candidate.approval_wait_seconds);
+    let running = candidate.awaiting_approval_since.as_ref().map(|since| observed.now.duration_since(since.0));
+    ended + running.unwrap_or_default()
+}
+
+fn retry_time(blockers: &[Blocker]) -> Option<Timestamp> {
+    blockers.iter().find_map(|blocker| match blocker {
+        Blocker::JobFailed(failure) => failure.retry_at,
+        _ => None,
+    })
+}
+
+fn have_a_usable_store(observed: &Observed) -> Option<Decision> {
+    if let Some(blocker) = unusable_store(observed) {
+        return Some(Decision::blocked(Phase::Pending, blocker));
+    }
+    match &observed.prefix {
+        PrefixFacts::Fault(fault) => Some(Decision::blocked(Phase::Pending, Blocker::BucketFault(fault.clone()))),
+        PrefixFacts::NotNeeded | PrefixFacts::Known { .. } => None,
+    }
+}
+
+fn unusable_store(observed: &Observed) -> Option<Blocker> {
+    let store = observed.release.spec.store_ref.name.clone();
+    match &observed.store {
+        StoreFacts::Missing => Some(Blocker::StoreMissing { store }),
+        StoreFacts::Unusable(problem) => {
+            Some(Blocker::StoreUnusable { store, namespace: observed.release.namespace.clone(), problem: problem.clone() })
+        }
+        StoreFacts::Usable { .. } => None,
+    }
+}
+
+fn own_the_prefix(observed: &Observed) -> Option<Decision> {
+    let PrefixFacts::Known { owner, .. } = &observed.prefix else { return None };
+    match owner {
+        OwnerFacts::Us => None,
+        OwnerFacts::Nobody(claim) => Some(Decision::step(Phase::Pending, Step::ClaimPrefix(claim.clone()))),
+        OwnerFacts::Other(owner) => Some(Decision::blocked(Phase::Pending, prefix_owned(observed, owner))),
+    }
+}
+
+fn prefix_owned(observed: &Observed, owner: &Owner) -> Blocker {
+    let prefix = observed.release.spec.prefix.clone();
+    let key = Layout::new("", &prefix).owner();
+    Blocker::PrefixOwned { prefix, owner: owner.clone(), key }
+}
+
+/// A version that was recorded is never published again, unless the store lost objects of it and there is a source to mend it.
+fn have_the_version_recorded(observed: &Observed) -> Option<Decision> {
+    let job = publish_job(observed);
+    if recorded_digest(observed).is_some() && lost_objects(observed).is_none() {
+        return None;
+    }
+    let version = observed.release.spec.version.clone();
+    let Some(job) = job else {
+        let blocker = lost_objects(observed).unwrap_or(Blocker::SourceMissing { version });
+        return Some(Decision::blocked(Phase::Stalled, blocker));
+    };
+    match observed.jobs.end_of(&job) {
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
+            Some(Decision::blocked(Phase::Uploading, Blocker::JobFailed(failure.clone())).until(failure.retry_at))
+        }
+        _ if observed.jobs.running.is_some() => Some(Decision::blocked(Phase::Uploading, Blocker::Publishing { version })),
+        _ => Some(Decision::step(Phase::Uploading, Step::StartJob(job))),
+    }
+}
+
+fn publish_job(observed: &Observed) -> Option<Job> {
+    let release = &observed.release;
+    let source = release.spec.source.as_ref()?.http.as_ref()?;
+    let mut source = source.clone();
+    source.url = source.url.replace("{version}", &release.spec.version);
+    Some(Job::Publish { version: release.spec.version.clone(), source, request: release.requested_at.clone() })
+}
+
+/// The wanted version's digest: from its record, or from the publish that has just ended.
+fn recorded_digest(observed: &Observed) -> Option<&ManifestDigest> {
+    match &observed.prefix {
+        PrefixFacts::Known { record: Some(record), .. } => Some(&record.digest),
+        PrefixFacts::Known { record: None, .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
+    }
+}
+
+fn next_verify(observed: &Observed) -> Option<Job> {
+    let stage = observed.found()?.pointer.stage + 1;
+    Some(Job::Verify { digest: recorded_digest(observed)?.clone(), stage })
+}
+
+fn lost_objects(observed: &Observed) -> Option<Blocker> {
+    match observed.jobs.end_of(&next_verify(observed)?)? {
+        JobEnd::Verified { missing, .. } if !missing.is_empty() => {
+            Some(Blocker::ObjectsMissing { version: observed.release.spec.version.clone(), keys: missing.clone() })
+        }
+        _ => None,
+    }
+}
+
+fn have_the_store_verified(observed: &Observed) -> Option<Decision> {
+    let job = next_verify(observed)?;
+    let version = observed.release.spec.version.clone();
+    match observed.jobs.end_of(&job) {
+        Some(JobEnd::Verified { missing, .. }) if missing.is_empty() => None,
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
+            Some(Decision::blocked(Phase::Verifying, Blocker::JobFailed(failure.clone())).until(failure.retry_at))
+        }
+        _ if observed.jobs.running.is_some() => Some(Decision::blocked(Phase::Verifying, Blocker::Verifying { version })),
+        _ => Some(Decision::step(Phase::Verifying, Step::StartJob(job))),
+    }
+}
+
+fn stage(observed: &Observed) -> Option<Decision> {
+    let found = observed.found()?;
+    let StoreFacts::Usable { base_url, fetch_url } = &observed.store else { return None };
+    let candidate = pointed(&observed.release.spec.version, recorded_digest(observed)?, base_url, fetch_url);
+    let pointer = found.pointer.staged(candidate, observed.now);
+    Some(Decision::step(Phase::RollCall, write(found, PointerChange::Stage, pointer, found.name_map.clone())))
+}
+
+fn start_if_due(observed: &Observed, job: &Job) -> Option<Step> {
+    let is_due = match observed.jobs.end_of(job) {
+        None => true,
+        Some(JobEnd::Failed(failure)) => failure.retry_at.is_some_and(|at| at <= observed.now),
+        Some(_) => false,
+    };
+    (is_due && observed.jobs.running.is_none()).then(|| Step::StartJob(job.clone()))
+}
+
+fn is_due(retry_at: Option<Timestamp>, now: Timestamp) -> bool {
+    retry_at.is_some_and(|at| at <= now)
+}
+
+fn pointed(version: &str, digest: &ManifestDigest, base_url: &str, fetch_url: &str) -> PointedVersion {
+    PointedVersion {
+        version: version.into(),
+        digest: digest.clone(),
+        manifest_url: Layout::new("", fetch_url).manifest(digest),
+        base_url: base_url.into(),
+    }
+}
+
+/// The pointer, when it is this release's to write.
+fn ours(observed: &Observed) -> Option<&PointerFound> {
+    let is_ours = |found: &&PointerFound| {
+        found.contested_by.is_none() && found.release.as_ref().is_none_or(|release| *release == observed.release.name)
+    };
+    observed.found().filter(is_ours)
+}
+
+fn unstage(found: &PointerFound, reason: UnstageReason) -> Step {
+    write(found, PointerChange::Unstage(reason), found.pointer.unstaged(), found.name_map.clone())
+}
+
+fn write(found: &PointerFound, kind: PointerChange, pointer: Pointer, name_map: Option<Arc<str>>) -> Step {
+    Step::WritePointer(Box::new(PointerWrite { kind, expected: found.guard.clone(), pointer, name_map }))
+}
+
+/// The name map of a verified version, when it fits into the pointer; otherwise readers follow the manifest's URL.
+fn name_map(observed: &Observed, verify: &Job) -> Option<Arc<str>> {
+    match observed.jobs.end_of(verify) {
+        Some(JobEnd::Verified { name_map, .. }) if name_map.len() <= NAME_MAP_BYTES_MAX => Some(name_map.clone()),
+        _ => None,
+    }
+}

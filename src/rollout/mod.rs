@@ -1,0 +1,23 @@
+//! The decision: from what is seen to what is done. Pure: no async, no clock, no client, no environment, no chance.
+//!
+//! ```text
+//!  observe ──▶ Observed ──▶ decide ──▶ Decision { step, blockers, phase, wait } ──▶ act, publish
+//!                             │
+//!                             └─ rules, first match wins; the flip asks FLIP_GATES
+//! ```
+//!
+//! To add a step: a variant in `decision.rs`, a rule in `decide.rs`, an arm in `controller/act.rs`, a line in `status.rs`, a
+//! scenario. The matches are exhaustive, so the compiler lists the rest.
+
+pub mod blocker;
+pub mod decide;
+pub mod decision;
+pub mod gates;
+pub mod observed;
+pub mod roll_call;
+pub mod status;
+
+pub use blocker::Blocker;
+pub use decide::decide;
+pub use decision::{Decision, Step, Wait};
+pub use observed::Observed;

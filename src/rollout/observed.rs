@@ -1,0 +1,345 @@
+//! Everything a decision may look at, as facts. If a decision needs another fact, it gets a field here, never a client.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, HttpSource, TargetSpec, UploadStatus};
+use crate::api::{ManifestDigest, PointedVersion, Pointer, Report};
+use crate::manifest::{Owner, VersionRecord};
+
+/// One look at the world, taken in this order: pointer, pods, release. Younger than a second when it is acted on.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// When the look was finished.
+    pub now: Timestamp,
+    /// The release itself, read last: pre-emption takes effect at that read.
+    pub release: ReleaseFacts,
+    /// The store it names.
+    pub store: StoreFacts,
+    /// The pointer, read first.
+    pub pointer: PointerFacts,
+    /// What the bucket says about prefix and version.
+    pub prefix: PrefixFacts,
+    /// Work that runs beside the loop.
+    pub jobs: JobFacts,
+    /// The workloads and their pods, one for each of `spec.targets`, in that order.
+    pub targets: Vec<TargetFacts>,
+}
+
+/// The release as the API server has it.
+#[derive(Debug, Clone)]
+pub struct ReleaseFacts {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// UID: another value is another object, whatever its name.
+    pub uid: String,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether our finalizer is on it.
+    pub has_finalizer: bool,
+    /// Value of the annotation `rollcall.dev/requestedAt`.
+    pub requested_at: Option<String>,
+    /// What is wished.
+    pub spec: AssetReleaseSpec,
+    /// What was last written; only its named facts are looked at, never its conditions.
+    pub status: AssetReleaseStatus,
+}
+
+impl ReleaseFacts {
+    /// `namespace/name`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The store that `spec.storeRef` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreFacts {
+    /// There is no such AssetStore.
+    Missing,
+    /// It cannot be used as it stands.
+    Unusable(StoreProblem),
+    /// It can be used; with the URLs of this release's prefix.
+    Usable {
+        /// What pages put in front of a path; ends with `/`.
+        base_url: String,
+        /// Where pods fetch from; ends with `/`.
+        fetch_url: String,
+    },
+}
+
+/// Why a store cannot be used as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreProblem {
+    /// The Secret is not there.
+    SecretMissing(String),
+    /// The controller may not read the Secret.
+    SecretForbidden(String),
+    /// The Secret lacks this key.
+    SecretIncomplete(String, String),
+    /// A client for it could not be made.
+    Invalid(String),
+}
+
+/// The pointer `ConfigMap`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PointerFacts {
+    /// There is none.
+    Absent,
+    /// Its `pointer.json` cannot be read.
+    Unreadable(String),
+    /// It is there.
+    Present(Box<PointerFound>),
+}
+
+/// A pointer that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PointerFound {
+    /// UID and resource version: the precondition of every write.
+    pub guard: PointerGuard,
+    /// The document.
+    pub pointer: Pointer,
+    /// The active name map beside it, as it stands there: writes that do not flip carry it along.
+    pub name_map: Option<Arc<str>>,
+    /// Another field manager that wrote one of our keys.
+    pub contested_by: Option<String>,
+    /// The release that the pointer's label names.
+    pub release: Option<String>,
+}
+
+/// The precondition of a pointer write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PointerGuard {
+    /// UID of the `ConfigMap`: without it an apply would create a missing one.
+    pub uid: String,
+    /// Its resource version.
+    pub resource_version: String,
+}
+
+/// What the bucket says about prefix and version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrefixFacts {
+    /// Not looked at: the wanted version is staged or active already, so the answer could not change anything.
+    NotNeeded,
+    /// The bucket did not answer.
+    Fault(BucketFault),
+    /// It answered.
+    Known {
+        /// Who may write below the prefix.
+        owner: OwnerFacts,
+        /// The record of the wanted version.
+        record: Option<VersionRecord>,
+    },
+}
+
+/// Who may write below the prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerFacts {
+    /// Nobody has claimed it; with the claim that this release would make.
+    Nobody(Owner),
+    /// This release.
+    Us,
+    /// Another one.
+    Other(Owner),
+}
+
+/// The bucket did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketFault {
+    /// Stable CamelCase word: `StoreUnavailable`, `StoreDenied`, `BucketMissing`, `StoreRefused`.
+    pub reason: &'static str,
+    /// What was seen.
+    pub message: String,
+}
+
+/// Work that runs beside the loop, one job at a time for each release. Equal jobs are the same work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Job {
+    /// Fetch the source, upload what is missing, record the version.
+    Publish {
+        /// The version.
+        version: String,
+        /// The source, with `{version}` filled in.
+        source: HttpSource,
+        /// The request that a person made by annotation; another value is another attempt.
+        request: Option<String>,
+    },
+    /// Ask the store whether it has every object, for the staging with this number.
+    Verify {
+        /// The build.
+        digest: ManifestDigest,
+        /// The stage number.
+        stage: i64,
+    },
+    /// Write the entry files to their public keys.
+    PublishEntries {
+        /// The version.
+        version: String,
+        /// The build.
+        digest: ManifestDigest,
+        /// The flip that they belong to.
+        sequence: i64,
+    },
+}
+
+/// What is known of the jobs.
+#[derive(Debug, Clone, Default)]
+pub struct JobFacts {
+    /// The running one and how far it is.
+    pub running: Option<(Job, UploadStatus)>,
+    /// How the last one of each kind ended.
+    pub ended: Vec<(Job, JobEnd)>,
+}
+
+impl JobFacts {
+    /// How this very job ended, if it did.
+    #[must_use]
+    pub fn end_of(&self, job: &Job) -> Option<&JobEnd> {
+        self.ended.iter().find(|(ended, _)| ended == job).map(|(_, end)| end)
+    }
+
+    /// How far the last publish of this version came.
+    #[must_use]
+    pub fn upload_of(&self, version: &str) -> Option<UploadStatus> {
+        let published = self.ended.iter().find_map(|(job, end)| match (job, end) {
+            (Job::Publish { version: of, .. }, JobEnd::Published { upload, .. }) if of == version => Some(upload.clone()),
+            _ => None,
+        });
+        match &self.running {
+            Some((Job::Publish { version: of, .. }, upload)) if of == version => Some(upload.clone()),
+            _ => published,
+        }
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone)]
+pub enum JobEnd {
+    /// The version is recorded.
+    Published {
+        /// The record.
+        record: VersionRecord,
+        /// What it took.
+        upload: UploadStatus,
+    },
+    /// The store was asked.
+    Verified {
+        /// Keys that are not there or have another length, sorted.
+        missing: Vec<String>,
+        /// The version's name map.
+        name_map: Arc<str>,
+    },
+    /// The entry files are confirmed at their public keys.
+    EntriesPublished,
+    /// It failed.
+    Failed(JobFailure),
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFailure {
+    /// Stable CamelCase word.
+    pub reason: &'static str,
+    /// What, where, which input.
+    pub message: String,
+    /// When to try again; `None` when somebody has to change something first.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// One target.
+#[derive(Debug, Clone)]
+pub struct TargetFacts {
+    /// As the spec has it.
+    pub target: TargetSpec,
+    /// Whether the workload exists.
+    pub exists: bool,
+    /// The stage number after whose write the view of the pods was begun; `None` when there is no view yet.
+    pub seen_since_stage: Option<i64>,
+    /// Every pod that the workload's selector matches, by name. Not only those that the workload owns: any of them can get
+    /// the Service's traffic, so any of them counts.
+    pub pods: Vec<PodFacts>,
+}
+
+/// One pod.
+#[derive(Debug, Clone)]
+pub struct PodFacts {
+    /// Name.
+    pub name: String,
+    /// UID: a report that names another one is not this pod's.
+    pub uid: String,
+    /// Whether it has a node.
+    pub bound: bool,
+    /// Whether it has ended for good (`Succeeded` or `Failed`).
+    pub finished: bool,
+    /// Whether it is Ready.
+    pub ready: bool,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Whether an EndpointSlice still names it; looked up for terminating pods only.
+    pub in_endpoints: bool,
+    /// Whether its template has an agent: a readiness gate for our condition, or the port of the report.
+    pub has_agent: bool,
+    /// Since when its node does not answer.
+    pub unreachable_since: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// What it reports.
+    pub report: ReportFacts,
+}
+
+/// What a pod reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReportFacts {
+    /// Nothing (or nothing of this pod).
+    Silent,
+    /// Something that is no report we know.
+    Unusable(String),
+    /// A report of this pod.
+    Known(Report),
+}
+
+impl Observed {
+    /// The pointer, when there is one that can be read.
+    #[must_use]
+    pub fn found(&self) -> Option<&PointerFound> {
+        match &self.pointer {
+            PointerFacts::Present(found) => Some(found),
+            PointerFacts::Absent | PointerFacts::Unreadable(_) => None,
+        }
+    }
+
+    /// The pointed candidate.
+    #[must_use]
+    pub fn candidate(&self) -> Option<&PointedVersion> {
+        self.found().and_then(|found| found.pointer.candidate.as_ref())
+    }
+
+    /// The pointed active version.
+    #[must_use]
+    pub fn active(&self) -> Option<&PointedVersion> {
+        self.found().and_then(|found| found.pointer.active.as_ref())
+    }
+
+    /// Whether a pointed version is what the spec wants, at the URLs that the store says now. An unusable store says nothing,
+    /// and then the version's name decides.
+    #[must_use]
+    pub fn is_wanted(&self, pointed: &PointedVersion) -> bool {
+        pointed.version == self.release.spec.version
+            && match &self.store {
+                StoreFacts::Usable { base_url, fetch_url } => pointed.base_url == *base_url && pointed.fetch_base() == fetch_url,
+                StoreFacts::Missing | StoreFacts::Unusable(_) => true,
+            }
+    }
+
+    /// Whether nothing was ever activated through this pointer: pods whose template has no agent do not follow it yet.
+    #[must_use]
+    pub fn is_first_release(&self) -> bool {
+        self.active().is_none()
+    }
+}

@@ -1,0 +1,211 @@
+//! The roll call: which pods count, which of them have reported the candidate, who is excused, who lags behind.
+//! Never looks at anything but the facts of one target.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::api::ManifestDigest;
+use crate::api::release::SilentPods;
+
+use super::blocker::LaggingPod;
+use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
+
+/// After this time a pod on a node that does not answer is excused: one dead node must not block a hotfix. Five minutes is when
+/// Kubernetes itself gives up on such a pod (the default toleration of `node.kubernetes.io/unreachable`).
+pub const UNREACHABLE_EXCUSED_AFTER: Duration = Duration::from_secs(300);
+
+/// The roll call of one target for one candidate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RollCall {
+    /// `Kind/name` of the target.
+    pub name: String,
+    /// Pods that count, the excused ones left out.
+    pub counted: usize,
+    /// Of those, pods that have the version for this stage.
+    pub reported: usize,
+    /// Of those, pods that have not.
+    pub missing: Vec<LaggingPod>,
+    /// Pods that would count but are excused.
+    pub excused: Vec<String>,
+    /// The next moment at which time alone changes the outcome.
+    pub next_change: Option<Timestamp>,
+}
+
+/// What is asked for: this build under this stage number, since this moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The build.
+    pub digest: &'a ManifestDigest,
+    /// The stage number.
+    pub stage: i64,
+    /// When it was staged.
+    pub staged_at: Timestamp,
+    /// When the pods were looked at.
+    pub now: Timestamp,
+    /// Whether nothing was ever activated.
+    pub is_first: bool,
+}
+
+/// The roll calls of all targets for the staged candidate; empty when nothing is staged.
+#[must_use]
+pub fn of_candidate(observed: &Observed) -> Vec<RollCall> {
+    let Some((found, candidate)) = observed.found().zip(observed.candidate()) else {
+        return Vec::new();
+    };
+    let question = Question {
+        digest: &candidate.digest,
+        stage: found.pointer.stage,
+        staged_at: found.pointer.staged_at.unwrap_or(observed.now),
+        now: observed.now,
+        is_first: observed.is_first_release(),
+    };
+    observed.targets.iter().map(|target| call(target, &question)).collect()
+}
+
+/// Calls the roll of one target.
+#[must_use]
+pub fn call(target: &TargetFacts, question: &Question<'_>) -> RollCall {
+    let mut roll = RollCall { name: target.target.display_name(), ..RollCall::default() };
+    for pod in target.pods.iter().filter(|pod| counts(target, pod, question.is_first)) {
+        if has_reported(pod, question) {
+            roll.counted += 1;
+            roll.reported += 1;
+            continue;
+        }
+        match excuse(target, pod, question) {
+            Excuse::Now => roll.excused.push(pod.name.clone()),
+            Excuse::At(at) => {
+                roll.next_change = roll.next_change.map_or(Some(at), |next| Some(next.min(at)));
+                roll.add_missing(pod, question);
+            }
+            Excuse::Never => roll.add_missing(pod, question),
+        }
+    }
+    roll.missing.sort();
+    roll.excused.sort();
+    roll
+}
+
+impl RollCall {
+    fn add_missing(&mut self, pod: &PodFacts, question: &Question<'_>) {
+        self.counted += 1;
+        self.missing.push(LaggingPod { name: pod.name.clone(), why: why_not_reported(pod, question) });
+        if pod.terminating {
+            // Nothing tells us when it leaves the EndpointSlices; a second is short beside a termination grace period.
+            let soon = question.now + Duration::from_secs(1);
+            self.next_change = Some(self.next_change.map_or(soon, |next| next.min(soon)));
+        }
+    }
+}
+
+/// Who counts (design section 4): every Ready pod, and every bound, unfinished pod that has announced itself. Over HTTP a pod
+/// cannot announce itself, so there every bound, unfinished pod counts. A terminating pod counts until it has left the
+/// EndpointSlices. In the first release a pod without an agent does not follow the pointer and does not count.
+#[must_use]
+pub fn counts(target: &TargetFacts, pod: &PodFacts, is_first: bool) -> bool {
+    let can_serve = pod.bound && !pod.finished && (!pod.terminating || pod.in_endpoints);
+    let follows = pod.has_agent || !is_first;
+    let over_http = target.target.report.http.is_some();
+    can_serve && follows && (pod.ready || over_http || has_announced(pod))
+}
+
+/// Whether the pod says that it serves this build.
+#[must_use]
+pub fn serves(pod: &PodFacts, digest: &ManifestDigest) -> bool {
+    matches!(&pod.report, ReportFacts::Known(report) if report.serving.as_ref() == Some(digest))
+}
+
+/// I2: bound to the stage number, and to this pod by its UID (checked where the report was read).
+fn has_reported(pod: &PodFacts, question: &Question<'_>) -> bool {
+    matches!(&pod.report, ReportFacts::Known(report) if report.has(question.digest, question.stage))
+}
+
+fn has_announced(pod: &PodFacts) -> bool {
+    pod.report != ReportFacts::Silent
+}
+
+enum Excuse {
+    Now,
+    At(Timestamp),
+    Never,
+}
+
+fn excuse(target: &TargetFacts, pod: &PodFacts, question: &Question<'_>) -> Excuse {
+    let unreachable = pod.unreachable_since.map(|since| since + UNREACHABLE_EXCUSED_AFTER);
+    let silent = (target.target.silent_pods == SilentPods::ExcuseAfter && is_silent(pod, question.stage))
+        .then(|| question.staged_at.max(pod.created_at) + Duration::from_secs(target.target.excuse_after_seconds.unsigned_abs().into()));
+    match unreachable.into_iter().chain(silent).min() {
+        Some(at) if at <= question.now => Excuse::Now,
+        Some(at) => Excuse::At(at),
+        None => Excuse::Never,
+    }
+}
+
+/// A pod that answers this stage with a problem is not silent: it is waited for, and its problem is shown.
+fn is_silent(pod: &PodFacts, stage: i64) -> bool {
+    !matches!(&pod.report, ReportFacts::Known(report) if report.stage == stage && !report.joining)
+}
+
+fn why_not_reported(pod: &PodFacts, question: &Question<'_>) -> String {
+    if pod.unreachable_since.is_some() {
+        return "its node does not answer".into();
+    }
+    match &pod.report {
+        ReportFacts::Silent if !pod.has_agent => "has no agent".into(),
+        ReportFacts::Silent => "silent".into(),
+        ReportFacts::Unusable(cause) => cause.clone(),
+        ReportFacts::Known(report) => match &report.problem {
+            Some(problem) => cut(problem),
+            None if report.joining => "joining".into(),
+            None if report.stage < question.stage => format!("has not seen stage {}", question.stage),
+            None => "loading".into(),
+        },
+    }
+}
+
+/// A problem is somebody else's text: a status has no room for all of it.
+fn cut(problem: &str) -> String {
+    const CHARACTERS_MAX: usize = 160;
+    match problem.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &problem[..end]),
+        None => problem.into(),
+    }
+}
+
+/// Ready pods that serve another version than the active one (I11). A pod without an agent does not follow the pointer before
+/// the second flip; a silent pod that is excused has never said what it serves.
+#[must_use]
+pub fn not_serving(observed: &Observed) -> Vec<LaggingPod> {
+    let Some((found, active)) = observed.found().zip(observed.active()) else {
+        return Vec::new();
+    };
+    let is_first = found.pointer.sequence <= 1;
+    let mut lagging: Vec<_> = observed
+        .targets
+        .iter()
+        .flat_map(|target| target.pods.iter().map(move |pod| (target, pod)))
+        .filter(|(target, pod)| pod.ready && counts(target, pod, is_first))
+        .filter_map(|(target, pod)| serves_other(observed, target, pod, &active.digest))
+        .collect();
+    lagging.sort();
+    lagging
+}
+
+fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts, active: &ManifestDigest) -> Option<LaggingPod> {
+    let lagging = |why: String| Some(LaggingPod { name: pod.name.clone(), why });
+    match &pod.report {
+        ReportFacts::Known(report) => match &report.serving {
+            Some(serving) if serving == active => None,
+            Some(serving) => lagging(format!("serves {}", serving.short())),
+            None => lagging("serves nothing yet".into()),
+        },
+        ReportFacts::Unusable(cause) => lagging(cause.clone()),
+        ReportFacts::Silent => {
+            let since = observed.found().and_then(|found| found.pointer.activated_at).unwrap_or(observed.now);
+            let excused_at = since.max(pod.created_at) + Duration::from_secs(target.target.excuse_after_seconds.unsigned_abs().into());
+            let excused = target.target.silent_pods == SilentPods::ExcuseAfter && excused_at <= observed.now;
+            if excused { None } else { lagging("silent".into()) }
+        }
+    }
+}
