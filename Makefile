@@ -1,0 +1,52 @@
+# The commands of this repository; `make help` lists them. A target is here when it works, and does its own set-up.
+# It must never leave a cluster behind that nobody asked to keep.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+MUSL := x86_64-unknown-linux-musl
+MUSL_FOLDER := $(HOME)/.cache/rollcall/target-musl
+IMAGE := rollcall.local/rollcall:dev
+IMAGE_FILE := target/rollcall-image.tar
+CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
+SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh)
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help
+help: ## This list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | while IFS=$$'\t' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup
+setup: ## Install what a bare Debian or Ubuntu lacks (root); nothing when all is there
+	@tests/cluster/setup.sh
+
+.PHONY: binaries
+binaries: setup ## Find, download or build the test cluster's programs (9 minutes when built, once)
+	@tests/cluster/binaries.sh make
+
+.PHONY: cluster-up
+cluster-up: setup ## Start a one-node Kubernetes of its own (7 s); prints how to enter it
+	@tests/cluster/cluster up
+
+.PHONY: cluster-down
+cluster-down: ## End it; nothing is left
+	@tests/cluster/cluster down
+
+.PHONY: image
+image: setup ## Build the static program and its image, target/rollcall-image.tar
+	@CARGO_TARGET_DIR="$(MUSL_FOLDER)" cargo build --locked --release --target $(MUSL) --bin rollcall
+	@mkdir -p $(dir $(IMAGE_FILE))
+	@tests/cluster/image.py $(IMAGE) $(IMAGE_FILE) "$(MUSL_FOLDER)/$(MUSL)/release/rollcall=/rollcall" --file $(CERTIFICATES)=$(CERTIFICATES)
+	@echo "$(IMAGE) in $(IMAGE_FILE)"
+
+.PHONY: lint
+lint: setup ## Formatting, clippy, shell scripts, dependencies (the last two when their tools are installed)
+	@cargo fmt --check
+	@cargo clippy --locked --all-targets --all-features -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR/../.. $(SCRIPTS); else echo "lint: no shellcheck, scripts not checked"; fi
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "lint: no cargo-deny, dependencies not checked"; fi
+
+.PHONY: test
+test: setup ## Every test that runs on this machine
+	@cargo test --locked --all-features
+	@tests/cluster/self-test
