@@ -21,7 +21,7 @@ setup: ## Install what a bare Debian or Ubuntu lacks (root); nothing when all is
 	@tests/cluster/setup.sh
 
 .PHONY: binaries
-binaries: setup ## Find, download or build the test cluster's programs (9 minutes when built, once)
+binaries: setup ## Find, download or build the test cluster's programs (10 minutes when built, once)
 	@tests/cluster/binaries.sh make
 
 .PHONY: cluster-up

@@ -10,7 +10,7 @@
 #   binaries.sh pin                for maintainers with an open network: writes release.sums anew
 #
 # In this order: the folder ROLLCALL_BINARIES; the cache ~/.cache/rollcall/bin; the official release, if pinned; a build as
-# Go modules (modules/). The whole set takes about 9 minutes of two cores that way, and only once.
+# Go modules (modules/). The whole set takes about 10 minutes of two cores that way, and only once.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$HOME/.cache/rollcall/bin

@@ -37,6 +37,7 @@ unzip unzip
 python3 python3
 git git
 jq jq
+socat socat
 flock util-linux
 setpriv util-linux
 /usr/lib/cni/bridge containernetworking-plugins
@@ -62,7 +63,8 @@ install_quietly() {
     ours=yes
     printf '#!/bin/sh\nexit 101\n' > $policy
     chmod +x $policy
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT INT TERM
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    trap 'exit 130' INT TERM
   fi
   local log
   log=$(mktemp)
@@ -89,7 +91,7 @@ packages() {
 # Paths that kubelet, containerd and CNI insist on. Each cluster covers them with a tmpfs of its own mount namespace, so
 # on the machine they stay empty.
 mount_points() {
-  [ "$(id -u)" = 0 ] && [ "$(uname -s)" = Linux ] || return 0
+  if [ "$(id -u)" != 0 ] || [ "$(uname -s)" != Linux ]; then return 0; fi
   mkdir -p /run/containerd /run/netns /var/lib/cni /var/lib/kubelet /var/log/containers
 }
 
@@ -104,12 +106,14 @@ install_rustup() {
 }
 
 rust() {
-  have cargo && have rustup || have rustup || install_rustup
+  have rustup || install_rustup
   cd "$here/../.."
   [ -f rust-toolchain.toml ] || return 0
   local channel root
   channel=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml)
-  root=$(rustup run "$channel" rustc --print sysroot 2>/dev/null) || { rustup toolchain install >&2; root=$(rustc --print sysroot); }
+  rustup run "$channel" rustc --version >/dev/null 2>&1 \
+    || rustup toolchain install "$channel" --profile minimal --component clippy,rustfmt >&2
+  root=$(rustup run "$channel" rustc --print sysroot)
   [ -d "$root/lib/rustlib/$MUSL" ] || rustup target add --toolchain "$channel" "$MUSL" >&2
 }
 
@@ -128,7 +132,11 @@ go_tool() {
     tar -xzf "$archive" -C "$HOME/.cache/rollcall" && rm "$archive"
     return 0
   fi
-  have apt-get && [ "$(id -u)" = 0 ] && install_quietly golang-go && hash -r && go_is_new_enough && return 0
+  if have apt-get && [ "$(id -u)" = 0 ]; then
+    install_quietly golang-go
+    hash -r
+    ! go_is_new_enough || return 0
+  fi
   fail "no Go 1.21 or later, and no checksum pinned for its download: install Go, or name a folder with the binaries in ROLLCALL_BINARIES"
 }
 
