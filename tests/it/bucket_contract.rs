@@ -2,6 +2,8 @@
 //! A clause that holds for one of them only is not a clause.
 
 mod clauses;
+mod over_s3;
+mod versitygw;
 
 use std::sync::Arc;
 
@@ -9,6 +11,9 @@ use rollcall::bucket::faulty::{Failure, Fault, FaultyBucket, Operation};
 use rollcall::bucket::memory::{Change, MemoryBucket};
 use rollcall::bucket::{Bucket, BucketError, Created};
 use rollcall::clock::TokioClock;
+
+use over_s3::Server;
+use versitygw::Versitygw;
 
 fn memory() -> Arc<MemoryBucket> {
     Arc::new(MemoryBucket::new(Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()))))
@@ -26,6 +31,15 @@ async fn a_faulty_bucket_without_faults_keeps_the_contract() {
     let bucket: Arc<dyn Bucket> = Arc::new(FaultyBucket::new(memory()));
     clauses::all(&bucket).await;
     clauses::many_objects_are_listed_page_by_page(&bucket, 1001).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_over_a_strict_third_party_store_keeps_the_contract() {
+    let Some(versitygw) = Versitygw::start().await else { return };
+    let server =
+        Server { endpoint: versitygw.endpoint(), access_key_id: versitygw::ACCESS_KEY_ID, secret_access_key: versitygw::SECRET_ACCESS_KEY };
+    server.client().create_bucket().bucket("contract").send().await.unwrap();
+    over_s3::holds(server, 1100).await;
 }
 
 #[tokio::test]

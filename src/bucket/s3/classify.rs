@@ -1,0 +1,220 @@
+//! What the store answered -> what the caller must know. The one place that reads status codes and S3's error codes.
+//! Never lets a secret into a cause: only codes, the store's own message, and the words of network errors, cut.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::bucket::BucketError;
+
+/// Longest cause, in characters: it ends in a condition's message.
+const CAUSE_CHARS_MAX: usize = 300;
+
+/// S3's codes for "who asks is not who they say", which some stores send with status 400.
+/// The last one is versitygw's, which says 404 to an access key that it does not know.
+const DENIED_CODES: [&str; 8] = [
+    "AccessDenied",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "XAdminUserNotFound",
+];
+
+/// S3's codes for "come again", whatever their status.
+const PASSING_CODES: [&str; 5] = ["OperationAborted", "RequestTimeout", "RequestTimeTooSkewed", "SlowDown", "Throttling"];
+
+/// What was tried on what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub operation: &'static str,
+    pub bucket: &'a str,
+    pub key: &'a str,
+}
+
+/// An error answer, without the SDK's types.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer<'a> {
+    pub status: u16,
+    pub code: Option<&'a str>,
+    pub message: Option<&'a str>,
+}
+
+/// The store's error answer, when there was one.
+pub(super) fn answer<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Answer<'_>> {
+    match error {
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status().as_u16();
+            Some(Answer { status, code: service.err().code(), message: service.err().message() })
+        }
+        _ => None,
+    }
+}
+
+impl Call<'_> {
+    /// Any failure that the caller did not expect.
+    pub fn failed<E>(self, error: &SdkError<E, HttpResponse>) -> BucketError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        if let Some(answer) = answer(error) {
+            return self.answered(answer);
+        }
+        match (credentials_error(error), error) {
+            (Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)), _) => {
+                self.denied(format!("no credentials: {}", chain(error)))
+            }
+            (None, SdkError::ConstructionFailure(_)) => self.refused(chain(error)),
+            _ => self.unavailable(chain(error)),
+        }
+    }
+
+    /// The meaning of an error answer.
+    pub fn answered(self, answer: Answer<'_>) -> BucketError {
+        let code = answer.code.unwrap_or_default();
+        let cause = answer.describe();
+        match answer.status {
+            _ if code == "NoSuchBucket" => BucketError::NoSuchBucket { bucket: self.bucket.to_owned() },
+            _ if PASSING_CODES.contains(&code) => self.unavailable(cause),
+            _ if DENIED_CODES.contains(&code) => self.denied(cause),
+            401 | 403 => self.denied(cause),
+            501 => self.refused(cause),
+            // 409 is a race that nobody has decided yet; 412 is never left to this function.
+            408 | 409 | 425 | 429 | 500.. => self.unavailable(cause),
+            300..=399 => self.refused(format!("{cause}; is the region right?")),
+            _ => self.refused(cause),
+        }
+    }
+
+    pub fn unavailable(self, cause: impl Into<String>) -> BucketError {
+        BucketError::Unavailable { operation: self.operation, key: self.key.to_owned(), cause: cut(&cause.into()) }
+    }
+
+    pub fn denied(self, cause: impl Into<String>) -> BucketError {
+        BucketError::Denied { operation: self.operation, key: self.key.to_owned(), cause: cut(&cause.into()) }
+    }
+
+    pub fn refused(self, cause: impl Into<String>) -> BucketError {
+        BucketError::Refused { operation: self.operation, key: self.key.to_owned(), cause: cut(&cause.into()) }
+    }
+}
+
+impl Answer<'_> {
+    /// The store says that there is no such object.
+    pub fn is_missing(&self) -> bool {
+        self.status == 404 && self.code == Some("NoSuchKey")
+    }
+
+    /// All that a HEAD can say, having no body: the object is missing, or the bucket, or nobody is at home.
+    pub fn is_silent_404(&self) -> bool {
+        self.status == 404 && matches!(self.code, None | Some("NoSuchKey" | "NotFound"))
+    }
+
+    fn describe(&self) -> String {
+        let mut text = self.status.to_string();
+        for part in [self.code, self.message].into_iter().flatten().filter(|part| !part.is_empty()) {
+            text.push_str(if text.len() == 3 { " " } else { ": " });
+            text.push_str(part);
+        }
+        text
+    }
+}
+
+/// The words of an error and of what caused it, each once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for link in links(error) {
+        let said = link.to_string();
+        if !words.iter().any(|word| word.contains(&said)) {
+            words.push(said);
+        }
+    }
+    words.join(": ")
+}
+
+fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
+    links(error).find_map(|link| link.downcast_ref())
+}
+
+fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&link| link.source())
+}
+
+/// One line of bounded length: the store chooses the message, and it ends in a condition.
+fn cut(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.char_indices().nth(CAUSE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: Call<'_> = Call { operation: "create", bucket: "web", key: "a.js" };
+
+    fn kind(status: u16, code: &str) -> &'static str {
+        let code = Some(code).filter(|code| !code.is_empty());
+        match CALL.answered(Answer { status, code, message: None }) {
+            BucketError::Unavailable { .. } => "unavailable",
+            BucketError::Denied { .. } => "denied",
+            BucketError::NoSuchBucket { .. } => "no bucket",
+            BucketError::Refused { .. } => "refused",
+        }
+    }
+
+    #[test]
+    fn every_answer_has_one_meaning() {
+        let table = [
+            (404, "NoSuchBucket", "no bucket"),
+            (403, "AccessDenied", "denied"),
+            (404, "XAdminUserNotFound", "denied"),
+            (403, "", "denied"),
+            (401, "", "denied"),
+            (400, "ExpiredToken", "denied"),
+            (403, "SignatureDoesNotMatch", "denied"),
+            (403, "RequestTimeTooSkewed", "unavailable"),
+            (503, "SlowDown", "unavailable"),
+            (500, "InternalError", "unavailable"),
+            (429, "", "unavailable"),
+            (400, "RequestTimeout", "unavailable"),
+            (409, "ConditionalRequestConflict", "unavailable"),
+            (400, "BadDigest", "refused"),
+            (400, "XAmzContentSHA256Mismatch", "refused"),
+            (400, "EntityTooLarge", "refused"),
+            (501, "NotImplemented", "refused"),
+            (301, "PermanentRedirect", "refused"),
+            (405, "MethodNotAllowed", "refused"),
+        ];
+        for (status, code, expected) in table {
+            assert_eq!(kind(status, code), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn only_the_stores_own_word_means_missing() {
+        let answer = |status, code| Answer { status, code, message: None };
+        assert!(answer(404, Some("NoSuchKey")).is_missing());
+        // A proxy's 404 page, another store's way to refuse: not a word about the object.
+        for other in [answer(404, None), answer(404, Some("NoSuchBucket")), answer(404, Some("XAdminUserNotFound")), answer(403, None)] {
+            assert!(!other.is_missing(), "{other:?}");
+        }
+        assert!(answer(404, None).is_silent_404() && answer(404, Some("NotFound")).is_silent_404());
+        assert!(!answer(403, None).is_silent_404() && !answer(404, Some("NoSuchBucket")).is_silent_404());
+    }
+
+    #[test]
+    fn a_cause_is_one_bounded_line() {
+        let long = "x\n".repeat(1000);
+        let error = CALL.answered(Answer { status: 400, code: Some("BadDigest"), message: Some(&long) });
+        let text = error.to_string();
+        assert!(text.starts_with("create \"a.js\" was refused: 400 BadDigest: x x"), "{text}");
+        assert!(text.chars().count() < CAUSE_CHARS_MAX + 40 && !text.contains('\n'), "{text}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Settings -> SDK client: timeouts, retries, credentials, one connection pool.
+//! Never asks the instance metadata service and never reads a configuration file or an endpoint from the environment.
+
+use std::time::Duration;
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
+    StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::tls;
+
+use super::settings::{Credentials, S3Settings};
+
+/// A store that does not accept a connection by then is down; with three attempts an outage is known within 10 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What one attempt may take besides moving the body. S3's own tail for small requests is a few seconds.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The slowest body that still counts as moving: 256 uploads that share a line of 256 Mbit/s.
+const SLOWEST_BYTES_PER_SECOND: u64 = 128 * 1024;
+
+/// Loaded stores go silent for longer than the SDK's 20 s while they write a large body.
+const STALL_GRACE: Duration = Duration::from_secs(60);
+
+/// The SDK's attempts for one call: beyond that the caller's own backoff decides.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Stores close idle connections after some 20 s: stay below, so that a request never meets a closing one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Kept when idle; an idle controller should hold next to nothing.
+const IDLE_CONNECTIONS_MAX: usize = 64;
+
+/// The client of one bucket.
+pub(super) fn client(settings: &S3Settings) -> Client {
+    let http = http_client();
+    let mut config = Builder::new()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(settings.region.clone()))
+        .force_path_style(settings.force_path_style)
+        .credentials_provider(credentials(settings, &http))
+        .http_client(http)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
+        // The SDK's default budget of retries is shared by region: one broken store must not use up another's.
+        .retry_partition(RetryPartition::custom("rollcall-bucket").build())
+        .timeout_config(timeouts(0))
+        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build())
+        // We send SHA-256 ourselves; the SDK's own choice breaks several stores that are not AWS.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    if let Some(endpoint) = &settings.endpoint {
+        config = config.endpoint_url(endpoint);
+    }
+    Client::from_conf(config.build())
+}
+
+/// Timeouts for a call that moves `bytes`.
+pub(super) fn timeouts(bytes: u64) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(patience(bytes)).build()
+}
+
+/// How long moving `bytes` may take.
+pub(super) fn patience(bytes: u64) -> Duration {
+    ATTEMPT_TIMEOUT + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
+}
+
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .build_https()
+}
+
+fn credentials(settings: &S3Settings, http: &SharedHttpClient) -> SharedCredentialsProvider {
+    match &settings.credentials {
+        Credentials::Static { access_key_id, secret_access_key, session_token } => SharedCredentialsProvider::new(
+            aws_credential_types::Credentials::new(access_key_id, secret_access_key, session_token.clone(), None, "AssetStore"),
+        ),
+        Credentials::Ambient => SharedCredentialsProvider::new(ambient(&settings.region, http)),
+    }
+}
+
+/// The SDK's default chain without profile files and without the instance metadata service, whose role is the node's, not ours.
+fn ambient(region: &str, http: &SharedHttpClient) -> CredentialsProviderChain {
+    let config = ProviderConfig::without_region()
+        .with_region(Some(Region::new(region.to_owned())))
+        .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
+        .with_http_client(http.clone());
+    CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(&config).build())
+        .or_else("PodIdentity", EcsCredentialsProvider::builder().configure(&config).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_body_gets_more_time_than_a_small_one() {
+        assert_eq!(patience(0), Duration::from_secs(30));
+        assert_eq!(patience(500 * 1024 * 1024), Duration::from_secs(30 + 4000));
+    }
+}

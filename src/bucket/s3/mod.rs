@@ -1,0 +1,211 @@
+//! A bucket of an S3-compatible store, on the AWS SDK.
+//! Never writes or deletes without a condition, never sends an ACL or a tag, never takes a 403 for "missing".
+
+mod classify;
+mod connect;
+mod description;
+mod put;
+mod settings;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::types::ChecksumMode;
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest as _, Sha256};
+
+use self::classify::{Call, answer};
+use self::put::Put;
+pub use self::settings::{Credentials, S3Settings};
+use super::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped, longer_than};
+use crate::api::ContentHash;
+
+/// Up to here a body is sent without looking first: a round trip costs more than the bytes. Beyond, a HEAD saves sending what is there.
+const BLIND_BYTES_MAX: u64 = 256 * 1024;
+
+/// Pauses before a write that the store left undecided is tried again: 3.1 s in all, then the caller's own backoff goes on.
+const UNDECIDED_PAUSES: [Duration; 6] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+];
+
+/// S3's own page size.
+const PAGE: i32 = 1000;
+
+/// One bucket, with its own connections and its own budget of retries. Share it, do not make a second one.
+pub struct S3Bucket {
+    client: Client,
+    name: String,
+}
+
+impl S3Bucket {
+    /// Prepares a client; sends nothing yet. Ambient credentials are looked for at the first call.
+    ///
+    /// # Errors
+    /// [`BucketError::Refused`] when the endpoint is not one.
+    pub fn connect(settings: &S3Settings) -> Result<Self, BucketError> {
+        settings.check()?;
+        Ok(Self { client: connect::client(settings), name: settings.bucket.clone() })
+    }
+
+    fn call<'a>(&'a self, operation: &'static str, key: &'a str) -> Call<'a> {
+        Call { operation, bucket: &self.name, key }
+    }
+
+    /// HEAD; `None` for any 404, be it the object's or the bucket's (a HEAD has no body that could tell).
+    async fn look(&self, call: Call<'_>) -> Result<Option<Stored>, BucketError> {
+        let request = self.client.head_object().bucket(&self.name).key(call.key).checksum_mode(ChecksumMode::Enabled);
+        match request.send().await {
+            Ok(head) => match description::stored(&head) {
+                Some(stored) => Ok(Some(stored)),
+                None => Err(call.refused("the store's description has no ETag, length or date")),
+            },
+            Err(error) if answer(&error).is_some_and(|answer| answer.is_silent_404()) => Ok(None),
+            Err(error) => Err(call.failed(&error)),
+        }
+    }
+
+    /// Tells a missing object from a missing bucket. A listing, as its error answer has a body that says which.
+    async fn bucket_is_there(&self, call: Call<'_>) -> Result<(), BucketError> {
+        let request = self.client.list_objects_v2().bucket(&self.name).prefix(call.key).max_keys(1);
+        request.send().await.map(drop).map_err(|error| call.failed(&error))
+    }
+
+    /// Something is there already: is it ours? A lost answer to our own PUT ends here too.
+    async fn compare(&self, call: Call<'_>, found: Stored, body: &Body, attributes: &Attributes) -> Result<Created, BucketError> {
+        if found.size != body.size() {
+            return Ok(Created::Other(Box::new(found)));
+        }
+        let sha256 = match &found.sha256 {
+            Some(sha256) => sha256.clone(),
+            // Somebody else's tool wrote it, and said no hash: the bytes decide, as they are as many as ours.
+            None => self.hash(call, &found).await?,
+        };
+        if sha256 == attributes.sha256 { Ok(Created::Same) } else { Ok(Created::Other(Box::new(Stored { sha256: Some(sha256), ..found }))) }
+    }
+
+    /// Reads what `found` describes, in bounded memory.
+    async fn hash(&self, call: Call<'_>, found: &Stored) -> Result<ContentHash, BucketError> {
+        let request = self.client.get_object().bucket(&self.name).key(call.key).if_match(&found.etag);
+        let mut object = request.send().await.map_err(|error| call.failed(&error))?;
+        let mut hasher = Sha256::new();
+        self.read(call, &mut object, found.size, |chunk| hasher.update(chunk)).await?;
+        Ok(ContentHash::from_array(hasher.finalize().into()))
+    }
+
+    /// Reads a body of at most `bytes_max`.
+    async fn read(
+        &self,
+        call: Call<'_>,
+        object: &mut GetObjectOutput,
+        bytes_max: u64,
+        mut take: impl FnMut(&Bytes) + Send,
+    ) -> Result<(), BucketError> {
+        let reading = async {
+            let mut left = bytes_max;
+            while let Some(chunk) = object.body.next().await {
+                let chunk = chunk.map_err(|error| call.unavailable(format!("the body broke off: {error}")))?;
+                left = left.checked_sub(chunk.len() as u64).ok_or_else(|| longer_than(call.key, bytes_max))?;
+                take(&chunk);
+            }
+            Ok(())
+        };
+        tokio::time::timeout(connect::patience(bytes_max), reading).await.unwrap_or_else(|_| Err(call.unavailable("the body stalled")))
+    }
+
+    fn undecided(call: Call<'_>) -> BucketError {
+        call.unavailable("other writers are at the same key and the store decides for none of them")
+    }
+}
+
+#[async_trait]
+impl Bucket for S3Bucket {
+    async fn create(&self, key: &str, body: Body, attributes: &Attributes) -> Result<Created, BucketError> {
+        let call = self.call("create", key);
+        if body.size() > BLIND_BYTES_MAX
+            && let Some(found) = self.look(call).await?
+        {
+            return self.compare(call, found, &body, attributes).await;
+        }
+        for pause in UNDECIDED_PAUSES {
+            match self.put(call, &body, attributes, &Expected::Absent).await? {
+                Put::Done => return Ok(Created::New),
+                Put::Taken => {
+                    if let Some(found) = self.look(call).await? {
+                        return self.compare(call, found, &body, attributes).await;
+                    }
+                    // Deleted between our PUT and our HEAD.
+                }
+                Put::Undecided => {}
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Err(Self::undecided(call))
+    }
+
+    async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError> {
+        let call = self.call("replace", key);
+        for pause in UNDECIDED_PAUSES {
+            match self.put(call, &body, attributes, expected).await? {
+                Put::Done => return Ok(Swapped::Done),
+                Put::Taken => return Ok(Swapped::Lost),
+                Put::Undecided => tokio::time::sleep(pause).await,
+            }
+        }
+        Err(Self::undecided(call))
+    }
+
+    async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, BucketError> {
+        let call = self.call("get", key);
+        let mut object = match self.client.get_object().bucket(&self.name).key(key).send().await {
+            Ok(object) => object,
+            Err(error) if answer(&error).is_some_and(|answer| answer.is_missing()) => return Ok(None),
+            Err(error) => return Err(call.failed(&error)),
+        };
+        if object.content_length().and_then(|length| u64::try_from(length).ok()).is_some_and(|length| length > bytes_max) {
+            return Err(longer_than(key, bytes_max));
+        }
+        let mut bytes = BytesMut::new();
+        self.read(call, &mut object, bytes_max, |chunk| bytes.extend_from_slice(chunk)).await?;
+        Ok(Some(bytes.freeze()))
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError> {
+        let call = self.call("head", key);
+        let found = self.look(call).await?;
+        if found.is_none() {
+            self.bucket_is_there(call).await?;
+        }
+        Ok(found)
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BucketError> {
+        let call = self.call("list", prefix);
+        let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix).max_keys(PAGE);
+        let page = request.set_start_after(after.map(str::to_owned)).send().await.map_err(|error| call.failed(&error))?;
+        let objects: Option<Vec<_>> = page.contents().iter().map(description::listed).collect();
+        let objects = objects.ok_or_else(|| call.refused("a line of the store's listing has no key, ETag, length or date"))?;
+        let more = page.is_truncated().unwrap_or(false);
+        let next = objects.last().filter(|_| more).map(|last| last.key.clone());
+        Ok(Page { objects, next })
+    }
+
+    async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {
+        let call = self.call("delete", key);
+        let Err(error) = self.client.delete_object().bucket(&self.name).key(key).if_match(etag).send().await else {
+            return Ok(Swapped::Done);
+        };
+        match answer(&error) {
+            Some(answer) if answer.is_missing() => Ok(Swapped::Done),
+            // Some stores say so for an object that is gone, too.
+            Some(answer) if answer.status == 412 => Ok(if self.look(call).await?.is_none() { Swapped::Done } else { Swapped::Lost }),
+            _ => Err(call.failed(&error)),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The contract over S3, and what only a bucket behind a network can get wrong: address, keys, name, size.
+//! Knows the server only by its endpoint.
+
+use std::sync::Arc;
+
+use rollcall::api::ContentHash;
+use rollcall::bucket::s3::{Credentials, S3Bucket, S3Settings};
+use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Created};
+
+use super::clauses;
+
+/// Where a server listens and who may write.
+#[derive(Clone, Copy)]
+pub struct Server<'a> {
+    pub endpoint: &'a str,
+    pub access_key_id: &'a str,
+    pub secret_access_key: &'a str,
+}
+
+impl Server<'_> {
+    pub fn settings(self, bucket: &str) -> S3Settings {
+        S3Settings {
+            bucket: bucket.to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some(self.endpoint.to_owned()),
+            force_path_style: true,
+            credentials: Credentials::Static {
+                access_key_id: self.access_key_id.to_owned(),
+                secret_access_key: self.secret_access_key.to_owned(),
+                session_token: None,
+            },
+        }
+    }
+
+    /// The SDK without us: what other tools do to a bucket.
+    pub fn client(self) -> aws_sdk_s3::Client {
+        let credentials = aws_credential_types::Credentials::new(self.access_key_id, self.secret_access_key, None, None, "test");
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::v2026_01_12())
+            .region(aws_sdk_s3::config::Region::new("us-east-1"))
+            .endpoint_url(self.endpoint)
+            .force_path_style(true)
+            .credentials_provider(credentials);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
+/// Everything, on a server that has the bucket `contract`.
+pub async fn holds(server: Server<'_>, objects: usize) {
+    let bucket: Arc<dyn Bucket> = Arc::new(S3Bucket::connect(&server.settings("contract")).unwrap());
+    clauses::all(&bucket).await;
+    clauses::many_objects_are_listed_page_by_page(&bucket, objects).await;
+    a_large_file_is_sent_once_and_found_again(&*bucket).await;
+    an_object_without_our_metadata_is_compared_by_its_bytes(&*bucket, server).await;
+    wrong_keys_are_denied(server).await;
+    a_missing_bucket_is_told_from_a_missing_object(server).await;
+    a_server_that_is_not_there_is_unavailable(server).await;
+}
+
+async fn a_large_file_is_sent_once_and_found_again(bucket: &dyn Bucket) {
+    let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes).unwrap();
+    let body = || Body::File { path: file.path().to_owned(), size: bytes.len() as u64 };
+    let promised = clauses::attributes(&bytes, "v1");
+    assert_eq!(bucket.create("file/large.wasm", body(), &promised).await, Ok(Created::New));
+    assert_eq!(bucket.create("file/large.wasm", body(), &promised).await, Ok(Created::Same));
+    assert!(bucket.get("file/large.wasm", bytes.len() as u64).await.unwrap().unwrap() == bytes, "the bytes differ");
+    let refused = bucket.get("file/large.wasm", 1_000_000).await;
+    assert!(matches!(refused, Err(BucketError::Refused { .. })), "{refused:?}");
+    let deceived = Attributes { sha256: ContentHash::of(b"other"), ..promised };
+    let refused = bucket.create("file/deceived.wasm", body(), &deceived).await;
+    assert!(matches!(refused, Err(BucketError::Refused { .. })), "{refused:?}");
+    assert_eq!(bucket.head("file/deceived.wasm").await, Ok(None));
+}
+
+/// Adopting a bucket that another tool filled sends nothing that is there.
+async fn an_object_without_our_metadata_is_compared_by_its_bytes(bucket: &dyn Bucket, server: Server<'_>) {
+    let foreign = server.client().put_object().bucket("contract").key("foreign/a.js");
+    foreign.body(b"theirs".to_vec().into()).send().await.unwrap();
+    assert_eq!(clauses::create(bucket, "foreign/a.js", b"theirs", "v1").await, Ok(Created::Same));
+    for ours in [&b"others"[..], b"longer than theirs"] {
+        match clauses::create(bucket, "foreign/a.js", ours, "v1").await {
+            Ok(Created::Other(there)) => assert_eq!((there.size, &there.writer), (6, &None)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn wrong_keys_are_denied(server: Server<'_>) {
+    for (id, secret) in [(server.access_key_id, "a-wrong-secret"), ("nobody", server.secret_access_key)] {
+        let wrong = Server { access_key_id: id, secret_access_key: secret, ..server };
+        let bucket = S3Bucket::connect(&wrong.settings("contract")).unwrap();
+        let ends = [
+            clauses::create(&bucket, "denied/a.js", b"a", "v1").await.map(drop),
+            bucket.head("create/assets/main.0a1b2c3d.js").await.map(drop),
+            bucket.list("", None).await.map(drop),
+            bucket.delete("create/assets/main.0a1b2c3d.js", "\"x\"").await.map(drop),
+        ];
+        for end in ends {
+            let error = end.unwrap_err();
+            assert!(matches!(error, BucketError::Denied { .. }), "{error:?}");
+            assert!(!error.to_string().contains(secret), "{error}");
+        }
+    }
+}
+
+async fn a_missing_bucket_is_told_from_a_missing_object(server: Server<'_>) {
+    let bucket = S3Bucket::connect(&server.settings("no-such-bucket")).unwrap();
+    let ends = [
+        clauses::create(&bucket, "a.js", b"a", "v1").await.map(drop),
+        bucket.get("a.js", 10).await.map(drop),
+        bucket.head("a.js").await.map(drop),
+        bucket.list("", None).await.map(drop),
+        bucket.delete("a.js", "\"x\"").await.map(drop),
+    ];
+    for end in ends {
+        assert_eq!(end, Err(BucketError::NoSuchBucket { bucket: "no-such-bucket".to_owned() }));
+    }
+}
+
+async fn a_server_that_is_not_there_is_unavailable(server: Server<'_>) {
+    // A port that was free a moment ago: nobody listens.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nowhere = Server { endpoint: &format!("http://127.0.0.1:{port}"), ..server };
+    let bucket = S3Bucket::connect(&nowhere.settings("contract")).unwrap();
+    let error = clauses::create(&bucket, "a.js", b"a", "v1").await.unwrap_err();
+    assert!(matches!(error, BucketError::Unavailable { .. }), "{error:?}");
+    assert!(error.to_string().contains("onnection refused"), "{error}");
+}
