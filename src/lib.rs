@@ -3,5 +3,6 @@
 pub mod api;
 pub mod bucket;
 pub mod clock;
+pub mod generate;
 pub mod manifest;
 pub mod rollout;

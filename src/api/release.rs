@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ManifestDigest;
+use super::schema::{http_path, http_url, key_prefix, object_name, version_label};
 
 /// The wish that one application's pages refer to one version of its assets. Long-lived, one per application: to release,
 /// change `spec.version` (and `spec.source`); to roll back, set an older version.
@@ -49,12 +50,12 @@ pub struct AssetReleaseSpec {
     /// The release's own directory below the store's prefix, for example `shop/`. Immutable. Exactly one AssetRelease may write
     /// below it; the first one to come claims it with an owner object in the bucket.
     #[schemars(length(min = 2, max = 256))]
-    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9_-][A-Za-z0-9._-]*/)+$')").message("must be folder names of letters, digits, dots, hyphens and underscores, each followed by /"))]
+    #[x_kube(validation = key_prefix())]
     pub prefix: String,
     /// The wanted version: your label for one build. A version means one build for ever. Setting an older version rolls back:
     /// nothing is uploaded and the source is not looked at.
     #[schemars(length(min = 1, max = 128))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_][A-Za-z0-9._+-]*$')").message("must be letters, digits, dots, underscores, plus and hyphens, and must not start with a dot or hyphen"))]
+    #[x_kube(validation = version_label())]
     pub version: String,
     /// Where the build of `version` comes from. Not needed (and not looked at) for a version that was published before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +63,8 @@ pub struct AssetReleaseSpec {
     /// The workloads whose pods must have the version before pages refer to it.
     #[serde(default)]
     #[schemars(length(max = 16))]
+    #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other.workloadRef == one.workloadRef))")
+        .message("each workload may be a target once"))]
     pub targets: Vec<TargetSpec>,
     /// Who serves the entry files (html and other files without a content hash in their name).
     #[serde(default)]
@@ -86,11 +89,12 @@ fn default_progress_deadline() -> i32 {
 }
 
 /// Names an AssetStore of the same namespace.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StoreRef {
     /// Name of the AssetStore.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = object_name())]
     pub name: String,
 }
 
@@ -110,7 +114,7 @@ pub struct SourceSpec {
 pub struct HttpSource {
     /// URL of the archive. `{version}` stands for `spec.version`.
     #[schemars(length(min = 8, max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[^#]+$')").message("must start with http:// or https://"))]
+    #[x_kube(validation = http_url())]
     pub url: String,
     /// SHA-256 of the archive: 64 lower-case hexadecimal characters. Other bytes are refused.
     #[schemars(length(min = 64, max = 64))]
@@ -143,13 +147,14 @@ fn default_excuse_after() -> i32 {
 }
 
 /// Names a workload of the same namespace.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkloadRef {
     /// Kind of the workload.
     pub kind: WorkloadKind,
     /// Name of the workload.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = object_name())]
     pub name: String,
 }
 
@@ -179,7 +184,7 @@ pub struct ReportSpec {
 }
 
 /// The HTTP endpoint of a report.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpReport {
     /// Port of the pod.
@@ -188,6 +193,7 @@ pub struct HttpReport {
     /// Path of the report.
     #[serde(default = "default_report_path")]
     #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = http_path())]
     pub path: String,
 }
 
@@ -231,16 +237,20 @@ pub enum PublishEntries {
 }
 
 /// The pointer's place.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PointerSpec {
     /// Name of the ConfigMap. Created when it is missing; other keys in it are left alone. Immutable.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = object_name())]
     pub config_map_name: String,
 }
 
 /// When the active version moves.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[x_kube(validation = Rule::new("self.mode == 'Manual' || !has(self.approvedVersion)")
+    .message("approvedVersion is read with mode: Manual only; remove it, or set mode: Manual")
+    .field_path(".approvedVersion"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ActivationSpec {
     /// `Automatic`: as soon as every gate holds. `Manual`: only once `approvedVersion` is the wanted version, too.
@@ -263,6 +273,19 @@ pub struct ActivationSpec {
     pub r#override: Option<OverrideSpec>,
 }
 
+/// The same as an empty document: an absent `activation` must not mean anything else than `activation: {}`.
+impl Default for ActivationSpec {
+    fn default() -> Self {
+        Self {
+            mode: ActivationMode::default(),
+            approved_version: None,
+            on_zero_replicas: proceed(),
+            on_missing_workload: wait(),
+            r#override: None,
+        }
+    }
+}
+
 fn proceed() -> ProceedOrWait {
     ProceedOrWait::Proceed
 }
@@ -281,11 +304,10 @@ pub enum ActivationMode {
     Manual,
 }
 
-/// Go on, or wait.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+/// Go on, or wait. It has no default: each field that holds one names its own.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum ProceedOrWait {
     /// Go on.
-    #[default]
     Proceed,
     /// Wait.
     Wait,
@@ -299,7 +321,7 @@ pub struct OverrideSpec {
     #[schemars(length(min = 1, max = 128))]
     pub version: String,
     /// The gates to skip. That the objects are in the store and that the flip before has converged cannot be skipped.
-    #[schemars(length(min = 1, max = 4))]
+    #[schemars(length(min = 1, max = 4), extend("x-kubernetes-list-type" = "set"))]
     pub gates: Vec<SkippableGate>,
     /// Why; kept in the history.
     #[schemars(length(min = 1, max = 512))]

@@ -6,6 +6,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::schema::{base_url, bucket_name, endpoint_url, key_prefix, object_name};
+
 /// An object store that AssetReleases of this namespace publish into: a bucket, a prefix in it, and the URL that pages use.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -41,12 +43,12 @@ pub struct AssetStoreSpec {
     /// What pages put in front of an object key: the URL of the CDN or of the bucket itself, up to and including the bucket's
     /// prefix. Ends with `/`.
     #[schemars(length(min = 9, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[^?#]+/$')").message("must start with http:// or https:// and end with /"))]
+    #[x_kube(validation = base_url())]
     pub public_url: String,
     /// Where pods fetch objects from when that is not `publicUrl`, for example the store's address inside the cluster. Ends with `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 9, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[^?#]+/$')").message("must start with http:// or https:// and end with /"))]
+    #[x_kube(validation = base_url())]
     pub internal_url: Option<String>,
 }
 
@@ -56,7 +58,7 @@ pub struct AssetStoreSpec {
 pub struct BucketSpec {
     /// Name of the bucket. Immutable.
     #[schemars(length(min = 3, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')").message("must be a bucket name: lower-case letters, digits, dots and hyphens"))]
+    #[x_kube(validation = bucket_name())]
     pub name: String,
     /// Region of the bucket. Stores that have no regions accept any; the default is `us-east-1`.
     #[serde(default = "default_region")]
@@ -65,7 +67,7 @@ pub struct BucketSpec {
     /// URL of the store's S3 API when it is not AWS, for example `http://minio.storage.svc:9000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[^?#]+$')").message("must start with http:// or https://"))]
+    #[x_kube(validation = endpoint_url())]
     pub endpoint: Option<String>,
     /// Puts the bucket's name into the path (`endpoint/bucket/key`) instead of the host name. Most stores that are not AWS need it.
     #[serde(default)]
@@ -73,7 +75,7 @@ pub struct BucketSpec {
     /// Put in front of every key of every release. Immutable. Ends with `/`, has no leading `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 256))]
-    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9_-][A-Za-z0-9._-]*/)+$')").message("must be folder names of letters, digits, dots, hyphens and underscores, each followed by /"))]
+    #[x_kube(validation = key_prefix())]
     pub prefix: Option<String>,
 }
 
@@ -82,12 +84,13 @@ fn default_region() -> String {
 }
 
 /// Where write access to the bucket comes from.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CredentialsSpec {
     /// A Secret of this namespace with the keys `accessKeyId` and `secretAccessKey` (and `sessionToken`, if there is one). The
     /// controller may read a Secret only where a Role names it; the blocker `CredentialsForbidden` prints that Role.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = object_name())]
     pub secret_name: String,
 }
 

@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions only, not what they share")]
 
 mod bucket_contract;
+mod generated;
