@@ -114,7 +114,6 @@ build() { # NAME FILE
 
 # Builds share one lock: two at a time would take twice the memory and no less time.
 make_one() { # NAME FILE
-  local temporary
   mkdir -p "$cache"
   (
     flock 9

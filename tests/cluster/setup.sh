@@ -117,27 +117,36 @@ rust() {
   [ -d "$root/lib/rustlib/$MUSL" ] || rustup target add --toolchain "$channel" "$MUSL" >&2
 }
 
-# Go 1.21 and later fetch the release that a go.mod asks for by themselves, checked by Go's checksum database.
 go_is_new_enough() {
   local version
   version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || return 1
-  [ "$(printf '%s\n' go1.21 "$version" | sort -V | head -1)" = go1.21 ]
+  [ "$(printf 'go%s\n' "${GO_VERSION%.*}" "${version#go}" | sort -V | head -1)" = "go${GO_VERSION%.*}" ]
+}
+
+release_of_go() {
+  local archive=$HOME/.cache/rollcall/go.tar.gz
+  "$here/binaries.sh" fetch "https://go.dev/dl/go$GO_VERSION.linux-amd64.tar.gz" "$archive" || return 1
+  rm -rf "$HOME/.cache/rollcall/go"
+  tar -xzf "$archive" -C "$HOME/.cache/rollcall" && rm "$archive"
+}
+
+# Go's releases are modules too, so any Go can fetch the one that is wanted, checked against Go's checksum database. They come
+# without execute bits, as all modules do.
+go_by_go() {
+  local folder
+  say "fetching Go $GO_VERSION as a module"
+  folder=$(cd / && GOTOOLCHAIN=local GOFLAGS='' go mod download -json "golang.org/toolchain@v0.0.1-go$GO_VERSION.linux-amd64" | jq -er .Dir) || return 1
+  find "$folder/bin" "$folder/pkg/tool" -type f -exec chmod +x {} +
+  mkdir -p "$HOME/.cache/rollcall"
+  ln -sfn "$folder" "$HOME/.cache/rollcall/go"
 }
 
 go_tool() {
   go_is_new_enough && return 0
-  local archive=$HOME/.cache/rollcall/go.tar.gz
-  if "$here/binaries.sh" fetch "https://go.dev/dl/go$GO_VERSION.linux-amd64.tar.gz" "$archive"; then
-    rm -rf "$HOME/.cache/rollcall/go"
-    tar -xzf "$archive" -C "$HOME/.cache/rollcall" && rm "$archive"
-    return 0
-  fi
-  if have apt-get && [ "$(id -u)" = 0 ]; then
-    install_quietly golang-go
-    hash -r
-    ! go_is_new_enough || return 0
-  fi
-  fail "no Go 1.21 or later, and no checksum pinned for its download: install Go, or name a folder with the binaries in ROLLCALL_BINARIES"
+  release_of_go && return 0
+  have go || { have apt-get && [ "$(id -u)" = 0 ] && say "installing Debian's Go" && install_quietly golang-go && hash -r; } || true
+  if have go && go_by_go && go_is_new_enough; then return 0; fi
+  fail "no Go ${GO_VERSION%.*} or later and no way to it: install Go, or name a folder with the binaries in ROLLCALL_BINARIES"
 }
 
 case ${1:-all} in
