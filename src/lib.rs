@@ -3,6 +3,7 @@
 pub mod api;
 pub mod bucket;
 pub mod clock;
+pub mod dev_store;
 pub mod generate;
 pub mod manifest;
 pub mod rollout;

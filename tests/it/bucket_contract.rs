@@ -2,7 +2,7 @@
 //! A clause that holds for one of them only is not a clause.
 
 mod clauses;
-mod over_s3;
+pub mod over_s3;
 mod versitygw;
 
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use rollcall::bucket::memory::{Change, MemoryBucket};
 use rollcall::bucket::{Bucket, BucketError, Created};
 use rollcall::clock::TokioClock;
 
-use over_s3::Server;
-use versitygw::Versitygw;
+use self::over_s3::Server;
+use self::versitygw::Versitygw;
+use crate::dev_store;
 
 fn memory() -> Arc<MemoryBucket> {
     Arc::new(MemoryBucket::new(Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()))))
@@ -31,6 +32,13 @@ async fn a_faulty_bucket_without_faults_keeps_the_contract() {
     let bucket: Arc<dyn Bucket> = Arc::new(FaultyBucket::new(memory()));
     clauses::all(&bucket).await;
     clauses::many_objects_are_listed_page_by_page(&bucket, 1001).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_over_the_embedded_store_keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = dev_store::Running::start(folder.path(), "contract").await;
+    over_s3::holds(store.server(), 2100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

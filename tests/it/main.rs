@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions only, not what they share")]
 
 mod bucket_contract;
+mod dev_store;
 mod generated;
