@@ -1,5 +1,6 @@
 //! Rollcall: pages move to new assets only after every pod has them.
 
+pub mod agent;
 pub mod api;
 pub mod bucket;
 pub mod clock;

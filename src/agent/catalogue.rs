@@ -1,0 +1,141 @@
+//! What the web server may answer from: every file of every known manifest, and the pages of the one version that is served.
+//! Pure, and never changed in place: a new catalogue replaces the old one, so that no request sees half of a switch (I11).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::api::{ContentHash, ManifestDigest, PointedVersion};
+use crate::manifest::{Class, Manifest, ManifestFile};
+
+/// A version whose manifest is known here.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// As the pointer named it.
+    pub pointed: PointedVersion,
+    /// Its files.
+    pub manifest: Arc<Manifest>,
+    /// Whether every file is here.
+    pub complete: bool,
+}
+
+/// Where a file of a manifest is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    version: usize,
+    file: usize,
+}
+
+/// A file that may be served.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// The file.
+    pub file: &'a ManifestFile,
+    /// A version that has it.
+    pub version: &'a Known,
+}
+
+/// The name map of the served version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameMap {
+    /// The version it belongs to.
+    pub digest: ManifestDigest,
+    /// Logical names to URLs, JSON.
+    pub json: String,
+    /// Hash of the JSON: its entity tag.
+    pub hash: ContentHash,
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    versions: Vec<Known>,
+    assets: HashMap<String, Place>,
+    asset_folders: BTreeSet<String>,
+    pages: BTreeMap<String, Place>,
+    name_map: Option<NameMap>,
+}
+
+impl Catalogue {
+    /// A catalogue of these versions; where two have the same path, the earlier one is named (the bytes are the same: I3).
+    #[must_use]
+    pub fn new(versions: Vec<Known>, serving: Option<&PointedVersion>) -> Self {
+        let mut catalogue = Self { versions, ..Self::default() };
+        for index in 0..catalogue.versions.len() {
+            catalogue.index_assets(index);
+        }
+        if let Some(serving) = serving {
+            catalogue.index_pages(serving);
+        }
+        catalogue
+    }
+
+    fn index_assets(&mut self, version: usize) {
+        for (file, entry) in self.versions[version].manifest.files.iter().enumerate() {
+            if entry.class == Class::Asset {
+                self.assets.entry(entry.path.clone()).or_insert(Place { version, file });
+                if let Some((folder, _)) = entry.path.split_once('/') {
+                    self.asset_folders.insert(folder.to_owned());
+                }
+            }
+        }
+    }
+
+    fn index_pages(&mut self, serving: &PointedVersion) {
+        let Some(version) = self.versions.iter().position(|known| known.pointed.digest == serving.digest) else { return };
+        let manifest = &self.versions[version].manifest;
+        let pages = manifest.files.iter().enumerate().filter(|(_, entry)| entry.class == Class::Entry);
+        self.pages = pages.map(|(file, entry)| (entry.path.clone(), Place { version, file })).collect();
+        let json = manifest.name_map(&serving.base_url);
+        self.name_map = Some(NameMap { digest: serving.digest.clone(), hash: ContentHash::of(json.as_bytes()), json });
+    }
+
+    /// The asset with this path, of any known version.
+    #[must_use]
+    pub fn asset(&self, path: &str) -> Option<Found<'_>> {
+        self.assets.get(path).map(|place| self.found(*place))
+    }
+
+    /// The entry file for this path, of the served version: itself, or `index.html` of a folder, or the page without `.html`.
+    #[must_use]
+    pub fn page(&self, path: &str) -> Option<Found<'_>> {
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        let folder_page = if trimmed.is_empty() { "index.html".to_owned() } else { format!("{trimmed}/index.html") };
+        let flat_page = format!("{trimmed}.html");
+        let names = if path.ends_with('/') { [path, &folder_page, &flat_page] } else { [path, &flat_page, &folder_page] };
+        names.into_iter().find_map(|name| self.pages.get(name)).map(|place| self.found(*place))
+    }
+
+    /// The site's own page for what is not there.
+    #[must_use]
+    pub fn not_found_page(&self) -> Option<Found<'_>> {
+        self.pages.get("404.html").map(|place| self.found(*place))
+    }
+
+    /// Whether a browser asks for this path as part of a page rather than as a page: its first folder holds assets of a known
+    /// version, or its last segment has an extension other than `.html`. Such a path never gets html as its answer.
+    #[must_use]
+    pub fn is_asset_path(&self, path: &str) -> bool {
+        let first_folder = path.split_once('/').map(|(folder, _)| folder);
+        let last = path.rsplit('/').next().unwrap_or(path);
+        let extension = last.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        let in_asset_folder = first_folder.is_some_and(|folder| self.asset_folders.contains(folder));
+        in_asset_folder || extension.is_some_and(|extension| !matches!(extension.as_str(), "" | "html" | "htm"))
+    }
+
+    /// The name map of the served version.
+    #[must_use]
+    pub fn name_map(&self) -> Option<&NameMap> {
+        self.name_map.as_ref()
+    }
+
+    /// The digest of the newest known version with this label.
+    #[must_use]
+    pub fn digest_of(&self, version: &str) -> Option<&ManifestDigest> {
+        self.versions.iter().map(|known| &known.pointed).find(|pointed| pointed.version == version).map(|pointed| &pointed.digest)
+    }
+
+    fn found(&self, place: Place) -> Found<'_> {
+        let version = &self.versions[place.version];
+        Found { file: &version.manifest.files[place.file], version }
+    }
+}

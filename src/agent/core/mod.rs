@@ -1,0 +1,157 @@
+//! What the agent does next: events in, effects out. The pod's half of the roll call, and with it half of I2, I11 and I12.
+//! Pure: never reads a clock, a file or the network; time is the duration since the agent began, so that no clock jump counts.
+
+mod eviction;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::api::{ManifestDigest, PointedVersion, Pointer, Report};
+
+pub use state::Core;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Time passed, or the agent began.
+    Tick,
+    /// The report with this revision, or a newer one, is where the controller reads it.
+    Acknowledged {
+        /// Revision of a [`Publication`].
+        revision: u64,
+    },
+    /// A quorum read of the pointer, begun after the request with this number, found this.
+    PointerRead {
+        /// Number of the newest [`Effect::ReadPointer`] that the read answers.
+        answers: u64,
+        /// What it found.
+        pointer: Pointer,
+    },
+    /// The same, but there is no pointer.
+    PointerMissing {
+        /// Number of the newest [`Effect::ReadPointer`] that the read answers.
+        answers: u64,
+    },
+    /// The watch that began at the last read shows a newer pointer.
+    PointerChanged {
+        /// The newer one.
+        pointer: Pointer,
+    },
+    /// The pointer could not be read, or not understood.
+    PointerUnreadable {
+        /// Why, for people.
+        problem: String,
+    },
+    /// A version is completely here.
+    Loaded {
+        /// Which.
+        version: PointedVersion,
+    },
+    /// A version could not be loaded.
+    LoadFailed {
+        /// Which.
+        digest: ManifestDigest,
+        /// Why, for people.
+        problem: String,
+    },
+    /// Pages and name map are those of this version now.
+    Switched {
+        /// Which.
+        version: PointedVersion,
+    },
+    /// Pages and name map could not be changed.
+    SwitchFailed {
+        /// Why, for people.
+        problem: String,
+    },
+    /// The application said what it renders with; `None` when it can no longer be asked.
+    Confirmed {
+        /// What it renders with.
+        digest: Option<ManifestDigest>,
+    },
+    /// A version was deleted.
+    Evicted {
+        /// Which.
+        digest: ManifestDigest,
+    },
+    /// A version could not be deleted and is still complete.
+    EvictFailed {
+        /// Which.
+        digest: ManifestDigest,
+    },
+    /// Files of a version are gone although nobody here deleted them.
+    Lost {
+        /// Which.
+        digest: ManifestDigest,
+    },
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Put this report where the controller reads it; an older one that is still on its way may be left out.
+    Publish(Publication),
+    /// Read the pointer by GET without a resourceVersion, then watch from there.
+    ReadPointer {
+        /// Counts the requests.
+        number: u64,
+    },
+    /// Make this version complete here.
+    Load(PointedVersion),
+    /// Stop loading this version: nobody wants it any more.
+    Abandon(ManifestDigest),
+    /// Serve this version's pages and name map.
+    BeginServing(PointedVersion),
+    /// Delete this version.
+    Evict(ManifestDigest),
+}
+
+/// A report with its number and what goes beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// Grows by one with each change.
+    pub revision: u64,
+    /// The report itself.
+    pub report: Report,
+    /// Whether the pod may get traffic.
+    pub ready: bool,
+    /// One CamelCase word for the pod condition.
+    pub reason: &'static str,
+    /// Whether every wanted version is here or has failed: nothing is gained by waiting longer.
+    pub settled: bool,
+}
+
+/// Whether an application beside the agent renders pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rendering {
+    /// The agent serves the pages, so it knows what is served.
+    Agent,
+    /// Another program does: only what it confirmed is reported.
+    Application,
+}
+
+/// How long things take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Delay before the first repeat of a failed load; doubles.
+    pub retry_first: Duration,
+    /// Longest delay between two attempts.
+    pub retry_max: Duration,
+    /// How long a version stays after nothing wanted or served it: open tabs still ask for it.
+    pub age_floor: Duration,
+}
+
+impl Pace {
+    /// Delay after this many failures in a row (from 1).
+    #[must_use]
+    pub fn delay(&self, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(16);
+        self.retry_first.saturating_mul(1 << doublings).min(self.retry_max)
+    }
+}
+
+/// Longest problem text: a pod condition is read by every controller that watches pods, so it stays small.
+pub const PROBLEM_CHARS_MAX: usize = 600;

@@ -1,0 +1,320 @@
+//! The agent's state and the rules that move it. Rules are written as questions over the whole state, so that no order of events
+//! can leave one out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Effect, Event, PROBLEM_CHARS_MAX, Pace, Publication, Rendering};
+use crate::api::pointer::PROTOCOL;
+use crate::api::{ManifestDigest, PointedVersion, Pointer, Report};
+
+use super::eviction::Holding;
+
+/// The whole state of one agent instance.
+#[derive(Debug, Clone)]
+pub struct Core {
+    pod_uid: String,
+    instance: String,
+    rendering: Rendering,
+    pub(super) pace: Pace,
+    /// The pointer that is followed; `None` until it was read after the announcement was acknowledged.
+    pub(super) pointer: Option<Pointer>,
+    pointer_problem: Option<String>,
+    pub(super) held: BTreeMap<ManifestDigest, Holding>,
+    loading: BTreeSet<ManifestDigest>,
+    failures: BTreeMap<ManifestDigest, Failure>,
+    pub(super) serving: Option<PointedVersion>,
+    pub(super) switching: Option<PointedVersion>,
+    switch_failure: Option<Failure>,
+    pub(super) confirmed: Option<ManifestDigest>,
+    /// First Ready of this instance is done: from now on a candidate never takes readiness away.
+    was_ready: bool,
+    pub(super) reads_asked: u64,
+    pub(super) reads_answered: u64,
+    pub(super) revision: u64,
+    pub(super) acknowledged: u64,
+    published: Option<Publication>,
+}
+
+#[derive(Debug, Clone)]
+struct Failure {
+    attempts: u32,
+    retry_at: Duration,
+    problem: String,
+}
+
+impl Failure {
+    fn after(earlier: Option<&Self>, problem: String, pace: &Pace, now: Duration) -> Self {
+        let attempts = earlier.map_or(0, |failure| failure.attempts) + 1;
+        Self { attempts, retry_at: now + pace.delay(attempts), problem }
+    }
+}
+
+impl Core {
+    /// An agent that has just begun, with what an earlier life left complete on the volume.
+    #[must_use]
+    pub fn new(pod_uid: String, instance: String, rendering: Rendering, pace: Pace, held: BTreeSet<ManifestDigest>) -> Self {
+        Self {
+            pod_uid,
+            instance,
+            rendering,
+            pace,
+            pointer: None,
+            pointer_problem: None,
+            held: held.into_iter().map(|digest| (digest, Holding::default())).collect(),
+            loading: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            serving: None,
+            switching: None,
+            switch_failure: None,
+            confirmed: None,
+            was_ready: false,
+            reads_asked: 0,
+            reads_answered: 0,
+            revision: 0,
+            acknowledged: 0,
+            published: None,
+        }
+    }
+
+    /// Takes in what happened and says what is to be done.
+    #[must_use]
+    pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Effect> {
+        self.apply(event, now);
+        let mut effects = Vec::new();
+        self.read_after_announcement(&mut effects);
+        self.load_wanted(now, &mut effects);
+        self.abandon_unwanted(&mut effects);
+        self.switch_to_active(now, &mut effects);
+        self.evict(now, &mut effects);
+        self.was_ready |= self.may_become_ready();
+        self.publish(&mut effects);
+        effects
+    }
+
+    /// When [`Event::Tick`] is due although nothing else happened.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Duration> {
+        let loads = self.failures.iter().filter(|(digest, _)| !self.loading.contains(digest)).map(|(_, failure)| failure.retry_at);
+        let switch = self.switch_failure.iter().map(|failure| failure.retry_at);
+        loads.chain(switch).chain(self.eviction_due()).min()
+    }
+
+    /// The report as it stands.
+    #[must_use]
+    pub fn publication(&self) -> Option<&Publication> {
+        self.published.as_ref()
+    }
+
+    fn apply(&mut self, event: Event, now: Duration) {
+        match event {
+            Event::Tick => {}
+            Event::Acknowledged { revision } => self.acknowledged = self.acknowledged.max(revision),
+            Event::PointerRead { answers, pointer } => self.answered(answers, pointer),
+            Event::PointerMissing { answers } => self.missing(answers),
+            Event::PointerChanged { pointer } if self.pointer.is_some() => {
+                self.follow(pointer);
+            }
+            Event::PointerChanged { .. } => {}
+            Event::PointerUnreadable { problem } => self.pointer_problem = Some(problem),
+            Event::Loaded { version } => self.loaded(&version.digest),
+            Event::LoadFailed { digest, problem } => self.load_failed(&digest, problem, now),
+            Event::Switched { version } => {
+                self.serving = Some(version);
+                self.switching = None;
+                self.switch_failure = None;
+            }
+            Event::SwitchFailed { problem } => {
+                self.switching = None;
+                self.switch_failure = Some(Failure::after(self.switch_failure.as_ref(), problem, &self.pace, now));
+            }
+            Event::Confirmed { digest } => self.confirmed = digest,
+            Event::Evicted { digest } => {
+                self.held.remove(&digest);
+            }
+            Event::EvictFailed { digest } => {
+                self.held.insert(digest, Holding::default());
+            }
+            Event::Lost { digest } => self.lost(&digest),
+        }
+    }
+
+    fn answered(&mut self, answers: u64, pointer: Pointer) {
+        if self.follow(pointer) {
+            self.reads_answered = self.reads_answered.max(answers);
+        }
+    }
+
+    fn missing(&mut self, answers: u64) {
+        if self.pointer.is_none() {
+            return self.answered(answers, Pointer::empty());
+        }
+        self.pointer_problem = Some("the pointer ConfigMap is gone; going on with what it said last".into());
+    }
+
+    /// False when this pointer is older than one that was seen before: then somebody put back an old copy. Going on with the newer
+    /// one keeps it in the report, from which the controller can restore it (I4).
+    fn follow(&mut self, pointer: Pointer) -> bool {
+        if let Some(known) = &self.pointer
+            && (pointer.sequence < known.sequence || pointer.stage < known.stage)
+        {
+            self.pointer_problem = Some(format!(
+                "the pointer went back from sequence {}, stage {} to sequence {}, stage {}; going on with the newer one",
+                known.sequence, known.stage, pointer.sequence, pointer.stage
+            ));
+            return false;
+        }
+        self.pointer = Some(pointer);
+        self.pointer_problem = None;
+        true
+    }
+
+    fn loaded(&mut self, digest: &ManifestDigest) {
+        self.loading.remove(digest);
+        self.failures.remove(digest);
+        self.held.entry(digest.clone()).or_default();
+    }
+
+    fn load_failed(&mut self, digest: &ManifestDigest, problem: String, now: Duration) {
+        if self.loading.remove(digest) {
+            let failure = Failure::after(self.failures.get(digest), problem, &self.pace, now);
+            self.failures.insert(digest.clone(), failure);
+        }
+    }
+
+    fn lost(&mut self, digest: &ManifestDigest) {
+        if self.held.get(digest).is_some_and(|holding| !holding.is_deleting()) {
+            self.held.remove(digest);
+            self.serving.take_if(|version| version.digest == *digest);
+        }
+    }
+
+    /// I2: the read that readiness rests on begins only after the announcement is where the controller sees it.
+    fn read_after_announcement(&mut self, effects: &mut Vec<Effect>) {
+        if self.acknowledged > 0 && self.reads_asked == 0 {
+            self.ask_for_read(effects);
+        }
+    }
+
+    pub(super) fn ask_for_read(&mut self, effects: &mut Vec<Effect>) -> u64 {
+        self.reads_asked += 1;
+        effects.push(Effect::ReadPointer { number: self.reads_asked });
+        self.reads_asked
+    }
+
+    fn wanted(&self) -> Vec<&PointedVersion> {
+        self.pointer.as_ref().map(Pointer::wanted).unwrap_or_default()
+    }
+
+    pub(super) fn is_wanted(&self, digest: &ManifestDigest) -> bool {
+        self.wanted().iter().any(|version| version.digest == *digest)
+    }
+
+    /// Completely here and not on its way out.
+    fn is_available(&self, digest: &ManifestDigest) -> bool {
+        self.held.get(digest).is_some_and(Holding::is_available)
+    }
+
+    fn load_wanted(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let due: Vec<PointedVersion> = self
+            .wanted()
+            .into_iter()
+            .filter(|version| !self.held.contains_key(&version.digest) && !self.loading.contains(&version.digest))
+            .filter(|version| self.failures.get(&version.digest).is_none_or(|failure| failure.retry_at <= now))
+            .cloned()
+            .collect();
+        for version in due {
+            self.loading.insert(version.digest.clone());
+            effects.push(Effect::Load(version));
+        }
+    }
+
+    fn abandon_unwanted(&mut self, effects: &mut Vec<Effect>) {
+        let wanted: BTreeSet<ManifestDigest> = self.wanted().iter().map(|version| version.digest.clone()).collect();
+        self.failures.retain(|digest, _| wanted.contains(digest));
+        for digest in self.loading.difference(&wanted).cloned().collect::<Vec<_>>() {
+            self.loading.remove(&digest);
+            effects.push(Effect::Abandon(digest));
+        }
+    }
+
+    fn switch_to_active(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let waiting = self.switch_failure.as_ref().is_some_and(|failure| failure.retry_at > now);
+        let Some(active) = self.pointer.as_ref().and_then(|pointer| pointer.active.clone()) else { return };
+        if waiting || self.switching.is_some() || self.serving.as_ref() == Some(&active) || !self.is_available(&active.digest) {
+            return;
+        }
+        self.switching = Some(active.clone());
+        effects.push(Effect::BeginServing(active));
+    }
+
+    /// I2: active, candidate and previous are here, as of a read made after the announcement.
+    fn may_become_ready(&self) -> bool {
+        let Some(pointer) = &self.pointer else { return false };
+        pointer.active.is_some()
+            && pointer.active == self.serving
+            && pointer.wanted().iter().all(|version| self.is_available(&version.digest))
+    }
+
+    /// I12: after the first Ready only the loss of what is served takes readiness away.
+    fn is_ready(&self) -> bool {
+        self.was_ready && self.serving.as_ref().is_some_and(|version| self.is_available(&version.digest))
+    }
+
+    fn publish(&mut self, effects: &mut Vec<Effect>) {
+        let publication = self.describe();
+        if self.published.as_ref().is_some_and(|old| Publication { revision: old.revision, ..publication.clone() } == *old) {
+            return;
+        }
+        self.revision += 1;
+        let publication = Publication { revision: self.revision, ..publication };
+        self.published = Some(publication.clone());
+        effects.push(Effect::Publish(publication));
+    }
+
+    fn describe(&self) -> Publication {
+        let wanted = self.wanted();
+        let complete = wanted.iter().all(|version| self.is_available(&version.digest));
+        let settled = wanted.iter().all(|version| self.is_available(&version.digest) || self.failures.contains_key(&version.digest));
+        let report = self.report();
+        let reason = match (&self.pointer, &report.problem) {
+            (_, Some(_)) => "Problem",
+            (None, None) => "Joining",
+            (Some(_), None) if !complete => "Loading",
+            (Some(pointer), None) if pointer.active.is_none() => "NoActiveVersion",
+            (Some(_), None) => "Available",
+        };
+        Publication { revision: 0, ready: self.is_ready(), reason, settled: self.pointer.is_some() && settled, report }
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            protocol: PROTOCOL,
+            pod_uid: self.pod_uid.clone(),
+            instance: self.instance.clone(),
+            joining: self.pointer.is_none(),
+            stage: self.pointer.as_ref().map_or(0, |pointer| pointer.stage),
+            sequence: self.pointer.as_ref().map_or(0, |pointer| pointer.sequence),
+            available: self.held.iter().filter(|(_, holding)| holding.is_available()).map(|(digest, _)| digest.clone()).collect(),
+            serving: self.reported_serving(),
+            problem: self.problem(),
+        }
+    }
+
+    fn reported_serving(&self) -> Option<ManifestDigest> {
+        match self.rendering {
+            Rendering::Agent => self.serving.as_ref().map(|version| version.digest.clone()),
+            Rendering::Application => self.confirmed.clone(),
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        let loads = self.wanted().into_iter().filter_map(|version| {
+            let failure = self.failures.get(&version.digest)?;
+            Some(format!("version {:?} ({}): {}", version.version, version.digest.short(), failure.problem))
+        });
+        let others = self.pointer_problem.iter().cloned().chain(self.switch_failure.iter().map(|failure| failure.problem.clone()));
+        let all: Vec<String> = others.chain(loads).collect();
+        (!all.is_empty()).then(|| all.join("; ").chars().take(PROBLEM_CHARS_MAX).collect())
+    }
+}

@@ -1,0 +1,449 @@
+//! One test for each rule of the pod's contract: events in, effects and report out.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Core, Effect, Event, Pace, Publication, Rendering};
+use crate::api::{ManifestDigest, PointedVersion, Pointer};
+
+const PACE: Pace = Pace { retry_first: secs(1), retry_max: secs(30), age_floor: secs(3600) };
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn version(name: &str) -> PointedVersion {
+    PointedVersion {
+        version: name.into(),
+        digest: digest(name),
+        manifest_url: format!("http://store/.rollcall/manifests/{name}.json"),
+        base_url: "https://cdn.example.com/".into(),
+    }
+}
+
+fn digest(name: &str) -> ManifestDigest {
+    ManifestDigest::of(name.as_bytes())
+}
+
+fn pointer(active: Option<&str>, candidate: Option<&str>, previous: Option<&str>, stage: i64, sequence: i64) -> Pointer {
+    let (active, candidate, previous) = (active.map(version), candidate.map(version), previous.map(version));
+    Pointer { active, candidate, previous, stage, sequence, ..Pointer::empty() }
+}
+
+/// A core, the time, and everything it asked for.
+struct Life {
+    core: Core,
+    now: Duration,
+    effects: Vec<Effect>,
+}
+
+impl Life {
+    fn begun(rendering: Rendering, held: &[&str]) -> Self {
+        let held: BTreeSet<_> = held.iter().map(|name| digest(name)).collect();
+        let core = Core::new("pod-1".into(), "life-1".into(), rendering, PACE, held);
+        let mut life = Self { core, now: secs(0), effects: Vec::new() };
+        life.on(Event::Tick);
+        life
+    }
+
+    /// Announced, and the announcement acknowledged.
+    fn announced() -> Self {
+        let mut life = Self::begun(Rendering::Agent, &[]);
+        life.acknowledge();
+        life
+    }
+
+    /// Ready with version `v1`.
+    fn ready() -> Self {
+        let mut life = Self::announced();
+        life.read(pointer(Some("v1"), None, None, 1, 1));
+        life.loaded("v1");
+        life.switched("v1");
+        life.acknowledge();
+        assert!(life.publication().ready);
+        life
+    }
+
+    fn on(&mut self, event: Event) -> Vec<Effect> {
+        let effects = self.core.handle(event, self.now);
+        self.effects.extend(effects.clone());
+        effects
+    }
+
+    fn at(&mut self, seconds: u64) -> Vec<Effect> {
+        self.now = secs(seconds);
+        self.on(Event::Tick)
+    }
+
+    fn acknowledge(&mut self) -> Vec<Effect> {
+        let revision = self.publication().revision;
+        self.on(Event::Acknowledged { revision })
+    }
+
+    fn read(&mut self, pointer: Pointer) -> Vec<Effect> {
+        let answers = self.reads();
+        self.on(Event::PointerRead { answers, pointer })
+    }
+
+    fn changed(&mut self, pointer: Pointer) -> Vec<Effect> {
+        self.on(Event::PointerChanged { pointer })
+    }
+
+    fn loaded(&mut self, name: &str) -> Vec<Effect> {
+        self.on(Event::Loaded { version: version(name) })
+    }
+
+    fn switched(&mut self, name: &str) -> Vec<Effect> {
+        self.on(Event::Switched { version: version(name) })
+    }
+
+    fn failed(&mut self, name: &str, problem: &str) -> Vec<Effect> {
+        self.on(Event::LoadFailed { digest: digest(name), problem: problem.into() })
+    }
+
+    fn reads(&self) -> u64 {
+        let reads = self.effects.iter().filter(|effect| matches!(effect, Effect::ReadPointer { .. }));
+        reads.count() as u64
+    }
+
+    fn publication(&self) -> Publication {
+        self.core.publication().expect("published at once").clone()
+    }
+
+    fn available(&self) -> Vec<ManifestDigest> {
+        self.publication().report.available
+    }
+}
+
+fn digests(names: &[&str]) -> Vec<ManifestDigest> {
+    let sorted: BTreeSet<_> = names.iter().map(|name| digest(name)).collect();
+    sorted.into_iter().collect()
+}
+
+fn loads(effects: &[Effect]) -> Vec<&str> {
+    let version = |effect| if let &Effect::Load(ref version) = effect { Some(version.version.as_str()) } else { None };
+    effects.iter().filter_map(version).collect()
+}
+
+/// I2: a read before the announcement is seen could miss a flip that did not wait for this pod.
+#[test]
+fn the_pointer_is_read_only_after_the_announcement_was_acknowledged() {
+    let mut life = Life::begun(Rendering::Agent, &[]);
+    assert!(life.publication().report.joining);
+    assert_eq!(life.publication().reason, "Joining");
+    assert_eq!(life.at(100), [], "nothing happens before the acknowledgement");
+    assert_eq!(life.acknowledge(), [Effect::ReadPointer { number: 1 }]);
+    assert_eq!(life.acknowledge(), [], "once");
+}
+
+#[test]
+fn what_an_earlier_life_left_is_reported_but_does_not_make_the_pod_ready() {
+    let life = Life::begun(Rendering::Agent, &["v1"]);
+    let publication = life.publication();
+    assert_eq!(publication.report.available, digests(&["v1"]));
+    assert!(publication.report.joining && !publication.ready);
+}
+
+/// I2.
+#[test]
+fn first_ready_needs_active_candidate_and_previous() {
+    let mut life = Life::announced();
+    let effects = life.read(pointer(Some("v2"), Some("v3"), Some("v1"), 3, 2));
+    assert_eq!(loads(&effects), ["v2", "v3", "v1"]);
+    for name in ["v2", "v3"] {
+        life.loaded(name);
+    }
+    life.switched("v2");
+    assert!(!life.publication().ready, "previous is missing");
+    assert_eq!(life.publication().reason, "Loading");
+    life.loaded("v1");
+    assert!(life.publication().ready);
+    assert_eq!(life.publication().reason, "Available");
+}
+
+/// I2: also what the pointer names by then.
+#[test]
+fn a_pointer_that_moves_before_the_first_ready_adds_to_what_is_needed() {
+    let mut life = Life::announced();
+    life.read(pointer(Some("v1"), Some("v2"), None, 1, 1));
+    assert_eq!(loads(&life.changed(pointer(Some("v1"), Some("v3"), None, 2, 1))), ["v3"]);
+    for name in ["v1", "v2"] {
+        life.loaded(name);
+    }
+    life.switched("v1");
+    assert!(!life.publication().ready);
+    life.loaded("v3");
+    assert!(life.publication().ready);
+}
+
+/// I12: an unstaged candidate frees a pod that could not load it.
+#[test]
+fn a_candidate_that_cannot_be_loaded_holds_back_a_new_pod_only_until_it_is_unstaged() {
+    let mut life = Life::announced();
+    life.read(pointer(Some("v1"), Some("bad"), None, 1, 1));
+    life.loaded("v1");
+    life.switched("v1");
+    life.failed("bad", "404");
+    assert!(!life.publication().ready);
+    life.changed(pointer(Some("v1"), None, None, 1, 1));
+    assert!(life.publication().ready);
+    assert_eq!(life.publication().report.problem, None);
+}
+
+/// I12.
+#[test]
+fn a_later_candidate_never_takes_readiness_away() {
+    let mut life = Life::ready();
+    life.changed(pointer(Some("v1"), Some("bad"), None, 2, 1));
+    assert!(life.publication().ready);
+    life.failed("bad", "no space left");
+    let publication = life.publication();
+    assert!(publication.ready && publication.settled);
+    assert_eq!(publication.reason, "Problem");
+    assert_eq!(publication.report.problem.unwrap(), format!("version \"bad\" ({}): no space left", digest("bad").short()));
+    assert_eq!(publication.report.stage, 2);
+}
+
+#[test]
+fn a_failed_load_is_repeated_with_a_growing_delay() {
+    let mut life = Life::ready();
+    life.changed(pointer(Some("v1"), Some("v2"), None, 2, 1));
+    for (failed_at, due) in [(10, 11), (11, 13), (13, 17)] {
+        life.now = secs(failed_at);
+        life.failed("v2", "503");
+        assert_eq!(life.core.wake_at(), Some(secs(due)));
+        assert!(loads(&life.at(due - 1)).is_empty() || due - 1 == failed_at);
+        assert_eq!(loads(&life.at(due)), ["v2"]);
+    }
+    assert_eq!(PACE.delay(40), secs(30));
+    life.loaded("v2");
+    assert_eq!((life.publication().report.problem, life.core.wake_at()), (None, None));
+}
+
+#[test]
+fn a_candidate_that_nobody_wants_any_more_is_abandoned() {
+    let mut life = Life::ready();
+    life.changed(pointer(Some("v1"), Some("v2"), None, 2, 1));
+    let effects = life.changed(pointer(Some("v1"), Some("v3"), None, 3, 1));
+    assert_eq!(loads(&effects), ["v3"]);
+    assert!(effects.contains(&Effect::Abandon(digest("v2"))));
+    assert_eq!(loads(&life.changed(pointer(Some("v1"), Some("v2"), None, 4, 1))), ["v2"], "wanted again");
+}
+
+/// I11: the switch follows the flip, and only to what is completely here.
+#[test]
+fn pages_switch_when_the_active_version_changes_and_is_here() {
+    let mut life = Life::ready();
+    life.changed(pointer(Some("v1"), Some("v2"), None, 2, 1));
+    let effects = life.loaded("v2");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::BeginServing(_))), "a candidate is not served");
+    assert_eq!(life.available(), digests(&["v1", "v2"]));
+    assert_eq!(life.publication().report.stage, 2);
+    let effects = life.changed(pointer(Some("v2"), None, Some("v1"), 2, 2));
+    assert!(effects.contains(&Effect::BeginServing(version("v2"))));
+    assert_eq!(life.publication().report.serving, Some(digest("v1")), "not before it is done");
+    life.switched("v2");
+    assert_eq!(life.publication().report.serving, Some(digest("v2")));
+    assert_eq!(life.publication().report.sequence, 2);
+}
+
+/// I11: a pod that was skipped at the flip goes on with the page that it can serve.
+#[test]
+fn an_active_version_that_is_not_here_is_not_served_and_the_old_one_stays() {
+    let mut life = Life::ready();
+    assert_eq!(loads(&life.changed(pointer(Some("v2"), None, Some("v1"), 2, 2))), ["v2"]);
+    life.failed("v2", "503");
+    let publication = life.publication();
+    assert!(publication.ready && publication.report.problem.is_some());
+    assert_eq!(publication.report.serving, Some(digest("v1")));
+    life.loaded("v2");
+    life.switched("v2");
+    assert_eq!(life.publication().report.serving, Some(digest("v2")));
+}
+
+#[test]
+fn a_switch_that_fails_is_reported_and_repeated() {
+    let mut life = Life::announced();
+    life.read(pointer(Some("v1"), None, None, 1, 1));
+    life.loaded("v1");
+    life.on(Event::SwitchFailed { problem: "volume is read-only".into() });
+    assert_eq!(life.publication().report.problem.as_deref(), Some("volume is read-only"));
+    assert!(life.at(1).contains(&Effect::BeginServing(version("v1"))));
+    life.switched("v1");
+    assert!(life.publication().ready);
+}
+
+#[test]
+fn losing_the_active_version_takes_readiness_away_until_it_is_back() {
+    let mut life = Life::ready();
+    let effects = life.on(Event::Lost { digest: digest("v1") });
+    assert_eq!(loads(&effects), ["v1"]);
+    assert!(!life.publication().ready);
+    assert_eq!((life.available(), life.publication().report.serving), (vec![], None));
+    life.loaded("v1");
+    life.switched("v1");
+    assert!(life.publication().ready);
+}
+
+#[test]
+fn without_an_active_version_the_pod_reports_the_candidate_and_is_not_ready() {
+    let mut life = Life::announced();
+    life.read(pointer(None, Some("v1"), None, 1, 0));
+    life.loaded("v1");
+    let publication = life.publication();
+    assert!(publication.report.has(&digest("v1"), 1) && !publication.ready);
+    assert_eq!(publication.reason, "NoActiveVersion");
+    life.changed(pointer(Some("v1"), None, None, 1, 1));
+    life.switched("v1");
+    assert!(life.publication().ready);
+}
+
+#[test]
+fn a_missing_pointer_is_an_empty_one_at_first_and_a_problem_later() {
+    let mut life = Life::announced();
+    life.on(Event::PointerMissing { answers: 1 });
+    assert!(!life.publication().report.joining);
+    let mut life = Life::ready();
+    life.on(Event::PointerMissing { answers: 1 });
+    let publication = life.publication();
+    assert!(publication.ready && publication.report.problem.unwrap().contains("gone"));
+    assert_eq!((publication.report.sequence, life.available()), (1, digests(&["v1"])));
+}
+
+/// I4: a copy that was put back must not move pages, and the newer sequence stays in the report.
+#[test]
+fn a_pointer_that_goes_back_is_not_followed() {
+    let mut life = Life::ready();
+    life.changed(pointer(Some("v2"), None, Some("v1"), 2, 2));
+    life.loaded("v2");
+    life.switched("v2");
+    for older in [pointer(Some("v1"), None, None, 1, 1), pointer(None, None, None, 0, 0)] {
+        assert_eq!(loads(&life.changed(older)), [] as [&str; 0]);
+        let report = life.publication().report;
+        assert_eq!((report.serving, report.sequence), (Some(digest("v2")), 2));
+        assert!(report.problem.unwrap().contains("went back from sequence 2"));
+    }
+    life.changed(pointer(Some("v2"), None, Some("v1"), 2, 2));
+    assert_eq!(life.publication().report.problem, None);
+}
+
+#[test]
+fn an_unreadable_pointer_changes_nothing_but_the_report() {
+    let mut life = Life::ready();
+    life.on(Event::PointerUnreadable { problem: "pointer protocol 9 is not known here".into() });
+    let publication = life.publication();
+    assert!(publication.ready);
+    assert!(publication.report.problem.unwrap().contains("protocol 9"));
+    assert_eq!(publication.report.serving, Some(digest("v1")));
+}
+
+/// I11: what an application renders is known only to the application.
+#[test]
+fn with_an_application_only_what_it_confirmed_is_reported_as_served() {
+    let mut life = Life::begun(Rendering::Application, &["v1"]);
+    life.acknowledge();
+    life.read(pointer(Some("v1"), None, None, 1, 1));
+    life.switched("v1");
+    assert_eq!(life.publication().report.serving, None);
+    life.on(Event::Confirmed { digest: Some(digest("v0")) });
+    assert_eq!(life.publication().report.serving, Some(digest("v0")), "the truth, wanted or not");
+    life.on(Event::Confirmed { digest: None });
+    assert_eq!(life.publication().report.serving, None);
+}
+
+/// Ready with `v2`; `v1` is held and unneeded since second 0.
+fn with_an_unneeded_version() -> Life {
+    let mut life = Life::ready();
+    life.changed(pointer(Some("v2"), None, None, 2, 2));
+    life.loaded("v2");
+    life.switched("v2");
+    life.acknowledge();
+    life
+}
+
+/// I2: withdraw, acknowledge, read again, delete.
+#[test]
+fn a_version_goes_only_after_withdrawal_acknowledgement_and_another_read() {
+    let mut life = with_an_unneeded_version();
+    assert_eq!(life.at(3599), [], "open tabs still ask for it");
+    assert_eq!(life.core.wake_at(), Some(secs(3600)));
+    let effects = life.at(3600);
+    assert!(matches!(&effects[..], [Effect::Publish(_)]), "only withdrawn: {effects:?}");
+    assert_eq!(life.available(), digests(&["v2"]));
+    let before = life.publication().revision - 1;
+    assert_eq!(life.on(Event::Acknowledged { revision: before }), [], "an older report is no withdrawal");
+    assert_eq!(life.acknowledge(), [Effect::ReadPointer { number: 2 }]);
+    let same = pointer(Some("v2"), None, None, 2, 2);
+    assert_eq!(life.on(Event::PointerRead { answers: 1, pointer: same.clone() }), [], "a read that began before");
+    assert_eq!(life.changed(same.clone()), [], "the watch may be late");
+    assert_eq!(life.read(same), [Effect::Evict(digest("v1"))]);
+    assert_eq!(life.on(Event::Evicted { digest: digest("v1") }), []);
+}
+
+#[test]
+fn a_version_that_is_wanted_again_before_it_was_deleted_stays() {
+    let mut life = with_an_unneeded_version();
+    life.at(3600);
+    life.acknowledge();
+    let effects = life.read(pointer(Some("v2"), Some("v1"), None, 3, 2));
+    assert!(!effects.contains(&Effect::Evict(digest("v1"))));
+    assert_eq!(life.available(), digests(&["v1", "v2"]));
+}
+
+#[test]
+fn a_version_that_is_wanted_again_while_it_is_deleted_is_loaded_again() {
+    let mut life = with_an_unneeded_version();
+    life.at(3600);
+    life.acknowledge();
+    life.read(pointer(Some("v2"), None, None, 2, 2));
+    assert_eq!(loads(&life.changed(pointer(Some("v2"), Some("v1"), None, 3, 2))), [] as [&str; 0]);
+    assert_eq!(life.available(), digests(&["v2"]), "never reported while it goes");
+    assert_eq!(loads(&life.on(Event::Evicted { digest: digest("v1") })), ["v1"]);
+}
+
+#[test]
+fn doubt_about_the_pointer_keeps_a_withdrawn_version() {
+    for doubt in [Event::PointerMissing { answers: 2 }, Event::PointerUnreadable { problem: "x".into() }] {
+        let mut life = with_an_unneeded_version();
+        life.at(3600);
+        life.acknowledge();
+        assert!(!life.on(doubt).contains(&Effect::Evict(digest("v1"))));
+        let effects = life.read(pointer(Some("v2"), None, None, 2, 2));
+        assert!(effects.contains(&Effect::Evict(digest("v1"))), "when the pointer is back: {effects:?}");
+    }
+}
+
+#[test]
+fn what_is_served_or_confirmed_never_goes() {
+    let mut life = Life::ready();
+    life.changed(pointer(Some("v2"), None, None, 2, 2));
+    life.failed("v2", "503");
+    assert_eq!(life.at(10_000).iter().filter(|effect| matches!(effect, Effect::Publish(_))).count(), 0);
+    assert_eq!(life.available(), digests(&["v1"]));
+
+    let mut life = with_an_unneeded_version();
+    life.on(Event::Confirmed { digest: Some(digest("v1")) });
+    life.at(10_000);
+    assert_eq!(life.available(), digests(&["v1", "v2"]));
+}
+
+#[test]
+fn a_version_that_could_not_be_deleted_is_reported_again() {
+    let mut life = with_an_unneeded_version();
+    life.at(3600);
+    life.acknowledge();
+    life.read(pointer(Some("v2"), None, None, 2, 2));
+    life.on(Event::EvictFailed { digest: digest("v1") });
+    assert_eq!(life.available(), digests(&["v1", "v2"]));
+    assert_eq!(life.core.wake_at(), Some(secs(7200)), "after another age");
+}
+
+#[test]
+fn a_report_is_published_only_when_it_changes() {
+    let mut life = Life::ready();
+    let revision = life.publication().revision;
+    for event in [Event::Tick, Event::Acknowledged { revision: 1 }, Event::Loaded { version: version("v1") }] {
+        assert_eq!(life.on(event), []);
+    }
+    assert_eq!(life.publication().revision, revision);
+}
