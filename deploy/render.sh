@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The chart as plain manifests, for those who do not use Helm.
+# It must never write anything that `helm template` did not: whoever wants other settings renders the chart.
+#
+#   render.sh           writes deploy/rollcall.yaml and deploy/dev-store.yaml
+#   render.sh --check   says which of them differ from the chart, and fails
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+helm=${ROLLCALL_HELM:-$(tests/cluster/binaries.sh path helm)}
+
+header="# Rendered from charts/rollcall by deploy/render.sh; do not edit."
+
+rendered() { # ARGUMENTS…
+  "$helm" template rollcall charts/rollcall --namespace rollcall-system "$@" | sed 's|app.kubernetes.io/managed-by: Helm|app.kubernetes.io/managed-by: kubectl|'
+}
+
+controller() {
+  echo "$header"
+  cat <<'K'
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: rollcall-system
+  labels: {pod-security.kubernetes.io/enforce: restricted}
+K
+  rendered
+}
+
+# The keys are no secret: the store is for trying things out.
+dev_store() {
+  echo "$header"
+  rendered --set devStore.enabled=true --set devStore.accessKeyId=rollcall-dev --set devStore.secretAccessKey=not-for-production \
+    --show-only templates/dev-store.yaml
+}
+
+written() { # FUNCTION FILE
+  "$1" > "$2"
+}
+
+same() { # FUNCTION FILE
+  diff -u "$2" <("$1") || { echo "$2 is stale; run deploy/render.sh" >&2; return 1; }
+}
+
+case ${1:-write} in
+  write) do=written ;;
+  --check) do=same ;;
+  *) sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+esac
+code=0
+$do controller deploy/rollcall.yaml || code=1
+$do dev_store deploy/dev-store.yaml || code=1
+exit $code

@@ -1,0 +1,246 @@
+//! The chart as helm renders it, and as a real API server takes it: least rights, Pod Security, nothing that helm or a
+//! user of plain manifests would trip over.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::apiserver::{self, run};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const EVERYTHING: [&str; 6] = [
+    "devStore.enabled=true",
+    "networkPolicy.enabled=true",
+    "watchNamespaces={shop,blog}",
+    "secrets[0].namespace=shop",
+    "secrets[0].name=bucket-keys",
+    "source.allowedHosts={builds.ci.svc}",
+];
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests says where the program is")]
+fn helm() -> Option<PathBuf> {
+    if let Some(given) = std::env::var_os("ROLLCALL_HELM") {
+        return Some(given.into());
+    }
+    match run(Command::new(Path::new(ROOT).join("tests/cluster/binaries.sh")).args(["path", "helm"])) {
+        Ok(path) => Some(path.trim().into()),
+        Err(why) => {
+            crate::skip(&format!("no helm; name one in ROLLCALL_HELM: {why}"));
+            None
+        }
+    }
+}
+
+fn chart() -> String {
+    format!("{ROOT}/charts/rollcall")
+}
+
+/// The chart's objects with these settings.
+fn rendered(helm: &Path, settings: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(helm);
+    command.args(["template", "rollcall", &chart(), "--namespace", "rollcall-system"]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    let text = run(&mut command).unwrap();
+    let documents = serde_yaml_ng::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
+    documents.filter(|object| !object.is_null()).collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+fn words(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().map(|word| word.as_str().unwrap()).collect()
+}
+
+/// `group/resource verb`, and `[name]` behind it where the rule is for named objects only.
+fn rights(role: &Value) -> BTreeSet<String> {
+    let mut rights = BTreeSet::new();
+    for rule in role["rules"].as_array().into_iter().flatten() {
+        let names = words(&rule["resourceNames"]).join(", ");
+        let names = if names.is_empty() { names } else { format!(" [{names}]") };
+        for group in words(&rule["apiGroups"]) {
+            for resource in words(&rule["resources"]) {
+                rights.extend(words(&rule["verbs"]).iter().map(|verb| format!("{group}/{resource} {verb}{names}")));
+            }
+        }
+    }
+    rights
+}
+
+fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let found = of_kind(objects, kind).into_iter().find(|object| object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+#[test]
+fn helm_finds_nothing_to_complain_about() {
+    let Some(helm) = helm() else { return };
+    run(Command::new(&helm).args(["lint", "--strict", &chart()])).unwrap();
+    let unknown = run(Command::new(&helm).args(["template", &chart(), "--set", "watchNamespace=shop"])).unwrap_err();
+    assert!(unknown.contains("watchNamespace"), "a value that does not exist is named: {unknown}");
+}
+
+/// What each look and each act of the controller needs; a call that is not here fails on a cluster, not here.
+const CONTROLLER: [&str; 35] = [
+    "rollcall.dev/assetreleases get",
+    "rollcall.dev/assetreleases list",
+    "rollcall.dev/assetreleases watch",
+    "rollcall.dev/assetreleases patch",
+    "rollcall.dev/assetreleases/status patch",
+    "rollcall.dev/assetreleases/status update",
+    "rollcall.dev/assetstores get",
+    "rollcall.dev/assetstores list",
+    "rollcall.dev/assetstores watch",
+    "rollcall.dev/assetstores/status patch",
+    "rollcall.dev/assetstores/status update",
+    "/configmaps get",
+    "/configmaps list",
+    "/configmaps watch",
+    "/configmaps create",
+    "/configmaps patch",
+    "/pods get",
+    "/pods list",
+    "/pods watch",
+    "apps/deployments get",
+    "apps/deployments list",
+    "apps/deployments watch",
+    "apps/statefulsets get",
+    "apps/statefulsets list",
+    "apps/statefulsets watch",
+    "apps/daemonsets get",
+    "apps/daemonsets list",
+    "apps/daemonsets watch",
+    "discovery.k8s.io/endpointslices list",
+    "discovery.k8s.io/endpointslices watch",
+    "events.k8s.io/events create",
+    "events.k8s.io/events patch",
+    "/nodes list",
+    "/nodes watch",
+    "/nodes get",
+];
+const CLUSTER_ONLY: [&str; 1] = ["/namespaces get [kube-system]"];
+
+#[test]
+fn the_controller_may_do_what_it_does_and_nothing_else() {
+    let Some(helm) = helm() else { return };
+    let all = rights(named(&rendered(&helm, &[]), "ClusterRole", "rollcall-controller"));
+    let expected: BTreeSet<String> = CONTROLLER.iter().chain(&CLUSTER_ONLY).map(ToString::to_string).collect();
+    assert_eq!(all, expected);
+
+    let few = rendered(&helm, &["watchNamespaces={shop,blog}"]);
+    let cluster = rights(named(&few, "ClusterRole", "rollcall-controller"));
+    assert!(cluster.iter().all(|right| right.contains("/nodes ") || right.contains("/namespaces ")), "{cluster:?}");
+    let roles = of_kind(&few, "Role");
+    assert_eq!(roles.iter().map(|role| role["metadata"]["namespace"].as_str().unwrap()).collect::<Vec<_>>(), ["shop", "blog"]);
+    for role in roles {
+        let together: BTreeSet<String> = rights(role).union(&cluster).cloned().collect();
+        assert_eq!(together, expected);
+    }
+}
+
+#[test]
+fn nobody_gets_a_wildcard_or_secrets_that_were_not_named() {
+    let Some(helm) = helm() else { return };
+    for settings in [&[][..], &EVERYTHING] {
+        let objects = rendered(&helm, settings);
+        for role in of_kind(&objects, "ClusterRole") {
+            assert!(rights(role).iter().all(|right| !right.contains('*') && !right.contains("secrets")), "{role}");
+        }
+        for role in of_kind(&objects, "Role") {
+            for right in rights(role) {
+                assert!(!right.contains('*'), "{right}");
+                assert!(!right.contains("secrets") || right == "/secrets get [bucket-keys]", "{right}");
+            }
+        }
+    }
+    let secrets = rendered(&helm, &EVERYTHING);
+    let role = of_kind(&secrets, "Role").into_iter().find(|role| rights(role).contains("/secrets get [bucket-keys]")).unwrap();
+    assert_eq!(role["metadata"]["namespace"], "shop");
+}
+
+#[test]
+fn an_agent_may_read_the_pointer_and_write_a_report() {
+    let Some(helm) = helm() else { return };
+    let agent = rights(named(&rendered(&helm, &[]), "ClusterRole", "rollcall-agent"));
+    let expected = ["/configmaps get", "/configmaps list", "/configmaps watch", "/pods/status patch", "rollcall.dev/agents confined"];
+    assert_eq!(agent, expected.iter().map(ToString::to_string).collect());
+}
+
+/// Whoever follows the README's settings gets what they say.
+#[test]
+fn settings_reach_the_controllers_command_line() {
+    let Some(helm) = helm() else { return };
+    let objects = rendered(&helm, &EVERYTHING);
+    let controller = named(&objects, "Deployment", "rollcall");
+    let arguments = words(&controller["spec"]["template"]["spec"]["containers"][0]["args"]);
+    for wanted in
+        ["controller", "--watch-namespace=shop", "--watch-namespace=blog", "--source-allow=builds.ci.svc", "--workspace=/var/lib/rollcall"]
+    {
+        assert!(arguments.contains(&wanted), "{wanted} in {arguments:?}");
+    }
+    assert_eq!(controller["spec"]["strategy"]["type"], "Recreate");
+}
+
+/// Helm never upgrades what lies in a chart's `crds/`, and deleting a CRD deletes every release of the cluster.
+#[test]
+fn crds_are_upgraded_and_outlive_the_chart() {
+    let Some(helm) = helm() else { return };
+    let objects = rendered(&helm, &[]);
+    let crds = of_kind(&objects, "CustomResourceDefinition");
+    assert_eq!(crds.len(), 2);
+    for crd in crds {
+        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    }
+    assert!(of_kind(&rendered(&helm, &["crds.install=false"]), "CustomResourceDefinition").is_empty());
+}
+
+#[test]
+fn the_plain_manifests_are_the_rendered_chart() {
+    let Some(helm) = helm() else { return };
+    let checked = run(Command::new(Path::new(ROOT).join("deploy/render.sh")).arg("--check").env("ROLLCALL_HELM", helm));
+    checked.unwrap_or_else(|difference| panic!("{difference}"));
+}
+
+/// The cluster-wide parts with fixed names are left to `apiserver::admission`, which may be running beside this.
+#[tokio::test]
+async fn pod_security_restricted_takes_every_pod_and_the_dev_stores_keys_stay() {
+    let Some(helm) = helm() else { return };
+    let Some(server) = apiserver::server().await else { return };
+    let namespace = server.namespace("chart").await;
+    let release = format!("rollcall-{namespace}");
+    let chart = chart();
+    let settings =
+        "devStore.enabled=true,crds.install=false,admissionPolicies.enabled=false,agent.clusterRole=false,networkPolicy.enabled=true";
+    let install = ["upgrade", "--install", &release, &chart, "--namespace", &namespace, "--set", settings];
+    let mut keys = BTreeSet::new();
+    for _ in 0..2 {
+        server.helm(&helm, &install).unwrap();
+        keys.insert(
+            server
+                .kubectl(&["get", "secret", "-n", &namespace, "-l", "app.kubernetes.io/name=rollcall", "-o", "jsonpath={.items[*].data}"])
+                .unwrap(),
+        );
+    }
+    assert!(keys.iter().all(|data| data.contains("secretAccessKey")), "{keys:?}");
+    assert_eq!(keys.len(), 1, "an upgrade keeps the generated keys: {keys:?}");
+    let pods: Api<Pod> = Api::namespaced(server.client.clone(), &namespace);
+    // The namespace enforces `restricted`: a pod that breaks it is never made.
+    for attempt in 0.. {
+        let made = pods.list(&ListParams::default()).await.unwrap().items.len();
+        if made == 2 {
+            break;
+        }
+        assert!(attempt < 100, "{made} of 2 pods: {}", server.kubectl(&["get", "events", "-n", &namespace]).unwrap());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    server.helm(&helm, &["uninstall", &release, "--namespace", &namespace]).unwrap();
+    server.forget(&namespace).await;
+}
