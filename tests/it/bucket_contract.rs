@@ -2,8 +2,10 @@
 //! A clause that holds for one of them only is not a clause.
 
 mod clauses;
+mod on_the_wire;
 pub mod over_s3;
 mod versitygw;
+mod wire;
 
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ async fn a_faulty_bucket_without_faults_keeps_the_contract() {
 async fn s3_over_the_embedded_store_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let store = dev_store::Running::start(folder.path(), "contract").await;
-    over_s3::holds(store.server(), 2100).await;
+    over_s3::holds(store.server(), 1100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

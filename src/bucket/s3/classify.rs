@@ -28,6 +28,10 @@ const DENIED_CODES: [&str; 8] = [
 /// S3's codes for "come again", whatever their status.
 const PASSING_CODES: [&str; 5] = ["OperationAborted", "RequestTimeout", "RequestTimeTooSkewed", "SlowDown", "Throttling"];
 
+/// Instead of the SDK's own words, which are a list of everything that is not set.
+const NO_CREDENTIALS: &str =
+    "no credentials: none were given, and the process has neither keys in its environment nor a web identity (IRSA) nor EKS Pod Identity";
+
 /// What was tried on what.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call<'a> {
@@ -65,9 +69,8 @@ impl Call<'_> {
             return self.answered(answer);
         }
         match (credentials_error(error), error) {
-            (Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)), _) => {
-                self.denied(format!("no credentials: {}", chain(error)))
-            }
+            (Some(CredentialsError::CredentialsNotLoaded(_)), _) => self.denied(NO_CREDENTIALS),
+            (Some(CredentialsError::InvalidConfiguration(_)), _) => self.denied(format!("no credentials: {}", chain(error))),
             (None, SdkError::ConstructionFailure(_)) => self.refused(chain(error)),
             _ => self.unavailable(chain(error)),
         }
@@ -124,10 +127,10 @@ impl Answer<'_> {
     }
 }
 
-/// The words of an error and of what caused it, each once.
+/// The words of what caused an error, each once. The SDK's own outermost words only say in which phase it was.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
-    for link in links(error) {
+    for link in links(error.source().unwrap_or(error)) {
         let said = link.to_string();
         if !words.iter().any(|word| word.contains(&said)) {
             words.push(said);

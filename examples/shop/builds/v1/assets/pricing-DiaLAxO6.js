@@ -1,1 +1,0 @@
-var e=e=>`${(e/100).toFixed(2)} €`;export{e as t};

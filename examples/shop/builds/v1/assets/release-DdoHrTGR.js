@@ -1,1 +1,0 @@
-var e={label:`v1`,headline:`Spring catalogue (script v1)`};export{e as t};

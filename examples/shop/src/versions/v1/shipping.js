@@ -1,1 +1,0 @@
-export const shipping = () => ({ cents: 590, promise: 'within a week' });

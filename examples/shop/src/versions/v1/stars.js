@@ -1,1 +1,0 @@
-export const stars = (count) => 'S'.repeat(count);

@@ -1,0 +1,127 @@
+//! What the S3 bucket sends, and what it makes of lost and odd answers. Over the embedded store, with a relay in between.
+
+use bytes::Bytes;
+use rollcall::api::ContentHash;
+use rollcall::bucket::s3::S3Bucket;
+use rollcall::bucket::{Body, Bucket, BucketError, Created, Expected, Swapped};
+use tempfile::TempDir;
+
+use super::clauses::{attributes, create};
+use super::over_s3::Server;
+use super::wire::{Act, CONFLICT, Relay, SLOW_DOWN};
+use crate::dev_store::Running;
+
+struct Wire {
+    store: Running,
+    relay: Relay,
+    bucket: S3Bucket,
+    _folder: TempDir,
+}
+
+async fn wire(script: impl IntoIterator<Item = Act>) -> Wire {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Running::start(folder.path(), "contract").await;
+    let relay = Relay::start(&store.endpoint, script).await;
+    let server = Server { endpoint: &relay.endpoint, ..store.server() };
+    let bucket = S3Bucket::connect(&server.settings("contract")).unwrap();
+    Wire { store, relay, bucket, _folder: folder }
+}
+
+impl Wire {
+    /// The store itself, past the relay.
+    fn direct(&self) -> S3Bucket {
+        S3Bucket::connect(&self.store.server().settings("contract")).unwrap()
+    }
+
+    fn methods(&self) -> Vec<String> {
+        self.relay.heads().iter().map(|head| head.split(' ').next().unwrap().to_owned()).collect()
+    }
+}
+
+const LARGE: usize = 300 * 1024;
+
+// I3: our own success must not look like somebody else's object.
+#[tokio::test]
+async fn a_create_whose_answer_got_lost_is_the_same() {
+    let wire = wire([Act::LoseAnswer]).await;
+    assert_eq!(create(&wire.bucket, "a.js", b"a", "v1").await, Ok(Created::Same));
+    assert_eq!(wire.methods(), ["put", "put", "head"], "sent, sent again by the SDK, looked at");
+    assert_eq!(wire.direct().get("a.js", 10).await.unwrap().unwrap(), "a");
+}
+
+#[tokio::test]
+async fn a_create_whose_answers_all_got_lost_is_unavailable_and_then_the_same() {
+    let wire = wire([Act::LoseAnswer; 3]).await;
+    let lost = create(&wire.bucket, "a.js", b"a", "v1").await;
+    assert!(matches!(lost, Err(BucketError::Unavailable { .. })), "{lost:?}");
+    assert_eq!(create(&wire.bucket, "a.js", b"a", "v1").await, Ok(Created::Same));
+}
+
+#[tokio::test]
+async fn an_undecided_race_is_tried_again() {
+    let wire = wire([CONFLICT, CONFLICT]).await;
+    assert_eq!(create(&wire.bucket, "a.js", b"a", "v1").await, Ok(Created::New));
+    assert_eq!(wire.methods(), ["put"; 3]);
+    let body = Body::Bytes(Bytes::from_static(b"b"));
+    let again = self::wire([CONFLICT]).await;
+    assert_eq!(again.bucket.replace("b", body, &attributes(b"b", "v1"), &Expected::Absent).await, Ok(Swapped::Done));
+}
+
+#[tokio::test]
+async fn a_store_that_asks_for_less_is_unavailable_after_three_attempts() {
+    let wire = wire([SLOW_DOWN; 3]).await;
+    let error = create(&wire.bucket, "a.js", b"a", "v1").await.unwrap_err();
+    assert_eq!(error.to_string(), "create \"a.js\" failed for now: 503 SlowDown: Please reduce");
+    assert_eq!(wire.methods().len(), 3);
+}
+
+#[tokio::test]
+async fn a_403_without_a_word_is_denied_and_never_missing() {
+    let wire = wire([Act::Answer("403 Forbidden", ""); 2]).await;
+    let looked = wire.bucket.head("a.js").await;
+    assert!(matches!(looked, Err(BucketError::Denied { .. })), "{looked:?}");
+    let created = create(&wire.bucket, "large.js", &vec![0; LARGE], "v1").await;
+    assert!(matches!(created, Err(BucketError::Denied { .. })), "{created:?}");
+    assert_eq!(wire.methods(), ["head", "head"], "nothing was sent blindly");
+}
+
+#[tokio::test]
+async fn a_404_page_of_something_that_is_no_store_is_not_a_missing_object() {
+    let page = Act::Answer("404 Not Found", "<html>default backend</html>");
+    let wire = wire([page, Act::Answer("404 Not Found", ""), page, page]).await;
+    assert!(wire.bucket.get("a.js", 10).await.is_err());
+    assert!(wire.bucket.head("a.js").await.is_err());
+    assert!(wire.bucket.delete("a.js", "\"x\"").await.is_err());
+}
+
+#[tokio::test]
+async fn a_put_carries_its_condition_and_its_hash_and_no_acl_or_tag() {
+    let wire = wire([]).await;
+    create(&wire.bucket, "a.js", b"a", "v1").await.unwrap();
+    let head = wire.relay.heads().remove(0);
+    let sha256 = ContentHash::of(b"a");
+    for line in [
+        "if-none-match: *".to_owned(),
+        format!("x-amz-content-sha256: {sha256}"),
+        "x-amz-checksum-sha256: ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs=".to_lowercase(),
+        format!("x-amz-meta-rollcall-sha256: {sha256}"),
+        "x-amz-meta-rollcall-release: shop/web".to_owned(),
+        "x-amz-meta-rollcall-version: v1".to_owned(),
+        "content-length: 1".to_owned(),
+    ] {
+        assert!(head.lines().any(|found| found == line), "{line} is missing in\n{head}");
+    }
+    for never in ["x-amz-acl", "x-amz-tagging", "x-amz-sdk-checksum-algorithm", "x-amz-trailer", "aws-chunked", "expect:"] {
+        assert!(!head.contains(never), "{never} is in\n{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_that_is_there_is_not_sent_again() {
+    let wire = wire([]).await;
+    let bytes = vec![7; LARGE];
+    assert_eq!(create(&wire.bucket, "large.js", &bytes, "v1").await, Ok(Created::New));
+    assert_eq!(create(&wire.bucket, "large.js", &bytes, "v1").await, Ok(Created::Same));
+    assert!(matches!(create(&wire.bucket, "large.js", &vec![8; LARGE], "v2").await, Ok(Created::Other(_))));
+    assert_eq!(wire.methods(), ["head", "put", "head", "head"]);
+}
