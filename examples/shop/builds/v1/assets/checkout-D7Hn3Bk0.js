@@ -1,0 +1,1 @@
+import{t as e}from"./pricing-DiaLAxO6.js";var t=()=>({cents:590,promise:`within a week`});function n(n){let r=n.reduce((e,{cents:t,count:n})=>e+t*n,0),{cents:i,promise:a}=t(r);return`${e(r)} + ${e(i)} shipping (${a}) = ${e(r+i)}`}export{n as checkout};

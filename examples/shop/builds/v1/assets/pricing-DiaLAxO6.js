@@ -1,0 +1,1 @@
+var e=e=>`${(e/100).toFixed(2)} €`;export{e as t};

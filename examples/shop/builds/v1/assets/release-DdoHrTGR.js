@@ -1,0 +1,1 @@
+var e={label:`v1`,headline:`Spring catalogue (script v1)`};export{e as t};

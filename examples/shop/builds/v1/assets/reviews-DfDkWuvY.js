@@ -1,0 +1,1 @@
+import{i as e,r as t}from"./lib-Cpo3Cw31.js";var n=e=>`S`.repeat(e),r=[[`Ida`,5,`The kettle is as quiet as they said.`],[`Bo`,4,`Rake good, handle long.`],[`Mina`,5,`The spare part came in handy after a year.`]];function i(i){e(i,...r.map(([e,r,i])=>t(`blockquote`,{},t(`span`,{className:`stars`,textContent:n(r)}),` ${i} `,t(`cite`,{textContent:e}))))}export{i as reviews};

@@ -1,0 +1,1 @@
+var e={label:`v2`,headline:`Autumn catalogue, new prices, new look (script v2)`};export{e as t};

@@ -1,0 +1,2 @@
+const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./story-BpJYZMoz.js","./lib-Cpo3Cw31.js"])))=>i.map(i=>d[i]);
+/* empty css                */import{i as e,n as t}from"./lib-Cpo3Cw31.js";import{t as n}from"./release-DV7IbZuD.js";import{t as r}from"./preload-BQUUbbNx.js";t(n.label,async()=>{e(`#release`,n.headline);let{story:t}=await r(async()=>{let{story:e}=await import(`./story-BpJYZMoz.js`);return{story:e}},__vite__mapDeps([0,1]),import.meta.url);e(`#story`,t())});

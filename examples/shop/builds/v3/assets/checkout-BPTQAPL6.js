@@ -1,0 +1,1 @@
+import{t as e}from"./pricing-CoEJ-X0d.js";var t=e=>({cents:e>=8e3?0:390,promise:`in two days`});function n(n){let r=n.reduce((e,{cents:t,count:n})=>e+t*n,0),{cents:i,promise:a}=t(r);return`${e(r)} + ${e(i)} shipping (${a}) = ${e(r+i)}`}export{n as checkout};

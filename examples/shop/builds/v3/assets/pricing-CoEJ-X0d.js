@@ -1,0 +1,1 @@
+function e(e){let[t,n]=(e/100).toFixed(2).split(`.`),r=t.replace(/\B(?=(\d{3})+$)/g,` `);return n===`00`?`€ ${r}`:`€ ${r},${n}`}export{e as t};

@@ -1,0 +1,1 @@
+var e={label:`v3`,headline:`Autumn catalogue, cheaper shipping (script v3)`};export{e as t};

@@ -1,0 +1,1 @@
+export const release = { label: 'v1', headline: 'Spring catalogue (script v1)' };

@@ -1,0 +1,1 @@
+export const shipping = () => ({ cents: 590, promise: 'within a week' });

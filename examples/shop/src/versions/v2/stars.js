@@ -1,0 +1,1 @@
+export const stars = (count) => 'S'.repeat(count) + 'O'.repeat(5 - count);
