@@ -10,7 +10,7 @@ use std::time::Duration;
 use kube::api::Api;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::core::{Core, Effect, Event, Publication, Rendering};
 use super::fetch::{FetchedManifest, fetch_manifest};
@@ -18,11 +18,15 @@ use super::library::Library;
 use super::mirror::MirrorError;
 use super::pointer::Follower;
 use super::report::{ConditionChannel, HttpChannel};
+use super::serve;
 use super::{AgentError, Application, Context, Identity, ReportChannel};
 use crate::api::{ManifestDigest, PointedVersion};
 
 /// Events that may wait: every task sends few, and a full channel only makes the sender wait.
 const EVENTS_MAX: usize = 64;
+
+/// What answers under way may take when the drain is over.
+const ANSWERS_MAX: Duration = Duration::from_secs(5);
 
 /// Everything that the loop owns. Dropping it ends all of the agent's tasks at once.
 struct Driver {
@@ -34,8 +38,12 @@ struct Driver {
     learned: mpsc::Sender<(PointedVersion, FetchedManifest)>,
     publications: watch::Sender<Option<Publication>>,
     reads: watch::Sender<u64>,
+    served: watch::Sender<u64>,
     tasks: JoinSet<()>,
     loads: BTreeMap<ManifestDigest, AbortHandle>,
+    servers: JoinSet<()>,
+    draining: watch::Sender<bool>,
+    stopping: watch::Sender<bool>,
 }
 
 /// Runs an agent until `shutdown` ends, and then for [`super::Settings::drain`] longer when it serves anybody. Dropping the future
@@ -48,12 +56,16 @@ pub async fn run(context: Context, shutdown: impl Future<Output = ()> + Send) ->
     let (learned, mut lessons) = mpsc::channel(EVENTS_MAX);
     let mut driver = Driver::start(context, events, learned).await?;
     let mut shutdown = pin!(shutdown);
+    let mut stop_at: Option<Instant> = None;
     driver.step(Event::Tick);
     loop {
-        let wake = driver.wake();
+        let wake = stop_at.map_or(driver.wake(), |stop_at| driver.wake().min(stop_at));
+        if stop_at.is_some_and(|stop_at| Instant::now() >= stop_at) {
+            return driver.stop().await;
+        }
         tokio::select! {
             biased;
-            () = &mut shutdown => return Ok(()),
+            () = &mut shutdown, if stop_at.is_none() => stop_at = Some(driver.drain()),
             Some((version, fetched)) = lessons.recv() => driver.library.learn(version, fetched.manifest, false),
             Some(event) = inbox.recv() => driver.step(event),
             () = sleep_until(wake) => driver.step(Event::Tick),
@@ -85,11 +97,55 @@ impl Driver {
             learned,
             publications: watch::Sender::new(None),
             reads: watch::Sender::new(0),
+            served: watch::Sender::new(0),
             tasks: JoinSet::new(),
             loads: BTreeMap::new(),
+            servers: JoinSet::new(),
+            draining: watch::Sender::new(false),
+            stopping: watch::Sender::new(false),
         };
+        driver.start_servers().await?;
         driver.start_channels();
         Ok(driver)
+    }
+
+    async fn start_servers(&mut self) -> Result<(), AgentError> {
+        let settings = self.context.settings.clone();
+        let feeds = serve::Feeds {
+            catalogue: self.library.catalogue(),
+            publications: self.publications.subscribe(),
+            served: self.served.clone(),
+            draining: self.draining.subscribe(),
+            events: self.events.clone(),
+        };
+        let shared = Arc::new(serve::Shared::new(&self.context, feeds));
+        for (address, router) in [(settings.listen_site, serve::site(&shared)), (settings.listen_pod, serve::pod(&shared))] {
+            if let Some(address) = address {
+                let listener = serve::listen(address).await?;
+                let mut stopping = self.stopping.subscribe();
+                let stop = async move {
+                    let _stopped_or_dropped = stopping.wait_for(|stopping| *stopping).await.map(|_| ());
+                };
+                self.servers.spawn(serve::run(listener, router, stop));
+            }
+        }
+        if let Application::Polled(url) = settings.application {
+            self.tasks.spawn(serve::poll(url, self.library.catalogue(), self.events.clone()));
+        }
+        Ok(())
+    }
+
+    /// Not ready any more, but everything goes on: clients learn only after a while that this pod goes. Returns when to stop.
+    fn drain(&self) -> Instant {
+        self.draining.send_replace(true);
+        let drain = if self.servers.is_empty() { Duration::ZERO } else { self.context.settings.drain };
+        Instant::now() + drain
+    }
+
+    async fn stop(mut self) -> Result<(), AgentError> {
+        self.stopping.send_replace(true);
+        let _answered_or_cut_off = timeout(ANSWERS_MAX, async { while self.servers.join_next().await.is_some() {} }).await;
+        Ok(())
     }
 
     fn start_channels(&mut self) {
@@ -111,7 +167,7 @@ impl Driver {
                 self.tasks.spawn(ConditionChannel { api, identity, clock, pace, publications, events }.run());
             }
             ReportChannel::Http => {
-                let served = watch::Sender::new(0).subscribe();
+                let served = self.served.subscribe();
                 self.tasks.spawn(HttpChannel { publications, served, events }.run());
             }
         }

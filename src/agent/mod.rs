@@ -17,6 +17,7 @@ mod driver;
 mod library;
 mod pointer;
 mod report;
+mod serve;
 mod settings;
 #[cfg(test)]
 mod testing;

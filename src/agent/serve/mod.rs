@@ -1,0 +1,91 @@
+//! The agent's two web servers: the site for visitors, and the pod's own business (probes, report, name map).
+//! Never fetches a name that no known manifest has, never answers an asset's path with html, never lets a 404 be cached.
+
+mod answer;
+mod application;
+mod metrics;
+mod miss;
+mod path;
+mod pod;
+mod site;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::catalogue::Catalogue;
+use super::core::{Event, Publication};
+use super::mirror::Mirror;
+use super::{AgentError, Context};
+
+pub(super) use application::poll;
+use metrics::Metrics;
+use miss::Misses;
+
+/// What both servers read. They change nothing; what they notice they tell the loop.
+pub(super) struct Shared {
+    pub catalogue: watch::Receiver<Arc<Catalogue>>,
+    pub publications: watch::Receiver<Option<Publication>>,
+    /// Revision of the newest report that was served.
+    pub served: watch::Sender<u64>,
+    /// True from the request to stop on.
+    pub draining: watch::Receiver<bool>,
+    pub events: mpsc::Sender<Event>,
+    pub base_path: String,
+    mirror: Arc<dyn Mirror>,
+    misses: Misses,
+    metrics: Metrics,
+}
+
+/// The loop's ends of what the servers read.
+pub(super) struct Feeds {
+    pub catalogue: watch::Receiver<Arc<Catalogue>>,
+    pub publications: watch::Receiver<Option<Publication>>,
+    pub served: watch::Sender<u64>,
+    pub draining: watch::Receiver<bool>,
+    pub events: mpsc::Sender<Event>,
+}
+
+impl Shared {
+    pub(super) fn new(context: &Context, feeds: Feeds) -> Self {
+        let Feeds { catalogue, publications, served, draining, events } = feeds;
+        let settings = &context.settings;
+        let (fetch, mirror) = (Arc::clone(&context.fetch), Arc::clone(&context.mirror));
+        let misses = Misses::new(fetch, Arc::clone(&mirror), settings.miss_rate, settings.miss_burst);
+        let base_path = settings.base_path.clone();
+        Self { catalogue, publications, served, draining, events, base_path, mirror, misses, metrics: Metrics::default() }
+    }
+}
+
+/// The site: pages and assets.
+pub(super) fn site(shared: &Arc<Shared>) -> Router {
+    Router::new().fallback(site::serve).with_state(Arc::clone(shared))
+}
+
+/// The pod's own business.
+pub(super) fn pod(shared: &Arc<Shared>) -> Router {
+    pod::routes(Arc::clone(shared))
+}
+
+/// Takes the address.
+///
+/// # Errors
+/// When it is taken or not allowed.
+pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, AgentError> {
+    TcpListener::bind(address).await.map_err(|cause| AgentError::Listen { address, cause })
+}
+
+/// Serves until `stop`, then until the requests under way are answered.
+pub(super) async fn run(listener: TcpListener, router: Router, stop: impl Future<Output = ()> + Send + 'static) {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "a server ended");
+    }
+}

@@ -1,0 +1,113 @@
+//! The site for visitors: assets of every known version, pages of the served one.
+//! Never a page of any other version, and never html for an asset's path.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+
+use super::answer::{self, NO_STORE, Part};
+use super::miss::Miss;
+use super::{Shared, path};
+use crate::agent::catalogue::{Catalogue, Found};
+use crate::agent::core::Event;
+use crate::agent::fetch::Pieces;
+use crate::manifest::Class;
+
+/// Answers any request to the site.
+pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+    let mut answer = respond(&shared, request.method(), request.uri().path(), request.headers()).await;
+    if *shared.draining.borrow() {
+        // The connection ends with this answer, so that the client's next one goes to another pod.
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    shared.metrics.answered(answer.status());
+    answer
+}
+
+async fn respond(shared: &Shared, method: &Method, request: &str, headers: &HeaderMap) -> Response<Body> {
+    if method != Method::GET && method != Method::HEAD {
+        let mut answer = answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return answer;
+    }
+    let catalogue = Arc::clone(&shared.catalogue.borrow());
+    let Some(path) = path::below(request, &shared.base_path) else { return answer::text(StatusCode::NOT_FOUND, "not found\n") };
+    match catalogue.asset(&path).or_else(|| catalogue.page(&path)) {
+        Some(found) => send(shared, method, headers, found).await,
+        None => not_found(shared, method, &catalogue, &path).await,
+    }
+}
+
+async fn send(shared: &Shared, method: &Method, headers: &HeaderMap, found: Found<'_>) -> Response<Body> {
+    let part = answer::part(headers, found.file);
+    let mut answer = answer::head(found.file, &part);
+    if let Some(range) = answer::bytes(method, found.file, &part) {
+        match read(shared, found, range).await {
+            Ok(pieces) => *answer.body_mut() = Body::from_stream(pieces),
+            Err(miss) => answer = missed(&miss),
+        }
+    }
+    if found.file.class == Class::Asset {
+        // Modules and fonts on another host are blocked without it, and a 404 without it is told as something else.
+        answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    answer
+}
+
+async fn read(shared: &Shared, found: Found<'_>, range: std::ops::Range<u64>) -> Result<Pieces, Miss> {
+    let hash = &found.file.sha256;
+    let failed = |error: crate::agent::mirror::MirrorError| Miss::Failed(error.to_string());
+    if let Some(pieces) = shared.mirror.read(hash, range.clone()).await.map_err(failed)? {
+        return Ok(pieces);
+    }
+    if found.version.complete {
+        // A full channel means that the loop is busy; the next request tells it again.
+        let _told = shared.events.try_send(Event::Lost { digest: found.version.pointed.digest.clone() });
+    }
+    let filled = shared.misses.fill(found).await;
+    shared.metrics.missed(filled.as_ref().err());
+    filled?;
+    shared.mirror.read(hash, range).await.map_err(failed)?.ok_or_else(|| Miss::Failed("gone at once".into()))
+}
+
+fn missed(miss: &Miss) -> Response<Body> {
+    match miss {
+        Miss::Gone => answer::text(StatusCode::NOT_FOUND, "not found\n"),
+        Miss::Busy | Miss::Failed(_) => {
+            if let Miss::Failed(problem) = miss {
+                tracing::warn!(%problem, "cannot serve a file that a manifest has");
+            }
+            let mut answer = answer::text(StatusCode::SERVICE_UNAVAILABLE, "not here yet, come again\n");
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            answer
+        }
+    }
+}
+
+/// A page's path gets the site's own page, an asset's path plain text; before the first version there is nothing to say yet.
+async fn not_found(shared: &Shared, method: &Method, catalogue: &Catalogue, path: &str) -> Response<Body> {
+    if catalogue.is_asset_path(path) {
+        let mut answer = answer::text(StatusCode::NOT_FOUND, "not found\n");
+        answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        return answer;
+    }
+    if catalogue.name_map().is_none() {
+        return answer::text(StatusCode::SERVICE_UNAVAILABLE, "no version is active yet\n");
+    }
+    let Some(own) = catalogue.not_found_page() else { return answer::text(StatusCode::NOT_FOUND, "not found\n") };
+    let mut answer = answer::head(own.file, &Part::Whole);
+    if let Some(range) = answer::bytes(method, own.file, &Part::Whole) {
+        match read(shared, own, range).await {
+            Ok(pieces) => *answer.body_mut() = Body::from_stream(pieces),
+            Err(_) => return answer::text(StatusCode::NOT_FOUND, "not found\n"),
+        }
+    }
+    *answer.status_mut() = StatusCode::NOT_FOUND;
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
+    for only_for_found in [header::ETAG, header::ACCEPT_RANGES] {
+        answer.headers_mut().remove(only_for_found);
+    }
+    answer
+}
