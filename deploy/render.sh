@@ -6,7 +6,7 @@
 #   render.sh --check   says which of them differ from the chart, and fails
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-helm=${ROLLCALL_HELM:-$(tests/cluster/binaries.sh path helm)}
+helm=$(tests/cluster/binaries.sh path helm)
 
 header="# Rendered from charts/rollcall by deploy/render.sh; do not edit."
 

@@ -90,9 +90,7 @@ impl Follower {
             Err(_) => Err(format!("no answer within {} s", CALL_MAX.as_secs())),
         };
         let (event, version) = match answer {
-            Ok(Some(map)) => {
-                (understood(&map, |pointer| Event::PointerRead { answers, pointer }), map.metadata.resource_version)
-            }
+            Ok(Some(map)) => (understood(&map, |pointer| Event::PointerRead { answers, pointer }), map.metadata.resource_version),
             Ok(None) => (Event::PointerMissing { answers }, None),
             Err(cause) => (self.unreadable(&cause), None),
         };

@@ -17,6 +17,7 @@ mod admission;
 /// The server and the credentials of its administrator.
 pub(crate) struct Server {
     kubeconfig: PathBuf,
+    kubectl: PathBuf,
     pub(crate) config: Config,
     pub(crate) client: Client,
 }
@@ -29,10 +30,11 @@ pub(crate) async fn server() -> Option<Server> {
         );
         return None;
     };
+    let kubectl = program("kubectl")?;
     let read = Kubeconfig::read_from(&kubeconfig).unwrap();
     let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
     let client = Client::try_from(config.clone()).unwrap();
-    Some(Server { kubeconfig, config, client })
+    Some(Server { kubeconfig, kubectl, config, client })
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests names the cluster that they may change")]
@@ -44,7 +46,7 @@ fn kubeconfig() -> Option<PathBuf> {
 impl Server {
     /// What kubectl printed, or what it complained about.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
-        run(Command::new("kubectl").env("KUBECONFIG", &self.kubeconfig).args(arguments))
+        run(Command::new(&self.kubectl).env("KUBECONFIG", &self.kubeconfig).args(arguments))
     }
 
     pub(crate) async fn install_crds(&self) {
@@ -73,6 +75,18 @@ impl Server {
     /// What helm printed, or what it complained about.
     pub(crate) fn helm(&self, helm: &Path, arguments: &[&str]) -> Result<String, String> {
         run(Command::new(helm).env("KUBECONFIG", &self.kubeconfig).args(arguments))
+    }
+}
+
+/// A program of the test cluster: found, downloaded or built by its tool.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/binaries.sh");
+    match run(Command::new(tool).args(["path", name])) {
+        Ok(path) => Some(path.trim().into()),
+        Err(why) => {
+            crate::skip(&format!("no {name}: {why}"));
+            None
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use kube::api::{Api, ListParams};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::apiserver::{self, run};
+use crate::apiserver::{self, program, run};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const EVERYTHING: [&str; 6] = [
@@ -22,18 +22,8 @@ const EVERYTHING: [&str; 6] = [
     "source.allowedHosts={builds.ci.svc}",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs the tests says where the program is")]
 fn helm() -> Option<PathBuf> {
-    if let Some(given) = std::env::var_os("ROLLCALL_HELM") {
-        return Some(given.into());
-    }
-    match run(Command::new(Path::new(ROOT).join("tests/cluster/binaries.sh")).args(["path", "helm"])) {
-        Ok(path) => Some(path.trim().into()),
-        Err(why) => {
-            crate::skip(&format!("no helm; name one in ROLLCALL_HELM: {why}"));
-            None
-        }
-    }
+    program("helm")
 }
 
 fn chart() -> String {
@@ -204,8 +194,8 @@ fn crds_are_upgraded_and_outlive_the_chart() {
 
 #[test]
 fn the_plain_manifests_are_the_rendered_chart() {
-    let Some(helm) = helm() else { return };
-    let checked = run(Command::new(Path::new(ROOT).join("deploy/render.sh")).arg("--check").env("ROLLCALL_HELM", helm));
+    let Some(_) = helm() else { return };
+    let checked = run(Command::new(Path::new(ROOT).join("deploy/render.sh")).arg("--check"));
     checked.unwrap_or_else(|difference| panic!("{difference}"));
 }
 

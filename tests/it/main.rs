@@ -8,6 +8,7 @@ mod chart;
 mod crd;
 mod dev_store;
 mod generated;
+mod kustomize;
 
 /// Says that something was not tested; a failure where everything must be.
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says whether something may be missing")]

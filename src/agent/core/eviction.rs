@@ -18,9 +18,13 @@ enum Leaving {
     #[default]
     Not,
     /// Not reported any more from this revision on.
-    Withdrawn { revision: u64 },
+    Withdrawn {
+        revision: u64,
+    },
     /// Withdrawal acknowledged; waits for the read with this number.
-    Rereading { number: u64 },
+    Rereading {
+        number: u64,
+    },
     Deleting,
 }
 

@@ -221,11 +221,8 @@ async fn a_version_that_was_cut_short_behind_our_back_is_loaded_again() {
         let volume = Volume::new();
         let version = volume.store.publish("v1", &[("assets/a-1.js", "one")]);
         volume.load(&version).await.unwrap();
-        let path = if damage == "files" {
-            volume.files(&version).join("assets/a-1.js")
-        } else {
-            volume.disk.object(&ContentHash::of(b"one"))
-        };
+        let path =
+            if damage == "files" { volume.files(&version).join("assets/a-1.js") } else { volume.disk.object(&ContentHash::of(b"one")) };
         fs::remove_file(&path).unwrap();
         assert_eq!(volume.held().await, [] as [String; 0], "{damage}");
         volume.load(&version).await.unwrap();

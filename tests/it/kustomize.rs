@@ -1,0 +1,88 @@
+//! The kustomize component: what it makes of workloads that users have, and that a real API server takes it.
+
+use std::path::Path;
+use std::process::Command;
+
+use rollcall::api::names::{CONDITION_ASSETS, LABEL_RELEASE};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use crate::apiserver::{self, program, run};
+
+/// `kubectl kustomize` of a folder below the repository's root.
+fn built(folder: &str) -> Option<String> {
+    let kubectl = program("kubectl")?;
+    Some(run(Command::new(kubectl).arg("kustomize").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))).unwrap())
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    serde_yaml_ng::Deserializer::from_str(text).map(|document| Value::deserialize(document).unwrap()).collect()
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().map(|item| item["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn every_kind_of_workload_gets_the_whole_agent() {
+    let Some(text) = built("tests/data/kustomize") else { return };
+    let objects = objects(&text);
+    let workloads: Vec<&Value> =
+        objects.iter().filter(|object| object["metadata"]["name"] == "shop" && object["spec"]["template"].is_object()).collect();
+    assert_eq!(workloads.len(), 3, "Deployment, StatefulSet, DaemonSet");
+    for workload in workloads {
+        let template = &workload["spec"]["template"];
+        let pod = &template["spec"];
+        assert_eq!(template["metadata"]["labels"][LABEL_RELEASE], "shop");
+        assert_eq!(template["metadata"]["annotations"]["rollcall.dev/pointer"], "shop-assets");
+        assert!(workload["spec"]["selector"]["matchLabels"][LABEL_RELEASE].is_null(), "a selector cannot be changed later");
+        assert_eq!(pod["readinessGates"], json!([{"conditionType": CONDITION_ASSETS}]));
+        assert_eq!((&pod["serviceAccountName"], &pod["automountServiceAccountToken"]), (&json!("rollcall-agent"), &json!(false)));
+        let agent = pod["initContainers"].as_array().unwrap().iter().find(|container| container["name"] == "rollcall-agent").unwrap();
+        assert_eq!(agent["restartPolicy"], "Always");
+        assert_eq!(agent["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": "rollcall"}));
+        for variable in ["ROLLCALL_POINTER", "ROLLCALL_NAMESPACE", "ROLLCALL_POD_NAME", "ROLLCALL_POD_UID", "ROLLCALL_MIRROR"] {
+            assert!(names(&agent["env"]).contains(&variable), "{variable}");
+        }
+        let assets = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "rollcall-assets").unwrap();
+        assert!(assets["emptyDir"]["sizeLimit"].is_string());
+    }
+}
+
+#[test]
+fn what_a_workload_had_stays() {
+    let Some(text) = built("tests/data/kustomize") else { return };
+    let objects = objects(&text);
+    let pod = |name: &str| {
+        let found = objects.iter().find(|object| object["kind"] == "Deployment" && object["metadata"]["name"] == name);
+        found.unwrap()["spec"]["template"]["spec"].clone()
+    };
+    let shop = pod("shop");
+    assert_eq!(names(&shop["initContainers"]), ["rollcall-agent", "migrate"]);
+    assert!(names(&shop["initContainers"][0]["env"]).contains(&"ROLLCALL_APPLICATION"), "settings of the user's own");
+    assert!(names(&shop["volumes"]).contains(&"cache"));
+    assert!(pod("worker")["initContainers"].is_null(), "a workload labelled rollcall.dev/agent: none is left alone");
+}
+
+#[test]
+fn the_right_to_report_goes_to_the_kustomizations_own_namespace() {
+    let Some(text) = built("examples/kustomize") else { return };
+    let objects = objects(&text);
+    let binding = objects.iter().find(|object| object["kind"] == "RoleBinding").unwrap();
+    assert_eq!(binding["roleRef"]["name"], "rollcall-agent");
+    assert_eq!(binding["subjects"], json!([{"kind": "ServiceAccount", "name": "rollcall-agent", "namespace": "shop"}]));
+}
+
+#[tokio::test]
+async fn the_example_is_taken_by_a_real_api_server() {
+    let Some(server) = apiserver::server().await else { return };
+    let Some(text) = built("examples/kustomize") else { return };
+    server.install_crds().await;
+    let namespace = server.namespace("kustomize").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("example.yaml");
+    std::fs::write(&file, text.replace("namespace: shop\n", &format!("namespace: {namespace}\n"))).unwrap();
+    let said = server.kubectl(&["apply", "--dry-run=server", "-f", file.to_str().unwrap()]).unwrap();
+    assert_eq!(said.lines().count(), 6, "{said}");
+    server.forget(&namespace).await;
+}
