@@ -8,3 +8,5 @@ pub mod dev_store;
 pub mod generate;
 pub mod manifest;
 pub mod rollout;
+pub mod source;
+pub mod upload;

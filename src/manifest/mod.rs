@@ -1,11 +1,16 @@
 //! What a build produced: the list of its files, what each one is, and under which keys everything lies in the bucket.
 //! Pure: bytes in, values out; never reads a file, a clock or a bucket.
 
+pub mod build;
+pub mod classify;
+pub mod closure;
+pub mod headers;
 pub mod object;
+pub mod readers;
 pub mod record;
 
 mod document;
 
 pub use document::{Class, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
 pub use object::Layout;
-pub use record::{Intent, Owner, VersionRecord, Writer};
+pub use record::{Intent, Owner, Tombstone, VersionRecord, Writer};

@@ -54,6 +54,20 @@ pub struct Intent {
     pub started_at: Timestamp,
 }
 
+/// "I am about to delete this object": written before the intents are read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tombstone {
+    /// Version of this document's format: 1.
+    pub tombstone_version: i32,
+    /// The key of the bucket that goes.
+    pub key: String,
+    /// The token of the object that goes; another object at that key stays.
+    pub etag: String,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
 /// Who wrote an object: stored in its metadata, so that a conflict can name both writers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Writer {
@@ -65,5 +79,5 @@ pub struct Writer {
     pub digest: ManifestDigest,
 }
 
-/// The format number that all four documents carry today.
+/// The format number that all five documents carry today.
 pub const FORMAT: i32 = 1;

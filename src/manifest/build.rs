@@ -1,0 +1,136 @@
+//! Makes the manifest of a build out of its files.
+//! Never looks at bytes: the files' hashes are known, and what refers to what is `closure`'s business.
+
+use super::readers::vite::ViteManifest;
+use super::{Class, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
+use super::{classify, headers, object};
+use crate::api::ContentHash;
+
+/// Largest file without a content hash in its name. Entry files are copied through memory to their public key, which must be
+/// quick, since pages change in that moment; what is larger needs a hashed name.
+pub const ENTRY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A file of a build: what is known of it before it has headers and a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// Path in the build.
+    pub path: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// Hash of the bytes.
+    pub sha256: ContentHash,
+}
+
+/// A build that cannot be published as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBuild {
+    /// Nothing to publish.
+    #[error("the build has no files")]
+    NoFiles,
+    /// Too many files.
+    #[error("the build's manifest would have {bytes} bytes, more than {MANIFEST_BYTES_MAX}: the build has too many files")]
+    TooManyFiles {
+        /// Length of the manifest in bytes.
+        bytes: u64,
+    },
+    /// A large file without a hash.
+    #[error("{path:?} has {size} bytes and no content hash in its name: such files may have {ENTRY_BYTES_MAX}; give it a hashed name")]
+    EntryTooLarge {
+        /// The file.
+        path: String,
+        /// Its length in bytes.
+        size: u64,
+    },
+}
+
+/// Files that build tools and desktops leave behind and that nobody asks for: left out of the manifest and of the upload.
+/// `.vite/` is read for names before. Other dot files are published: `.well-known/` is one of them.
+#[must_use]
+pub fn is_left_out(path: &str) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    path.starts_with(".vite/") || path.split('/').any(|part| part == "__MACOSX") || name == ".DS_Store" || name.starts_with("._")
+}
+
+/// The manifest of these files.
+///
+/// # Errors
+/// When the build cannot be published as it is.
+pub fn assemble(files: &[NewFile], vite: Option<&ViteManifest>) -> Result<Manifest, InvalidBuild> {
+    let names = vite.map(ViteManifest::logical_names).unwrap_or_default();
+    let vouched = vite.map(ViteManifest::files).unwrap_or_default();
+    let mut listed = Vec::new();
+    for file in files.iter().filter(|file| !is_left_out(&file.path)) {
+        let is_hashed = vouched.contains(file.path.as_str()) && classify::has_hash_shape(&file.path);
+        let class = if is_hashed { Class::Asset } else { classify::class_of(&file.path) };
+        if class == Class::Entry && file.size > ENTRY_BYTES_MAX {
+            return Err(InvalidBuild::EntryTooLarge { path: file.path.clone(), size: file.size });
+        }
+        listed.push(manifest_file(file, class, names.get(file.path.as_str()).map(|name| (*name).to_owned())));
+    }
+    if listed.is_empty() {
+        return Err(InvalidBuild::NoFiles);
+    }
+    let manifest = Manifest::new(listed);
+    match manifest.to_bytes().len() as u64 {
+        bytes if bytes > MANIFEST_BYTES_MAX => Err(InvalidBuild::TooManyFiles { bytes }),
+        _ => Ok(manifest),
+    }
+}
+
+fn manifest_file(file: &NewFile, class: Class, logical_name: Option<String>) -> ManifestFile {
+    ManifestFile {
+        key: match class {
+            Class::Asset => file.path.clone(),
+            Class::Entry => object::entry_object_key(&file.sha256),
+        },
+        path: file.path.clone(),
+        size: file.size,
+        sha256: file.sha256.clone(),
+        content_type: headers::content_type(&file.path).to_owned(),
+        cache_control: headers::cache_control(class).to_owned(),
+        class,
+        logical_name,
+    }
+}
+
+impl InvalidBuild {
+    /// A stable name for conditions, events and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoFiles => "EmptyBuild",
+            Self::TooManyFiles { .. } => "TooManyFiles",
+            Self::EntryTooLarge { .. } => "EntryTooLarge",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(path: &str, size: u64) -> NewFile {
+        NewFile { path: path.into(), size, sha256: ContentHash::of(path.as_bytes()) }
+    }
+
+    #[test]
+    fn entries_lie_under_their_hash_and_assets_under_their_path() {
+        let vite = ViteManifest::parse(br#"{"src/a.ts":{"file":"assets/a-lowercas.js"}}"#).unwrap();
+        let files = [new("index.html", 1), new("assets/a-lowercas.js", 2), new(".vite/manifest.json", 3), new("x/.DS_Store", 4)];
+        let manifest = assemble(&files, Some(&vite)).unwrap();
+        let brief: Vec<_> = manifest.files.iter().map(|file| (file.path.as_str(), file.class, file.logical_name.as_deref())).collect();
+        assert_eq!(brief, [("assets/a-lowercas.js", Class::Asset, Some("src/a.ts")), ("index.html", Class::Entry, None)]);
+        assert_eq!(manifest.files[0].key, "assets/a-lowercas.js");
+        assert_eq!(manifest.files[0].cache_control, object::IMMUTABLE);
+        assert_eq!(manifest.files[1].key, format!(".rollcall/entries/{}", ContentHash::of(b"index.html")));
+        assert_eq!(manifest.files[1].cache_control, object::REVALIDATE);
+    }
+
+    #[test]
+    fn builds_that_cannot_be_published_are_refused() {
+        assert_eq!(assemble(&[new(".vite/manifest.json", 3)], None), Err(InvalidBuild::NoFiles));
+        let large = assemble(&[new("film.mp4", ENTRY_BYTES_MAX + 1)], None);
+        assert_eq!(large, Err(InvalidBuild::EntryTooLarge { path: "film.mp4".into(), size: ENTRY_BYTES_MAX + 1 }));
+        assert!(assemble(&[new("film-BEcQUh0e.mp4", ENTRY_BYTES_MAX + 1)], None).is_ok());
+    }
+}

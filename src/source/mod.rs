@@ -1,0 +1,175 @@
+//! Where builds come from: an archive is fetched, checked and taken apart into files whose hashes are known.
+//! Never lets a name out of an archive become a path on this machine, and never hands out a file that was not checked.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+
+use crate::api::ContentHash;
+use crate::api::release::HttpSource;
+use crate::bucket::Body;
+
+pub mod archive;
+pub mod http;
+#[cfg(any(test, feature = "testing"))]
+pub mod memory;
+pub mod path;
+
+mod address;
+mod refusal;
+
+pub use address::{AllowedHost, InvalidAllowedHost};
+pub use http::{HttpFetcher, HttpSettings};
+pub use refusal::{PathProblem, Refusal};
+
+/// What a release asks for: an archive behind a URL, with the version's name filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// URL of the archive.
+    pub url: String,
+    /// SHA-256 of the archive's bytes.
+    pub sha256: ContentHash,
+}
+
+impl Wanted {
+    /// Fills the version's name into `{version}`. The name needs no escaping but for `+`, which some servers read as a space.
+    ///
+    /// # Errors
+    /// When the digest is none; the API server refuses that before, so it is a mistake of an older object.
+    pub fn resolve(source: &HttpSource, version: &str) -> Result<Self, Refusal> {
+        let sha256 = source.sha256.parse().map_err(|_| Refusal::InvalidDigest { given: source.sha256.clone() })?;
+        Ok(Self { url: source.url.replace("{version}", &version.replace('+', "%2B")), sha256 })
+    }
+
+    /// The URL as messages may show it: without user, password and query, which carry secrets.
+    #[must_use]
+    pub fn shown_url(&self) -> String {
+        shown(&self.url)
+    }
+}
+
+/// A URL as messages may show it: without user, password, query and fragment.
+#[must_use]
+pub(crate) fn shown(url: &str) -> String {
+    let Ok(mut parsed) = url::Url::parse(url) else { return "(not a URL)".to_owned() };
+    // Fails only for URLs that have no host, and those cannot carry a password.
+    let _ = parsed.set_username("");
+    let _ = parsed.set_password(None);
+    parsed.set_query(None);
+    parsed.set_fragment(None);
+    parsed.to_string()
+}
+
+/// One file of a fetched build.
+#[derive(Debug, Clone)]
+pub struct BuildFile {
+    /// Path in the build: checked by [`path::BuildPath`], no leading `/`.
+    pub path: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// Hash of the bytes.
+    pub sha256: ContentHash,
+    /// The bytes.
+    pub body: Body,
+}
+
+/// A fetched build. Its files lie in a folder of their own that goes when the last clone of this value goes.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// The files, sorted by path; no path twice.
+    pub files: Vec<BuildFile>,
+    spool: Option<Arc<TempDir>>,
+}
+
+impl Build {
+    /// A build whose bytes are in memory or lie in files that somebody else keeps.
+    #[must_use]
+    pub fn new(mut files: Vec<BuildFile>) -> Self {
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { files, spool: None }
+    }
+
+    /// A build whose bytes lie in `spool`.
+    pub(crate) fn spooled(files: Vec<BuildFile>, spool: Arc<TempDir>) -> Self {
+        Self { spool: Some(spool), ..Self::new(files) }
+    }
+
+    /// The folder that holds the bytes, if they lie in files.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.spool.as_ref().map(|spool| spool.path())
+    }
+}
+
+/// Why there is no build.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// No answer, or one that asks to come again: try later.
+    #[error("{url} cannot be fetched for now: {cause}")]
+    Unavailable {
+        /// Where, without secrets.
+        url: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// This machine cannot hold the build: its disk is full or not writable. Try later.
+    #[error("the workspace {folder} cannot hold the build: {cause}")]
+    Workspace {
+        /// The folder.
+        folder: PathBuf,
+        /// What was seen.
+        cause: String,
+    },
+    /// The source is not acceptable: trying again changes nothing.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+impl SourceError {
+    /// A stable name for conditions, events and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "SourceUnavailable",
+            Self::Workspace { .. } => "WorkspaceUnavailable",
+            Self::Refused(refusal) => refusal.reason(),
+        }
+    }
+}
+
+impl From<Refusal> for SourceError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// A place where builds come from.
+///
+/// Dropping the future ends the work soon and leaves nothing behind in `workspace`.
+#[async_trait]
+pub trait Source: Send + Sync + 'static {
+    /// Fetches a build. What has to lie in files lies in a new folder below `workspace`, which goes with the build.
+    async fn fetch(&self, wanted: &Wanted, workspace: &Path) -> Result<Build, SourceError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_versions_name_is_filled_into_the_url() {
+        let source = HttpSource { url: "https://ci.example.com/{version}/shop-{version}.zip".into(), sha256: "a".repeat(64) };
+        let wanted = Wanted::resolve(&source, "1.2+b").unwrap();
+        assert_eq!(wanted.url, "https://ci.example.com/1.2%2Bb/shop-1.2%2Bb.zip");
+        let bad = HttpSource { sha256: "x".into(), ..source };
+        assert_eq!(Wanted::resolve(&bad, "1"), Err(Refusal::InvalidDigest { given: "x".into() }));
+    }
+
+    #[test]
+    fn messages_show_no_secrets_of_a_url() {
+        assert_eq!(shown("https://me:secret@ci.example.com/a.zip?token=secret#secret"), "https://ci.example.com/a.zip");
+        assert_eq!(shown("nonsense"), "(not a URL)");
+    }
+}

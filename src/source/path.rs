@@ -1,0 +1,115 @@
+//! Which names in an archive are accepted as paths of a build.
+//! Never gives back a path that could lead out of a folder, or that two systems would understand differently.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use super::refusal::{PathProblem, Refusal};
+use crate::manifest::object::OWN_FOLDER;
+
+/// Longest path in bytes: S3's limit for a whole key. With the prefix a path may still be too long; the publish checks that.
+pub const PATH_BYTES_MAX: usize = 1024;
+
+/// Longest part of a path in bytes: what common file systems can hold, and pods mirror builds into one.
+pub const PART_BYTES_MAX: usize = 255;
+
+/// A checked path of a build: relative, `/` between its parts, no part empty, `.` or `..`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BuildPath(String);
+
+impl BuildPath {
+    /// Checks a name out of an archive. A trailing `/`, empty parts and `.` are dropped.
+    ///
+    /// # Errors
+    /// Says what is wrong with the name, [`PathProblem::Empty`] for the archive's root itself.
+    pub fn parse(raw: &[u8]) -> Result<Self, PathProblem> {
+        let name = std::str::from_utf8(raw).map_err(|_| PathProblem::NotUtf8)?;
+        check_characters(name)?;
+        let mut parts = Vec::new();
+        for part in name.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => return Err(PathProblem::Parent),
+                _ if part.len() > PART_BYTES_MAX => return Err(PathProblem::TooLong),
+                _ if folded(part) == OWN_FOLDER.trim_end_matches('/') => return Err(PathProblem::Reserved),
+                _ => parts.push(part),
+            }
+        }
+        let path = parts.join("/");
+        match path.len() {
+            0 => Err(PathProblem::Empty),
+            length if length > PATH_BYTES_MAX => Err(PathProblem::TooLong),
+            _ => Ok(Self(path)),
+        }
+    }
+
+    /// As it stands in a manifest.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BuildPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn check_characters(name: &str) -> Result<(), PathProblem> {
+    let drive = matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    if name.starts_with('/') || drive {
+        return Err(PathProblem::Absolute);
+    }
+    if name.contains('\\') {
+        return Err(PathProblem::Backslash);
+    }
+    if name.chars().any(char::is_control) { Err(PathProblem::Control) } else { Ok(()) }
+}
+
+/// One form for all spellings that some system takes for the same name: upper and lower case, composed and decomposed.
+/// Up and then down again, because only so `ß` and `SS`, or the two small sigmas, meet.
+#[must_use]
+pub fn folded(name: &str) -> String {
+    name.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
+}
+
+/// Finds paths of one build that get into each other's way.
+#[derive(Debug, Default)]
+pub struct Collisions {
+    seen: BTreeMap<String, String>,
+}
+
+impl Collisions {
+    /// Adds the path of a file.
+    ///
+    /// # Errors
+    /// When the same path, or one that some system takes for the same, was added before.
+    pub fn add(&mut self, path: &BuildPath) -> Result<(), Refusal> {
+        match self.seen.insert(folded(path.as_str()), path.0.clone()) {
+            None => Ok(()),
+            Some(before) if before == path.0 => Err(Refusal::DuplicatePath { path: before }),
+            Some(before) => Err(Refusal::CollidingPaths { one: before, other: path.0.clone() }),
+        }
+    }
+
+    /// Looks at all files together.
+    ///
+    /// # Errors
+    /// When a file is also the folder of another file.
+    pub fn finish(&self) -> Result<(), Refusal> {
+        for (key, below) in &self.seen {
+            for (end, _) in key.match_indices('/') {
+                if let Some(file) = self.seen.get(&key[..end]) {
+                    return Err(Refusal::FileIsFolder { file: file.clone(), below: below.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! The owner object, the version records and the manifests: who may write here, and what was published.
+//! Never takes a prefix that somebody else has, and never takes damage for absence.
+
+use std::sync::Arc;
+
+use super::documents::{Lasts, ReadFailure, encoded, read};
+use crate::api::ManifestDigest;
+use crate::bucket::{Bucket, Created};
+use crate::manifest::{Layout, MANIFEST_BYTES_MAX, Manifest, Owner, VersionRecord};
+
+/// How a claim ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// The prefix is ours, from now on or already before.
+    Ours,
+    /// The prefix has another writer.
+    Theirs(Owner),
+}
+
+/// The one writer of the prefix, if it has one.
+///
+/// # Errors
+/// When the bucket fails, or what lies there is no owner object.
+pub async fn read_owner(bucket: &dyn Bucket, layout: &Layout) -> Result<Option<Owner>, ReadFailure> {
+    read(bucket, &layout.owner()).await
+}
+
+/// Claims the prefix, unless it has a writer. Two who claim at the same time see the same winner, because the store decides.
+///
+/// # Errors
+/// When the bucket fails, or what lies there is no owner object.
+pub async fn claim_owner(bucket: &dyn Bucket, layout: &Layout, owner: &Owner) -> Result<Claimed, ReadFailure> {
+    let (body, attributes) = encoded(owner, Lasts::ForNow);
+    match bucket.create(&layout.owner(), body, &attributes).await? {
+        Created::New | Created::Same => Ok(Claimed::Ours),
+        Created::Other(_) => match read_owner(bucket, layout).await? {
+            Some(theirs) if theirs == *owner => Ok(Claimed::Ours),
+            Some(theirs) => Ok(Claimed::Theirs(theirs)),
+            None => Err(ReadFailure::Malformed { key: layout.owner(), cause: "it was removed while it was claimed".to_owned() }),
+        },
+    }
+}
+
+/// The record of a version, if it was published.
+///
+/// # Errors
+/// When the bucket fails, or what lies there is no version record of that version.
+pub async fn read_record(bucket: &dyn Bucket, layout: &Layout, version: &str) -> Result<Option<VersionRecord>, ReadFailure> {
+    let key = layout.version(version);
+    match read::<VersionRecord>(bucket, &key).await? {
+        Some(record) if record.version != version => {
+            Err(ReadFailure::Malformed { key, cause: format!("it is the record of version {:?}", record.version) })
+        }
+        record => Ok(record),
+    }
+}
+
+/// A stored manifest, if it is there.
+///
+/// # Errors
+/// When the bucket fails, or the bytes do not have that digest.
+pub async fn read_manifest(bucket: &dyn Bucket, layout: &Layout, digest: &ManifestDigest) -> Result<Option<Arc<Manifest>>, ReadFailure> {
+    let key = layout.manifest(digest);
+    let Some(stored) = bucket.get(&key, MANIFEST_BYTES_MAX).await? else { return Ok(None) };
+    match Manifest::parse(&stored, digest) {
+        Ok(manifest) => Ok(Some(Arc::new(manifest))),
+        Err(error) => Err(ReadFailure::Malformed { key, cause: error.to_string() }),
+    }
+}

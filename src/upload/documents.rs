@@ -1,0 +1,116 @@
+//! Rollcall's own small documents in the bucket: JSON with a format number.
+//! Never reads one leniently: what is not understood is an error that names the key.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::ContentHash;
+use crate::bucket::{Attributes, Body, Bucket, BucketError, Listed};
+use crate::manifest::object::{IMMUTABLE, REVALIDATE};
+use crate::manifest::record::FORMAT;
+use crate::manifest::{Intent, Owner, Tombstone, VersionRecord};
+
+/// Largest document that is read; they have a few hundred bytes.
+const BYTES_MAX: u64 = 64 * 1024;
+
+const JSON: &str = "application/json; charset=utf-8";
+
+/// Why a document was not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadFailure {
+    /// The bucket.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// Something else lies at its key.
+    #[error("{key:?} is not what Rollcall wrote there: {cause}")]
+    Malformed {
+        /// The key of the bucket.
+        key: String,
+        /// What is wrong.
+        cause: String,
+    },
+}
+
+impl ReadFailure {
+    /// A stable name for conditions, events and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Bucket(error) => super::failure::bucket_reason(error),
+            Self::Malformed { .. } => "DocumentDamaged",
+        }
+    }
+}
+
+/// A document that says which format it has.
+pub(super) trait Document: Serialize + DeserializeOwned + Send {
+    /// The number that it carries.
+    fn format(&self) -> i32;
+}
+
+macro_rules! documents {
+    ($($name:ident: $field:ident),*) => {
+        $(impl Document for $name {
+            fn format(&self) -> i32 {
+                self.$field
+            }
+        })*
+    };
+}
+
+documents!(VersionRecord: record_version, Owner: owner_version, Intent: intent_version, Tombstone: tombstone_version);
+
+/// Reads a document; `None` when there is none.
+pub(super) async fn read<D: Document>(bucket: &dyn Bucket, key: &str) -> Result<Option<D>, ReadFailure> {
+    let Some(bytes) = bucket.get(key, BYTES_MAX).await? else { return Ok(None) };
+    let malformed = |cause: String| ReadFailure::Malformed { key: key.to_owned(), cause };
+    let document: D = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    match document.format() {
+        FORMAT => Ok(Some(document)),
+        other => Err(malformed(format!("format {other} is not known here (this build knows {FORMAT})"))),
+    }
+}
+
+/// A document as it is stored, and with which attributes.
+pub(super) fn encoded(document: &impl Document, lasts: Lasts) -> (Body, Attributes) {
+    let bytes = serde_json::to_vec(document).expect("a document has only strings and numbers");
+    json(bytes.into(), lasts)
+}
+
+/// JSON bytes as they are stored.
+pub(super) fn json(bytes: Bytes, lasts: Lasts) -> (Body, Attributes) {
+    let cache_control = match lasts {
+        Lasts::ForEver => IMMUTABLE,
+        Lasts::ForNow => REVALIDATE,
+    };
+    let attributes = Attributes {
+        content_type: JSON.to_owned(),
+        cache_control: cache_control.to_owned(),
+        sha256: ContentHash::of(&bytes),
+        writer: None,
+        sequence: None,
+    };
+    (Body::Bytes(bytes), attributes)
+}
+
+/// Whether a document may change or go.
+#[derive(Clone, Copy)]
+pub(super) enum Lasts {
+    ForEver,
+    ForNow,
+}
+
+/// Lists everything below a prefix. For our own folders, which hold few objects; never for a whole release.
+pub(super) async fn list_all(bucket: &dyn Bucket, prefix: &str) -> Result<Vec<Listed>, BucketError> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = bucket.list(prefix, after.as_deref()).await?;
+        all.extend(page.objects);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}

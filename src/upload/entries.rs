@@ -1,0 +1,234 @@
+//! Puts entry files at their public keys (`entries.publish: Bucket`): the moment in which visitors see the new version.
+//! Never takes the place of a later flip's file (I4), and never writes a page before what stands beside it (I10).
+//!
+//! S3 cannot fence: a stalled write of an earlier flip may land after this. So each file carries the number of its flip, and
+//! [`entries_confirmed`] finds and [`publish_entries`] repairs it. A file whose bytes are right is right whatever lower number it
+//! carries: flips in between had the same bytes, and any flip before those is refused by that number.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use crate::api::ContentHash;
+use crate::bucket::{Attributes, Body, Bucket, BucketError, Expected, Stored, Swapped};
+use crate::manifest::build::ENTRY_BYTES_MAX;
+use crate::manifest::classify::is_page;
+use crate::manifest::{Class, Layout, Manifest, ManifestFile, Writer};
+
+/// Requests in flight; with [`SMALL`] files at most 16 MiB in memory.
+const PARALLEL: usize = 16;
+
+/// Larger files go one by one.
+const SMALL: u64 = 1024 * 1024;
+
+/// How often a lost race is looked at again before the caller hears of it.
+const TRIES: usize = 5;
+
+/// What [`publish_entries`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EntriesPublished {
+    /// Files written now.
+    pub written: u64,
+    /// Files that were right already.
+    pub already: u64,
+}
+
+/// What [`entries_confirmed`] saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntriesChecked {
+    /// Files that are right.
+    pub confirmed: u64,
+    /// Keys of the bucket that have something else, or nothing: sorted, all of them.
+    pub wrong: Vec<String>,
+}
+
+impl EntriesChecked {
+    /// Whether every entry file is right.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.wrong.is_empty()
+    }
+}
+
+/// Why not every entry file is in its place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntriesFailure {
+    /// The bucket.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// A later flip has been here: ours is over.
+    #[error("{key:?} belongs to flip {theirs}, which is later than flip {ours}")]
+    Superseded {
+        /// The key of the bucket.
+        key: String,
+        /// The number that is there.
+        theirs: i64,
+        /// The number that we bring.
+        ours: i64,
+    },
+    /// Somebody else writes the key as often as we do.
+    #[error("{key:?} changes as often as it is written: somebody else writes entry files below this prefix")]
+    Contended {
+        /// The key of the bucket.
+        key: String,
+    },
+    /// The immutable bytes are gone.
+    #[error("the stored bytes of {path:?}, {key:?}, are not in the store")]
+    BytesMissing {
+        /// The entry file.
+        path: String,
+        /// The key of the bucket.
+        key: String,
+    },
+    /// The immutable bytes are not what the manifest says.
+    #[error("the stored bytes of {path:?}, {key:?}, have the sha256 {actual}")]
+    BytesDamaged {
+        /// The entry file.
+        path: String,
+        /// The key of the bucket.
+        key: String,
+        /// What is there.
+        actual: ContentHash,
+    },
+}
+
+impl EntriesFailure {
+    /// A stable name for conditions, events and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Bucket(error) => super::failure::bucket_reason(error),
+            Self::Superseded { .. } => "EntriesSuperseded",
+            Self::Contended { .. } => "EntriesContended",
+            Self::BytesMissing { .. } => "EntryBytesMissing",
+            Self::BytesDamaged { .. } => "EntryBytesDamaged",
+        }
+    }
+}
+
+/// Puts every entry file of a flip at its public key: first what is no page, then pages, the root's `index.html` last. Files
+/// that are right already are not written. What Rollcall did not write gives way too: the prefix is the release's, and adopting a
+/// live site means to take over its pages.
+///
+/// # Errors
+/// [`EntriesFailure::Superseded`] when a later flip was here; otherwise calling it again goes on.
+pub async fn publish_entries(
+    bucket: &dyn Bucket,
+    layout: &Layout,
+    manifest: &Manifest,
+    sequence: i64,
+    writer: &Writer,
+) -> Result<EntriesPublished, EntriesFailure> {
+    let place = Place { bucket, layout, sequence, writer };
+    let mut published = EntriesPublished::default();
+    for rank in by_rank(manifest).into_values() {
+        let (small, large): (Vec<_>, Vec<_>) = rank.into_iter().partition(|file| file.size <= SMALL);
+        for (files, parallel) in [(large, 1), (small, PARALLEL)] {
+            let placed = futures::stream::iter(files).map(|file| place.put(file)).buffer_unordered(parallel);
+            let placed: Vec<bool> = placed.try_collect().await?;
+            published.written += placed.iter().filter(|written| **written).count() as u64;
+            published.already += placed.iter().filter(|written| !**written).count() as u64;
+        }
+    }
+    Ok(published)
+}
+
+/// Looks whether every entry file of a flip is at its public key. Writes nothing.
+///
+/// # Errors
+/// When the bucket fails.
+pub async fn entries_confirmed(bucket: &dyn Bucket, layout: &Layout, manifest: &Manifest) -> Result<EntriesChecked, BucketError> {
+    let entries: Vec<&ManifestFile> = manifest.of_class(Class::Entry).collect();
+    let looks = futures::stream::iter(entries).map(|file| async move {
+        let key = layout.key(&file.path);
+        let is_right = bucket.head(&key).await?.is_some_and(|stored| is_right(&stored, file));
+        Ok::<_, BucketError>((key, is_right))
+    });
+    let looks: BTreeMap<String, bool> = looks.buffer_unordered(PARALLEL).try_collect().await?;
+    let confirmed = looks.values().filter(|is_right| **is_right).count() as u64;
+    let wrong = looks.into_iter().filter(|(_, is_right)| !is_right).map(|(key, _)| key).collect();
+    Ok(EntriesChecked { confirmed, wrong })
+}
+
+/// Pages refer to what is no page, and visitors come in by the root's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Beside,
+    Page,
+    Front,
+}
+
+fn by_rank(manifest: &Manifest) -> BTreeMap<Rank, Vec<&ManifestFile>> {
+    let mut ranks = BTreeMap::<Rank, Vec<&ManifestFile>>::new();
+    for file in manifest.of_class(Class::Entry) {
+        let rank = match file.path.as_str() {
+            "index.html" => Rank::Front,
+            path if is_page(path) => Rank::Page,
+            _ => Rank::Beside,
+        };
+        ranks.entry(rank).or_default().push(file);
+    }
+    ranks
+}
+
+/// Our own bytes under our own headers, written by some flip of this release.
+fn is_right(stored: &Stored, file: &ManifestFile) -> bool {
+    stored.sha256.as_ref() == Some(&file.sha256)
+        && stored.sequence.is_some()
+        && stored.content_type.as_ref() == Some(&file.content_type)
+        && stored.cache_control.as_ref() == Some(&file.cache_control)
+}
+
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    bucket: &'a dyn Bucket,
+    layout: &'a Layout,
+    sequence: i64,
+    writer: &'a Writer,
+}
+
+impl Place<'_> {
+    /// Answers whether it had to be written.
+    async fn put(self, file: &ManifestFile) -> Result<bool, EntriesFailure> {
+        let key = self.layout.key(&file.path);
+        for _ in 0..TRIES {
+            let there = self.bucket.head(&key).await?;
+            let expected = match there {
+                Some(stored) if is_right(&stored, file) => return Ok(false),
+                Some(Stored { sequence: Some(theirs), .. }) if theirs > self.sequence => {
+                    return Err(EntriesFailure::Superseded { key, theirs, ours: self.sequence });
+                }
+                Some(stored) => Expected::ETag(stored.etag),
+                None => Expected::Absent,
+            };
+            let body = self.bytes(file).await?;
+            if self.bucket.replace(&key, body, &self.attributes(file), &expected).await? == Swapped::Done {
+                return Ok(true);
+            }
+        }
+        Err(EntriesFailure::Contended { key })
+    }
+
+    async fn bytes(self, file: &ManifestFile) -> Result<Body, EntriesFailure> {
+        let key = self.layout.key(&file.key);
+        let Some(bytes) = self.bucket.get(&key, ENTRY_BYTES_MAX).await? else {
+            return Err(EntriesFailure::BytesMissing { path: file.path.clone(), key });
+        };
+        let actual = ContentHash::of(&bytes);
+        if actual == file.sha256 {
+            Ok(Body::Bytes(bytes))
+        } else {
+            Err(EntriesFailure::BytesDamaged { path: file.path.clone(), key, actual })
+        }
+    }
+
+    fn attributes(self, file: &ManifestFile) -> Attributes {
+        Attributes {
+            content_type: file.content_type.clone(),
+            cache_control: file.cache_control.clone(),
+            sha256: file.sha256.clone(),
+            writer: Some(self.writer.clone()),
+            sequence: Some(self.sequence),
+        }
+    }
+}

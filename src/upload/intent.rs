@@ -1,0 +1,124 @@
+//! Intents ("I am about to use these objects") and tombstones ("I am about to delete this one"): each side writes its own and
+//! then reads the other's, so that at least one of two who meet sees the other.
+//! Never reads before it has written.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::documents::{Lasts, ReadFailure, encoded, list_all, read};
+use super::{Publish, PublishFailure, Tools};
+use crate::api::ManifestDigest;
+use crate::bucket::{Bucket, BucketError, Created, Expected, SIGNED_REQUEST_LIFE, Swapped};
+use crate::manifest::record::FORMAT;
+use crate::manifest::{Intent, Layout, Tombstone};
+
+/// An intent older than this belongs to a publish that died: the longest upload that is imagined (5 TB at 1 Gbit/s take 11 hours), doubled.
+pub const INTENT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Clocks of machines that take part may differ by this much. A store refuses signatures of clocks that are 15 minutes off;
+/// machines in a cluster keep theirs within seconds.
+pub const SKEW: Duration = Duration::from_secs(2 * 60);
+
+/// How often a lost race for our own intent is tried again. Only two publishes with one id can race, and only a few times.
+const TRIES: usize = 5;
+
+/// Writes our intent, or dates it anew: a resumed publish must not look dead.
+pub(super) async fn write(tools: &Tools, request: &Publish, digest: &ManifestDigest) -> Result<(), PublishFailure> {
+    let intent = Intent {
+        intent_version: FORMAT,
+        digest: digest.clone(),
+        version: request.version.clone(),
+        release: request.release.clone(),
+        started_at: tools.clock.now(),
+    };
+    let key = key(request, digest);
+    for _ in 0..TRIES {
+        let (body, attributes) = encoded(&intent, Lasts::ForNow);
+        let Created::Other(stored) = tools.bucket.create(&key, body.clone(), &attributes).await? else { return Ok(()) };
+        if tools.bucket.replace(&key, body, &attributes, &Expected::ETag(stored.etag)).await? == Swapped::Done {
+            return Ok(());
+        }
+    }
+    Err(BucketError::Unavailable { operation: "replace", key, cause: "another publish with the same id writes it too".to_owned() }.into())
+}
+
+/// Where our intent lies. With the build in its name: the same id with another build is another intent, because a record of
+/// the first may still be on its way.
+fn key(request: &Publish, digest: &ManifestDigest) -> String {
+    request.layout.intent(&format!("{}.{}", request.intent_id, digest.short()))
+}
+
+/// Takes all intents of this id back. Only for a publish that is over: nothing of it may write a version record any more.
+///
+/// # Errors
+/// When the bucket fails. A bucket that lets us write but not delete is fine: the intents die by age.
+pub async fn withdraw_intent(bucket: &dyn Bucket, layout: &Layout, intent_id: &str) -> Result<(), BucketError> {
+    let begin = format!("{}{intent_id}.", layout.intents());
+    for listed in list_all(bucket, &begin).await? {
+        delete(bucket, &listed.key, &listed.etag).await?;
+    }
+    Ok(())
+}
+
+/// Takes our own intent back.
+pub(super) async fn withdraw(bucket: &dyn Bucket, request: &Publish, digest: &ManifestDigest) -> Result<(), BucketError> {
+    let key = key(request, digest);
+    match bucket.head(&key).await? {
+        Some(stored) => delete(bucket, &key, &stored.etag).await,
+        None => Ok(()),
+    }
+}
+
+async fn delete(bucket: &dyn Bucket, key: &str, etag: &str) -> Result<(), BucketError> {
+    match bucket.delete(key, etag).await {
+        // Lost: somebody has just begun anew under this id, and the intent is theirs.
+        Ok(Swapped::Done | Swapped::Lost) | Err(BucketError::Denied { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Another publish that is alive and brings another build; the first one by id. One of the same build wants the same bytes.
+pub(super) async fn other_live(tools: &Tools, request: &Publish, digest: &ManifestDigest) -> Result<Option<Intent>, ReadFailure> {
+    let ours = key(request, digest);
+    let bucket = &*tools.bucket;
+    for listed in list_all(bucket, &request.layout.intents()).await?.into_iter().filter(|listed| listed.key != ours) {
+        let Some(intent) = read::<Intent>(bucket, &listed.key).await? else { continue };
+        let dies = intent.started_at.saturating_add(INTENT_LIFE + SKEW).expect("a duration of days never needs a calendar");
+        if intent.digest != *digest && tools.clock.now() <= dies {
+            return Ok(Some(intent));
+        }
+    }
+    Ok(None)
+}
+
+/// A tombstone as it lies in the bucket.
+pub(super) struct Grave {
+    pub(super) tombstone: Tombstone,
+    pub(super) place: String,
+    pub(super) etag: String,
+}
+
+impl Grave {
+    /// From when on its key may be written again: a delete that was signed at the tombstone's time is dead by then.
+    pub(super) fn until(&self) -> Timestamp {
+        free_at(self.tombstone.at)
+    }
+}
+
+/// When the key of a tombstone of that time may be written again.
+pub(super) fn free_at(at: Timestamp) -> Timestamp {
+    at.saturating_add(SIGNED_REQUEST_LIFE + SKEW).expect("a duration of minutes never needs a calendar")
+}
+
+/// All tombstones, by the key that they are for. Call it after [`write`].
+pub(super) async fn graves(bucket: &dyn Bucket, layout: &Layout) -> Result<BTreeMap<String, Grave>, ReadFailure> {
+    let mut graves = BTreeMap::new();
+    for listed in list_all(bucket, &layout.tombstones()).await? {
+        if let Some(tombstone) = read::<Tombstone>(bucket, &listed.key).await? {
+            graves.insert(tombstone.key.clone(), Grave { tombstone, place: listed.key, etag: listed.etag });
+        }
+    }
+    Ok(graves)
+}
