@@ -220,3 +220,6 @@ impl Progress {
         self.failures.push(Failure { at, url: url.to_string(), page, version, flaw, seen, pod });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,29 +94,30 @@ impl Bytes {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, content_type: &str) -> Result<Answer, NoAnswer> {
-        Ok(Answer { status, content_type: content_type.into(), pod: None, body: "x".into() })
+    fn answer(status: u16, content_type: &str) -> Answer {
+        Answer { status, content_type: content_type.into(), pod: None, body: "x".into() }
     }
 
-    fn flaw_of(name: &str, answer: &Result<Answer, NoAnswer>) -> Option<Flaw> {
-        asset(&Url::parse("http://shop/").unwrap().join(name).unwrap(), answer).err().map(|(flaw, _)| flaw)
+    fn flaw_of(name: &str, answer: Answer) -> Option<Flaw> {
+        asset(&Url::parse("http://shop/").unwrap().join(name).unwrap(), &Ok(answer)).err().map(|(flaw, _)| flaw)
     }
 
     #[test]
     fn an_asset_has_status_200_and_the_type_that_browsers_want() {
-        assert_eq!(flaw_of("a.js", &answer(200, "text/javascript")), None);
-        assert_eq!(flaw_of("a.bin", &answer(200, "")), None);
-        assert_eq!(flaw_of("a.js", &answer(200, "text/plain")), Some(Flaw::ContentType));
-        assert_eq!(flaw_of("a.js", &answer(404, "text/javascript")), Some(Flaw::Status));
-        assert_eq!(flaw_of("a.bin", &answer(200, "text/html")), Some(Flaw::HtmlForAsset));
-        assert_eq!(flaw_of("a.js", &Err(NoAnswer("reset".into()))), Some(Flaw::Transport));
+        assert_eq!(flaw_of("a.js", answer(200, "text/javascript")), None);
+        assert_eq!(flaw_of("a.bin", answer(200, "")), None);
+        assert_eq!(flaw_of("a.js", answer(200, "text/plain")), Some(Flaw::ContentType));
+        assert_eq!(flaw_of("a.js", answer(404, "text/javascript")), Some(Flaw::Status));
+        assert_eq!(flaw_of("a.bin", answer(200, "text/html")), Some(Flaw::HtmlForAsset));
+        let reset = Err(NoAnswer("reset".into()));
+        assert_eq!(page(&reset).unwrap_err().0, Flaw::Transport);
     }
 
     #[test]
     fn a_page_is_html() {
-        assert_eq!(page(&answer(200, "text/html")), Ok(()));
-        assert_eq!(page(&answer(200, "text/plain")).unwrap_err().0, Flaw::ContentType);
-        assert_eq!(page(&answer(503, "text/html")).unwrap_err().0, Flaw::Status);
+        assert_eq!(page(&Ok(answer(200, "text/html"))), Ok(()));
+        assert_eq!(page(&Ok(answer(200, "text/plain"))).unwrap_err().0, Flaw::ContentType);
+        assert_eq!(page(&Ok(answer(503, "text/html"))).unwrap_err().0, Flaw::Status);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod fetch;
 mod judge;
 mod references;
 mod tally;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,12 +26,15 @@ struct Arguments {
 enum Role {
     /// Loads pages and all their assets, each over its own connection, and prints one line of JSON at the end.
     Browse(browse::Settings),
+    /// Tells a rollout while it happens, on standard error, and prints what it measured as one line of JSON.
+    Watch(watch::Settings),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let told = match Arguments::parse().role {
         Role::Browse(settings) => browse::run(&settings).await,
+        Role::Watch(settings) => watch::run(&settings).await,
     };
     match told {
         Ok(line) => print_line(&line),
