@@ -1,0 +1,119 @@
+//! One bounded call to the API server and what its failure means.
+//! Never retries: whoever asked looks again, because a repeated write may meet its own first success.
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Longest time that one call may take. A call that hangs holds a reconcile slot; the API server itself cuts requests at 60 s.
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What kind of failure it is; `controller::retry` turns it into a delay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// It may work the next time.
+    Transient,
+    /// We may not; somebody has to change rights or credentials.
+    Denied,
+    /// The request can never work as it is.
+    Invalid,
+    /// Something else was there than expected: look again.
+    Conflict,
+}
+
+/// A failed call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{call} failed: {cause}")]
+pub struct CallError {
+    /// What was asked, for example `get ConfigMap shop/pointer`.
+    pub call: String,
+    /// What kind of failure it is.
+    pub class: Class,
+    /// What was seen.
+    pub cause: String,
+    /// HTTP status, if there was an answer.
+    pub code: Option<u16>,
+}
+
+impl CallError {
+    fn of(call: String, error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self { call, class: class(status.code), cause: status.message.clone(), code: Some(status.code) },
+            kube::Error::SerdeError(cause) => Self { call, class: Class::Invalid, cause: cause.to_string(), code: None },
+            other => Self { call, class: Class::Transient, cause: with_sources(other), code: None },
+        }
+    }
+
+    /// Whether the object is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.code == Some(404)
+    }
+}
+
+/// The outermost error of the client says little; the innermost says why.
+fn with_sources(error: &kube::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
+
+fn class(code: u16) -> Class {
+    match code {
+        401 | 403 => Class::Denied,
+        409 => Class::Conflict,
+        400 | 404..=408 | 410..=428 => Class::Invalid,
+        _ => Class::Transient,
+    }
+}
+
+/// A call about to be made.
+#[derive(Debug, Clone)]
+pub struct Call(String);
+
+impl Call {
+    /// Names the call: verb, kind, `namespace/name`.
+    #[must_use]
+    pub fn new(verb: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        Self(format!("{verb} {kind} {namespace}/{name}"))
+    }
+
+    /// Makes it, within [`CALL_TIME_MAX`].
+    pub async fn make<T>(self, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+        match tokio::time::timeout(CALL_TIME_MAX, request).await {
+            Ok(answer) => answer.map_err(|error| CallError::of(self.0, &error)),
+            Err(_) => {
+                let cause = format!("no answer within {} s", CALL_TIME_MAX.as_secs());
+                Err(CallError { call: self.0, class: Class::Transient, cause, code: None })
+            }
+        }
+    }
+
+    /// Makes a read for which "not there" is an answer.
+    pub async fn find<T>(self, request: impl Future<Output = kube::Result<Option<T>>>) -> Result<Option<T>, CallError> {
+        self.make(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_hangs_ends() {
+        let error = Call::new("get", "ConfigMap", "shop", "pointer").make(std::future::pending::<kube::Result<()>>()).await.unwrap_err();
+        assert_eq!(error.class, Class::Transient);
+        assert_eq!(error.to_string(), "get ConfigMap shop/pointer failed: no answer within 10 s");
+    }
+
+    #[test]
+    fn statuses_are_told_apart_by_what_can_be_done() {
+        assert_eq!(class(403), Class::Denied);
+        assert_eq!(class(409), Class::Conflict);
+        assert_eq!(class(422), Class::Invalid);
+        assert!([429, 500, 503, 504].into_iter().all(|code| class(code) == Class::Transient));
+    }
+}

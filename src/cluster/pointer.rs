@@ -1,0 +1,156 @@
+//! The pointer `ConfigMap` on the API server: read by quorum, made empty, written by server-side apply under UID and resource
+//! version. Never forces a field away from another manager, and never creates data.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::api::Pointer;
+use crate::api::names::{FIELD_MANAGER, LABEL_POINTER, LABEL_RELEASE, NAME_MAP_KEY, POINTER_KEY};
+use crate::rollout::decision::PointerWrite;
+use crate::rollout::observed::{PointerFacts, PointerFound, PointerGuard};
+use crate::rollout::status::StepOutcome;
+
+use super::calls::{Call, CallError, Class};
+
+/// One release's pointer.
+#[derive(Clone)]
+pub struct PointerObject {
+    api: Api<ConfigMap>,
+    namespace: String,
+    name: String,
+    release: String,
+}
+
+impl PointerObject {
+    /// The `ConfigMap` of this name, as the pointer of this release.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: &str, release: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace), namespace: namespace.into(), name: name.into(), release: release.into() }
+    }
+
+    /// Reads it by quorum (a GET without resource version).
+    pub async fn read(&self) -> Result<PointerFacts, CallError> {
+        let found = self.call("get").find(self.api.get_opt(&self.name)).await?;
+        Ok(found.map_or(PointerFacts::Absent, |config_map| facts(&config_map)))
+    }
+
+    /// Makes it without data. A create that comes late or twice meets 409 and changes nothing.
+    pub async fn create(&self) -> Result<StepOutcome, CallError> {
+        let body: ConfigMap = serde_json::from_value(json!({"metadata": {"name": self.name, "labels": self.labels()}}))
+            .expect("a ConfigMap of constants and names is one");
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        done_unless_conflict(self.call("create").make(self.api.create(&params, &body)).await)
+    }
+
+    /// Writes it under the decision's precondition. A missing or recreated object is a lost race, because the body carries the UID.
+    pub async fn write(&self, write: &PointerWrite) -> Result<StepOutcome, CallError> {
+        let mut data = json!({ POINTER_KEY: write.pointer.to_json() });
+        if let Some(name_map) = &write.name_map {
+            data[NAME_MAP_KEY] = Value::from(&**name_map);
+        }
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": self.name,
+                "uid": write.expected.uid,
+                "resourceVersion": write.expected.resource_version,
+                "labels": self.labels(),
+            },
+            "data": data,
+        });
+        let request = self.api.patch(&self.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&body));
+        done_unless_conflict(self.call("apply").make(request).await)
+    }
+
+    fn labels(&self) -> Value {
+        json!({ LABEL_POINTER: "true", LABEL_RELEASE: self.release })
+    }
+
+    fn call(&self, verb: &str) -> Call {
+        Call::new(verb, "ConfigMap", &self.namespace, &self.name)
+    }
+}
+
+/// A 409 means resource version, UID or another field manager: the first two are a lost race, and the third is seen at the next
+/// look, from managedFields.
+fn done_unless_conflict<T>(answer: Result<T, CallError>) -> Result<StepOutcome, CallError> {
+    match answer {
+        Ok(_) => Ok(StepOutcome::Done),
+        Err(error) if error.class == Class::Conflict => Ok(StepOutcome::Lost),
+        Err(error) => Err(error),
+    }
+}
+
+fn facts(config_map: &ConfigMap) -> PointerFacts {
+    let data = config_map.data.as_ref();
+    let value = |key: &str| data.and_then(|data| data.get(key));
+    match Pointer::parse(value(POINTER_KEY).map_or("", String::as_str)) {
+        Err(invalid) => PointerFacts::Unreadable(invalid.to_string()),
+        Ok(pointer) => PointerFacts::Present(Box::new(PointerFound {
+            guard: PointerGuard {
+                uid: config_map.metadata.uid.clone().unwrap_or_default(),
+                resource_version: config_map.metadata.resource_version.clone().unwrap_or_default(),
+            },
+            pointer,
+            name_map: value(NAME_MAP_KEY).map(|text| Arc::from(text.as_str())),
+            contested_by: contested_by(config_map.metadata.managed_fields.as_deref().unwrap_or_default()),
+            release: config_map.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_RELEASE)).cloned(),
+        })),
+    }
+}
+
+/// The first manager, by name, that is not us and owns one of our keys.
+fn contested_by(entries: &[ManagedFieldsEntry]) -> Option<String> {
+    let owns_ours = |entry: &&ManagedFieldsEntry| {
+        let data = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:data"));
+        data.is_some_and(|data| [POINTER_KEY, NAME_MAP_KEY].iter().any(|key| data.get(format!("f:{key}")).is_some()))
+    };
+    let managers = entries.iter().filter(owns_ours).filter_map(|entry| entry.manager.clone());
+    managers.filter(|manager| manager != FIELD_MANAGER).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config_map(data: &Value, manager: &str) -> ConfigMap {
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "p", "uid": "u", "resourceVersion": "7", "labels": {LABEL_RELEASE: "shop"},
+                "managedFields": [
+                    {"manager": "kubectl-label", "fieldsV1": {"f:metadata": {}}},
+                    {"manager": manager, "fieldsV1": {"f:data": {"f:pointer.json": {}}}},
+                ],
+            },
+            "data": data,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pointer_that_we_wrote_is_ours() {
+        let PointerFacts::Present(found) = facts(&config_map(&json!({"other": "x"}), FIELD_MANAGER)) else { panic!() };
+        assert_eq!(found.pointer, Pointer::empty());
+        assert_eq!((found.contested_by, found.release.as_deref()), (None, Some("shop")));
+        assert_eq!(found.guard, PointerGuard { uid: "u".into(), resource_version: "7".into() });
+    }
+
+    /// I4: somebody else's write is reported, not fought.
+    #[test]
+    fn another_writer_of_our_key_is_named() {
+        let PointerFacts::Present(found) = facts(&config_map(&json!({}), "argocd-controller")) else { panic!() };
+        assert_eq!(found.contested_by.as_deref(), Some("argocd-controller"));
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_read_is_not_guessed_at() {
+        let facts = facts(&config_map(&json!({POINTER_KEY: "{\"protocol\":9}"}), FIELD_MANAGER));
+        assert!(matches!(facts, PointerFacts::Unreadable(_)));
+    }
+}

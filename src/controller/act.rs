@@ -1,0 +1,105 @@
+//! Doing: one arm for each step. No choice is left here: a step carries what it does and under which precondition, and a lost
+//! race means "look again".
+
+use std::sync::Arc;
+
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::api::AssetRelease;
+use crate::api::names::FINALIZER;
+use crate::bucket::BucketError;
+use crate::cluster::pods::ReleaseKey;
+use crate::cluster::{Call, Class};
+use crate::manifest::Owner;
+use crate::rollout::decision::Step;
+use crate::rollout::observed::Job;
+use crate::rollout::status::StepOutcome;
+use crate::upload::{self, Claimed};
+
+use super::context::Context;
+use super::observe::Look;
+use super::retry::Failure;
+use super::work;
+
+/// Facts older than this are looked at again before the pointer is moved.
+const FACTS_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+
+/// Carries out a step: at most one change of the world.
+pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: &Step) -> Result<StepOutcome, Failure> {
+    match step {
+        Step::Nothing => Ok(StepOutcome::Done),
+        Step::AddFinalizer => set_finalizers(cx, key, look, &with_ours(&look.finalizers)).await,
+        Step::RemoveFinalizer => set_finalizers(cx, key, look, &without_ours(&look.finalizers)).await,
+        Step::ClaimPrefix(claim) => claim_prefix(look, claim).await,
+        Step::StartJob(job) => Ok(start_job(cx, key, look, job)),
+        Step::CancelJob(job) => {
+            cx.jobs.cancel(key, job);
+            Ok(StepOutcome::Done)
+        }
+        Step::CreatePointer => Ok(look.pointer.create().await?),
+        Step::WritePointer(write) => {
+            if cx.outside.clock.now().duration_since(look.observed.now) >= FACTS_AGE_MAX {
+                return Ok(StepOutcome::Lost);
+            }
+            Ok(look.pointer.write(write).await?)
+        }
+    }
+}
+
+fn with_ours(finalizers: &[String]) -> Vec<String> {
+    finalizers.iter().cloned().chain([FINALIZER.to_owned()]).collect()
+}
+
+fn without_ours(finalizers: &[String]) -> Vec<String> {
+    finalizers.iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect()
+}
+
+/// The list is replaced as a whole, so the resource version is its precondition: no other finalizer is lost.
+async fn set_finalizers(cx: &Context, key: &ReleaseKey, look: &Look, finalizers: &[String]) -> Result<StepOutcome, Failure> {
+    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let body = json!({"metadata": {
+        "uid": look.observed.release.uid,
+        "resourceVersion": look.resource_version,
+        "finalizers": finalizers,
+    }});
+    let request = api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&body));
+    match Call::new("patch", "AssetRelease", &key.namespace, &key.name).make(request).await {
+        Ok(_) => Ok(StepOutcome::Done),
+        Err(error) if error.class == Class::Conflict || error.is_not_found() => Ok(StepOutcome::Lost),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn claim_prefix(look: &Look, claim: &Owner) -> Result<StepOutcome, Failure> {
+    let Some(bucket) = &look.store.bucket else { return Ok(StepOutcome::Lost) };
+    match upload::claim_owner(bucket.as_ref(), &look.store.layout, claim).await {
+        Ok(Claimed::Ours) => Ok(StepOutcome::Done),
+        Ok(Claimed::Theirs(_)) => Ok(StepOutcome::Lost),
+        Err(failure) => Err(Failure::Store { class: Class::Transient, message: failure.to_string() }),
+    }
+}
+
+fn start_job(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, job: &Job) -> StepOutcome {
+    let Some(bucket) = look.store.bucket.clone() else { return StepOutcome::Lost };
+    let task = work::Task {
+        cx: cx.clone(),
+        bucket,
+        layout: look.store.layout.clone(),
+        release: look.observed.release.full_name(),
+        base_url: work::base_url(&look.observed),
+        job: job.clone(),
+    };
+    cx.jobs.start(key, job.clone(), |progress, cancel| task.run(progress, cancel));
+    StepOutcome::Done
+}
+
+/// What kind of failure a bucket's is, for a step.
+pub(super) fn class(error: &BucketError) -> Class {
+    match error {
+        BucketError::Unavailable { .. } => Class::Transient,
+        BucketError::Denied { .. } | BucketError::NoSuchBucket { .. } => Class::Denied,
+        BucketError::Refused { .. } => Class::Invalid,
+    }
+}

@@ -1,0 +1,120 @@
+//! The AssetStore's own status: whether its bucket was reached with its credentials.
+//! Asks once for each change of the spec and while something is wrong; never while all is well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::{Controller, WatchStreamExt, predicates, reflector};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use crate::api::names::FIELD_MANAGER;
+use crate::api::release::api_time;
+use crate::api::{AssetStore, AssetStoreStatus, conditions};
+use crate::cluster::{Call, Class};
+use crate::rollout::Blocker;
+
+use super::context::Context;
+use super::guarded::guarded;
+use super::retry::Failure;
+use super::run::merged;
+use super::store::{address, fault};
+
+/// While something is wrong it is looked at again after this time: nobody tells us when a bucket or a Secret appears.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// Keeps every AssetStore's status.
+pub(super) async fn run(cx: Arc<Context>) {
+    let (stores, writer) = reflector::store();
+    let stream = reflector(writer, merged(&cx, Api::<AssetStore>::namespaced, Api::all))
+        .touched_objects()
+        .predicate_filter(predicates::generation, predicates::Config::default());
+    Controller::for_stream(stream, stores)
+        .with_config(Config::default().concurrency(4))
+        .run(reconcile, |_, never: &std::convert::Infallible, _| -> Action { match *never {} }, cx)
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+async fn reconcile(store: Arc<AssetStore>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
+    let outcome = guarded(pass(&store, &cx)).await;
+    Ok(match outcome {
+        Ok(true) => Action::await_change(),
+        Ok(false) => Action::requeue(LOOK_AGAIN_AFTER),
+        Err(failure) => {
+            tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), error = %failure, "store was not looked at");
+            Action::requeue(LOOK_AGAIN_AFTER)
+        }
+    })
+}
+
+/// Whether the store is ready.
+async fn pass(store: &AssetStore, cx: &Context) -> Result<bool, Failure> {
+    let verdict = look(store, cx).await?;
+    let current = store.status.clone().unwrap_or_default();
+    let next = status(store, &current, verdict.as_ref().err(), cx.outside.clock.now());
+    if next != current {
+        write(store, cx, &next).await?;
+    }
+    Ok(verdict.is_ok())
+}
+
+/// One listing of one page says whether endpoint, bucket, credentials and the right to list are there.
+async fn look(store: &AssetStore, cx: &Context) -> Result<Result<(), Blocker>, Failure> {
+    let namespace = store.namespace().unwrap_or_default();
+    let settings = match address(cx, &namespace, &store.spec).await? {
+        Ok(settings) => settings,
+        Err(problem) => return Ok(Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem })),
+    };
+    let prefix = store.spec.bucket.prefix.clone().unwrap_or_default();
+    let answer = match cx.outside.buckets.open(&settings) {
+        Ok(bucket) => bucket.list(&prefix, None).await,
+        Err(error) => Err(error),
+    };
+    Ok(answer.map(|_| ()).map_err(|error| Blocker::BucketFault(fault(&error))))
+}
+
+fn status(store: &AssetStore, current: &AssetStoreStatus, wrong: Option<&Blocker>, now: jiff::Timestamp) -> AssetStoreStatus {
+    let generation = store.metadata.generation.unwrap_or_default();
+    let condition = |kind: &str, is_true: bool, reason: &str, message: String| {
+        let text = if is_true { "True" } else { "False" };
+        let unchanged = current.conditions.iter().find(|condition| condition.type_ == kind && condition.status == text);
+        Condition {
+            type_: kind.into(),
+            status: text.into(),
+            reason: reason.into(),
+            message,
+            last_transition_time: unchanged.map_or_else(|| api_time(now), |condition| condition.last_transition_time.clone()),
+            observed_generation: Some(generation),
+        }
+    };
+    let conditions = match wrong {
+        None => vec![condition(conditions::READY, true, "Reached", format!("bucket {:?} was reached", store.spec.bucket.name))],
+        Some(blocker) => vec![
+            condition(conditions::READY, false, blocker.reason(), blocker.message()),
+            condition(conditions::RECONCILING, true, blocker.reason(), blocker.message()),
+        ],
+    };
+    AssetStoreStatus { observed_generation: generation, conditions }
+}
+
+async fn write(store: &AssetStore, cx: &Context, next: &AssetStoreStatus) -> Result<(), Failure> {
+    let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
+    let api: Api<AssetStore> = Api::namespaced(cx.outside.client.clone(), &namespace);
+    let body = json!({
+        "apiVersion": "rollcall.dev/v1alpha1",
+        "kind": "AssetStore",
+        "metadata": {"name": name, "uid": store.uid()},
+        "status": next,
+    });
+    let request = api.patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body));
+    match Call::new("apply status of", "AssetStore", &namespace, &name).make(request).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.class == Class::Conflict || error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,124 @@
+//! Everything that a pass may use, and everything that outlives a pass. Nothing in it is needed to be right after a restart.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kube::Client;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::cluster::nodes::Nodes;
+use crate::cluster::pods::{PodViews, ReleaseKey};
+use crate::cluster::reports::ReportReader;
+use crate::manifest::VersionRecord;
+use crate::metrics::Metrics;
+use crate::source::Source;
+
+use super::buckets::Buckets;
+use super::jobs::Jobs;
+use super::retry::Attempts;
+
+/// The outside world, as the controller is given it.
+pub struct Outside {
+    /// The API server. Its own retries must be off: every write carries a precondition, and is decided anew.
+    pub client: Client,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The object stores.
+    pub buckets: Arc<dyn Buckets>,
+    /// Where builds come from.
+    pub source: Arc<dyn Source>,
+    /// The pods' HTTP endpoints.
+    pub reports: Arc<dyn ReportReader>,
+}
+
+/// What the controller is told once.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Namespaces to look after; empty for all.
+    pub namespaces: Vec<String>,
+    /// Folder for builds while they are uploaded.
+    pub workspace: PathBuf,
+    /// Name of this controller process, in events.
+    pub instance: String,
+}
+
+/// Everything that a pass may use.
+pub struct Context {
+    pub(super) outside: Outside,
+    pub(super) settings: Settings,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) pods: PodViews,
+    pub(super) jobs: Jobs,
+    pub(super) attempts: Attempts,
+    nodes: Mutex<Nodes>,
+    memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
+    cluster: tokio::sync::OnceCell<String>,
+}
+
+/// What is remembered of one release between passes, to save requests; all of it can be read again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory {
+    /// UID of the release that this is about.
+    pub(super) uid: String,
+    /// The record of the version that was last looked up; immutable in the bucket.
+    pub(super) record: Option<VersionRecord>,
+    /// Whether the prefix was seen to be ours.
+    pub(super) owns_prefix: bool,
+    /// When the status was last written.
+    pub(super) status_written_at: Option<jiff::Timestamp>,
+    /// Reason of the blocker that was last told by event.
+    pub(super) told: Option<String>,
+}
+
+impl Context {
+    /// A context, and what its views and jobs say has changed.
+    #[must_use]
+    pub fn new(outside: Outside, settings: Settings, metrics: Arc<Metrics>) -> (Arc<Self>, mpsc::UnboundedReceiver<ReleaseKey>) {
+        let (changed, changes) = mpsc::unbounded_channel();
+        let context = Self {
+            pods: PodViews::new(outside.client.clone(), outside.reports.clone(), changed.clone()),
+            jobs: Jobs::new(changed, outside.clock.clone()),
+            attempts: Attempts::default(),
+            nodes: Mutex::default(),
+            memory: Mutex::default(),
+            cluster: tokio::sync::OnceCell::new(),
+            outside,
+            settings,
+            metrics,
+        };
+        (Arc::new(context), changes)
+    }
+
+    pub(super) fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn cluster_cell(&self) -> &tokio::sync::OnceCell<String> {
+        &self.cluster
+    }
+
+    /// What is remembered of this very release (not of an earlier one of its name).
+    pub(super) fn recall(&self, key: &ReleaseKey, uid: &str) -> Memory {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.get(key).filter(|memory| memory.uid == uid).cloned().unwrap_or_else(|| Memory { uid: uid.into(), ..Memory::default() })
+    }
+
+    pub(super) fn remember(&self, key: &ReleaseKey, uid: &str, change: impl FnOnce(&mut Memory)) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = memory.entry(key.clone()).or_default();
+        if entry.uid != uid {
+            *entry = Memory { uid: uid.into(), ..Memory::default() };
+        }
+        change(entry);
+    }
+
+    /// Drops everything about a release that is gone.
+    pub(super) fn forget(&self, key: &ReleaseKey) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.pods.keep_only(key, &[]);
+        self.jobs.forget(key);
+        self.attempts.succeeded(key);
+    }
+}

@@ -1,0 +1,22 @@
+//! The loop: look (`observe`), think (`rollout::decide`), do (`act`), tell (`publish`).
+//! Never decides anything itself, and never keeps anything that a restart would lose.
+
+mod act;
+mod asset_store;
+mod buckets;
+mod context;
+mod guarded;
+mod jobs;
+mod observe;
+mod publish;
+mod release;
+mod retry;
+mod run;
+mod store;
+mod work;
+
+pub use buckets::{Buckets, S3Buckets};
+pub use context::{Context, Outside, Settings};
+pub use release::reconcile;
+pub use retry::{Failure, delay};
+pub use run::run;

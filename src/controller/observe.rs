@@ -1,0 +1,209 @@
+//! Looking: reads only. The order is part of the protocol: pointer (GET), then pods (the view, not older than the stage), then
+//! the release (GET), one after the other, so that pre-emption takes effect at the last read. Caches are only triggers.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt};
+use kube::{Api, ResourceExt};
+
+use crate::api::names::{ANNOTATION_REQUESTED_AT, CONDITION_ASSETS, FINALIZER};
+use crate::api::release::{TargetSpec, WorkloadKind};
+use crate::api::{AssetRelease, Pointer, Report};
+use crate::cluster::lite::{DaemonSetLite, DeploymentLite, PodLite, StatefulSetLite};
+use crate::cluster::pods::{ReleaseKey, Snapshot, Wish};
+use crate::cluster::pointer::PointerObject;
+use crate::cluster::{Call, CallError, Class, nodes};
+use crate::rollout::observed::{Observed, PodFacts, PointerFacts, ReleaseFacts, ReportFacts, TargetFacts};
+
+use super::context::Context;
+use super::retry::Failure;
+use super::store::{OpenStore, open_store};
+
+/// One look, and the handles that a step needs.
+pub(super) struct Look {
+    pub(super) observed: Observed,
+    pub(super) pointer: PointerObject,
+    pub(super) store: OpenStore,
+    /// Finalizers and resource version of the release, for the finalizer's patch.
+    pub(super) finalizers: Vec<String>,
+    pub(super) resource_version: String,
+}
+
+/// Looks at everything that a decision about this release may need; `None` when the release is gone.
+pub(super) async fn observe(cx: &Context, trigger: &AssetRelease, key: &ReleaseKey) -> Result<Option<Look>, Failure> {
+    let client = &cx.outside.client;
+    let pointer = PointerObject::new(client.clone(), &key.namespace, &trigger.spec.pointer.config_map_name, &key.name);
+    let pointer_facts = pointer.read().await?;
+    let stage = pointer_of(&pointer_facts).map_or(0, |pointer| pointer.stage);
+    let targets = observe_targets(cx, key, &trigger.spec.targets, stage).await?;
+    let api: Api<AssetRelease> = Api::namespaced(client.clone(), &key.namespace);
+    let Some(release) = Call::new("get", "AssetRelease", &key.namespace, &key.name).find(api.get_opt(&key.name)).await? else {
+        return Ok(None);
+    };
+    if release.spec.targets != trigger.spec.targets || release.spec.pointer != trigger.spec.pointer {
+        // The trigger was older than the release: what was looked at so far is not what the release speaks of.
+        return Box::pin(observe(cx, &release, key)).await;
+    }
+    let facts = release_facts(&release, key);
+    let store = open_store(cx, key, &facts, pointer_of(&pointer_facts)).await?;
+    let observed = Observed {
+        now: cx.outside.clock.now(),
+        store: store.facts.clone(),
+        pointer: pointer_facts,
+        prefix: store.prefix.clone(),
+        jobs: cx.jobs.facts(key),
+        targets,
+        release: facts,
+    };
+    Ok(Some(Look { observed, pointer, store, finalizers: release.finalizers().to_vec(), resource_version: release.resource_version().unwrap_or_default() }))
+}
+
+fn pointer_of(facts: &PointerFacts) -> Option<&Pointer> {
+    match facts {
+        PointerFacts::Present(found) => Some(&found.pointer),
+        PointerFacts::Absent | PointerFacts::Unreadable(_) => None,
+    }
+}
+
+fn release_facts(release: &AssetRelease, key: &ReleaseKey) -> ReleaseFacts {
+    ReleaseFacts {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        uid: release.uid().unwrap_or_default(),
+        generation: release.metadata.generation.unwrap_or_default(),
+        deleting: release.metadata.deletion_timestamp.is_some(),
+        has_finalizer: release.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
+        requested_at: release.annotations().get(ANNOTATION_REQUESTED_AT).cloned(),
+        spec: release.spec.clone(),
+        status: release.status.clone().unwrap_or_default(),
+    }
+}
+
+async fn observe_targets(cx: &Context, key: &ReleaseKey, specs: &[TargetSpec], stage: i64) -> Result<Vec<TargetFacts>, Failure> {
+    cx.pods.keep_only(key, &specs.iter().map(TargetSpec::display_name).collect::<Vec<_>>());
+    let mut targets = Vec::with_capacity(specs.len());
+    for spec in specs {
+        targets.push(observe_target(cx, key, spec, stage).await?);
+    }
+    Ok(targets)
+}
+
+async fn observe_target(cx: &Context, key: &ReleaseKey, spec: &TargetSpec, stage: i64) -> Result<TargetFacts, Failure> {
+    let Some(selector) = find_selector(cx, key, spec).await? else {
+        return Ok(TargetFacts { target: spec.clone(), exists: false, seen_since_stage: None, pods: Vec::new() });
+    };
+    let wish = Wish { selector, report: spec.report.clone(), stage };
+    let snapshot = cx.pods.look(key, &spec.display_name(), &wish);
+    let in_endpoints = match snapshot.pods.values().any(|pod| pod.metadata.deletion_timestamp.is_some()) {
+        true => nodes::pods_in_endpoints(&cx.outside.client, &key.namespace).await?,
+        false => BTreeSet::new(),
+    };
+    let mut pods: Vec<PodFacts> = snapshot.pods.values().map(|pod| pod_facts(pod, spec, &snapshot, &in_endpoints)).collect();
+    find_unreachable(cx, &mut pods, &snapshot, stage).await?;
+    Ok(TargetFacts { target: spec.clone(), exists: true, seen_since_stage: snapshot.seen_since_stage, pods })
+}
+
+/// The workload's selector as text; `None` when the workload is not there.
+async fn find_selector(cx: &Context, key: &ReleaseKey, spec: &TargetSpec) -> Result<Option<String>, Failure> {
+    let (client, name) = (cx.outside.client.clone(), spec.workload_ref.name.as_str());
+    let call = Call::new("get", &format!("{:?}", spec.workload_ref.kind), &key.namespace, name);
+    let found: Option<LabelSelector> = match spec.workload_ref.kind {
+        WorkloadKind::Deployment => {
+            let api: Api<DeploymentLite> = Api::namespaced(client, &key.namespace);
+            call.find(api.get_opt(name)).await?.map(|it| it.spec.selector)
+        }
+        WorkloadKind::StatefulSet => {
+            let api: Api<StatefulSetLite> = Api::namespaced(client, &key.namespace);
+            call.find(api.get_opt(name)).await?.map(|it| it.spec.selector)
+        }
+        WorkloadKind::DaemonSet => {
+            let api: Api<DaemonSetLite> = Api::namespaced(client, &key.namespace);
+            call.find(api.get_opt(name)).await?.map(|it| it.spec.selector)
+        }
+    };
+    Ok(found.map(selector_text).transpose()?)
+}
+
+fn selector_text(selector: LabelSelector) -> Result<String, CallError> {
+    let parsed = Selector::try_from(selector).map_err(|error| CallError {
+        call: "read the workload's selector".into(),
+        class: Class::Invalid,
+        cause: error.to_string(),
+        code: None,
+    })?;
+    Ok(parsed.to_selector_string())
+}
+
+fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, in_endpoints: &BTreeSet<String>) -> PodFacts {
+    let uid = pod.uid().to_owned();
+    let created_at = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    PodFacts {
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        bound: pod.spec.node_name.as_ref().is_some_and(|node| !node.is_empty()),
+        finished: matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed")),
+        ready: pod.condition("Ready").is_some_and(|condition| condition.status == "True"),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+        in_endpoints: in_endpoints.contains(&uid),
+        has_agent: has_agent(pod, spec),
+        unreachable_since: None,
+        created_at,
+        report: report_facts(pod, spec, snapshot, &uid),
+        uid,
+    }
+}
+
+/// Whether the pod's template has an agent: a readiness gate for our condition (or the condition itself), or, over HTTP, a
+/// declared port with the report's number.
+fn has_agent(pod: &PodLite, spec: &TargetSpec) -> bool {
+    match &spec.report.http {
+        Some(http) => {
+            let mut ports = pod.spec.containers.iter().chain(&pod.spec.init_containers).flat_map(|container| &container.ports);
+            ports.any(|port| port.container_port == http.port)
+        }
+        None => {
+            let gate = pod.spec.readiness_gates.iter().any(|gate| gate.condition_type == CONDITION_ASSETS);
+            gate || pod.condition(CONDITION_ASSETS).is_some()
+        }
+    }
+}
+
+fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str) -> ReportFacts {
+    let text = match &spec.report.http {
+        Some(_) => match snapshot.polled.get(uid) {
+            None => return ReportFacts::Silent,
+            Some(Err(cause)) => return ReportFacts::Unusable(cause.clone()),
+            Some(Ok(text)) => text.as_str(),
+        },
+        None => match pod.condition(CONDITION_ASSETS) {
+            None => return ReportFacts::Silent,
+            Some(condition) => condition.message.as_deref().unwrap_or_default(),
+        },
+    };
+    match Report::parse(text) {
+        // I2: bound to the pod's UID. A report of another pod is nothing that this one said.
+        Ok(report) if report.pod_uid != uid => ReportFacts::Silent,
+        Ok(report) => ReportFacts::Known(report),
+        Err(invalid) => ReportFacts::Unusable(invalid.to_string()),
+    }
+}
+
+/// Asks for the nodes of pods that are not Ready and have not reported this stage: only those can be excused for their node.
+async fn find_unreachable(cx: &Context, pods: &mut [PodFacts], snapshot: &Snapshot, stage: i64) -> Result<(), Failure> {
+    let now = cx.outside.clock.now();
+    let is_behind = |pod: &PodFacts| !matches!(&pod.report, ReportFacts::Known(report) if report.stage >= stage);
+    for pod in pods.iter_mut().filter(|pod| pod.bound && !pod.finished && !pod.ready && is_behind(pod)) {
+        let Some(node) = snapshot.pods.get(&pod.name).and_then(|pod| pod.spec.node_name.clone()) else { continue };
+        let fresh = cx.nodes().fresh(&node, now);
+        pod.unreachable_since = match fresh {
+            Some(since) => since,
+            None => {
+                let since = nodes::unreachable_since(&cx.outside.client, &node, pod.created_at).await?;
+                cx.nodes().remember(&node, now, since);
+                since
+            }
+        };
+    }
+    Ok(())
+}

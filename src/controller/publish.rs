@@ -1,0 +1,166 @@
+//! Telling: status, events, metrics. Status is written only when it says something else than before; figures that only move on
+//! are written at most once a second. Events never fail a pass.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::Api;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use crate::api::names::FIELD_MANAGER;
+use crate::api::{AssetRelease, AssetReleaseStatus, ContentHash};
+use crate::cluster::pods::ReleaseKey;
+use crate::cluster::{Call, Class};
+use crate::rollout::Decision;
+use crate::rollout::decision::{PointerChange, Step};
+use crate::rollout::observed::Observed;
+use crate::rollout::status::{self, StepOutcome};
+
+use super::context::Context;
+use super::retry::Failure;
+
+/// Figures that only move on are written at most this often.
+const PROGRESS_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+
+/// What was written of the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Published {
+    /// It says now what is so.
+    UpToDate,
+    /// Only figures moved, and too soon after the last write: come again at this moment.
+    Later(Timestamp),
+    /// The release has changed meanwhile: look again.
+    Lost,
+}
+
+/// Tells what was seen, decided and done.
+pub(super) async fn publish(
+    cx: &Context,
+    key: &ReleaseKey,
+    observed: &Observed,
+    decision: &Decision,
+    outcome: StepOutcome,
+) -> Result<Published, Failure> {
+    tell_events(cx, key, observed, decision, outcome).await;
+    cx.metrics.decided(key, observed, decision, outcome);
+    let next = status::next(observed, decision, outcome);
+    let current = &observed.release.status;
+    if next == *current {
+        return Ok(Published::UpToDate);
+    }
+    if status::differs_in_progress_only(current, &next)
+        && let Some(at) = cx.recall(key, &observed.release.uid).status_written_at.map(|written| written + PROGRESS_EVERY)
+        && observed.now < at
+    {
+        return Ok(Published::Later(at));
+    }
+    write_status(cx, key, observed, &next).await
+}
+
+/// Applied with the UID, so that the status of an object that was recreated meanwhile is not written from facts of the old one.
+async fn write_status(cx: &Context, key: &ReleaseKey, observed: &Observed, next: &AssetReleaseStatus) -> Result<Published, Failure> {
+    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let body = json!({
+        "apiVersion": "rollcall.dev/v1alpha1",
+        "kind": "AssetRelease",
+        "metadata": {"name": key.name, "uid": observed.release.uid},
+        "status": next,
+    });
+    let request = api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body));
+    match Call::new("apply status of", "AssetRelease", &key.namespace, &key.name).make(request).await {
+        Ok(_) => {
+            cx.remember(key, &observed.release.uid, |memory| memory.status_written_at = Some(observed.now));
+            Ok(Published::UpToDate)
+        }
+        Err(error) if error.class == Class::Conflict || error.is_not_found() => Ok(Published::Lost),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// One thing worth telling.
+struct News {
+    kind: &'static str,
+    reason: String,
+    note: String,
+    action: &'static str,
+}
+
+async fn tell_events(cx: &Context, key: &ReleaseKey, observed: &Observed, decision: &Decision, outcome: StepOutcome) {
+    if let Some(news) = step_news(observed, decision, outcome) {
+        tell(cx, key, observed, &news).await;
+    }
+    let Some(blocker) = decision.blockers.first() else { return };
+    let reason = blocker.reason().to_owned();
+    if cx.recall(key, &observed.release.uid).told.as_ref() == Some(&reason) {
+        return;
+    }
+    cx.remember(key, &observed.release.uid, |memory| memory.told = Some(reason.clone()));
+    let kind = if blocker.stalls() { "Warning" } else { "Normal" };
+    tell(cx, key, observed, &News { kind, reason, note: blocker.message(), action: "Wait" }).await;
+}
+
+fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> Option<News> {
+    let Step::WritePointer(write) = &decision.step else { return None };
+    (outcome == StepOutcome::Done).then_some(())?;
+    let version = &observed.release.spec.version;
+    let normal = |reason: &str, note: String, action| News { kind: "Normal", reason: reason.into(), note, action };
+    Some(match &write.kind {
+        PointerChange::Stage => normal("Staged", format!("version {version:?} is staged under number {}", write.pointer.stage), "Stage"),
+        PointerChange::Flip { overridden } if overridden.is_empty() => {
+            normal("Activated", format!("pages refer to version {version:?} (flip {})", write.pointer.sequence), "Flip")
+        }
+        PointerChange::Flip { overridden } => News {
+            kind: "Warning",
+            reason: "ActivatedByOverride".into(),
+            note: format!("pages refer to version {version:?} (flip {}); break-glass skipped {overridden:?}", write.pointer.sequence),
+            action: "Flip",
+        },
+        PointerChange::Unstage(reason) => {
+            let candidate = observed.candidate().map_or_else(String::new, |candidate| candidate.version.clone());
+            normal("Unstaged", format!("version {candidate:?} is taken back ({})", reason.reason()), "Unstage")
+        }
+        PointerChange::Restore => {
+            normal("PointerRestored", format!("the pointer was made again at flip {}", write.pointer.sequence), "Restore")
+        }
+    })
+}
+
+/// The name is made from what is told and when, so that a repeated create is the same event.
+async fn tell(cx: &Context, key: &ReleaseKey, observed: &Observed, news: &News) {
+    // The API server's limits: note 1 kB, reason 128.
+    let note: String = news.note.chars().take(250).collect();
+    let identity = format!("{}{}{note}{}", observed.release.uid, news.reason, observed.now.as_second());
+    let event = Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{}", key.name, &ContentHash::of(identity.as_bytes()).as_str()[..16])),
+            namespace: Some(key.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        action: Some(news.action.into()),
+        event_time: Some(MicroTime(observed.now)),
+        note: Some(note),
+        reason: Some(news.reason.clone()),
+        regarding: Some(ObjectReference {
+            api_version: Some("rollcall.dev/v1alpha1".into()),
+            kind: Some("AssetRelease".into()),
+            name: Some(key.name.clone()),
+            namespace: Some(key.namespace.clone()),
+            uid: Some(observed.release.uid.clone()),
+            ..ObjectReference::default()
+        }),
+        reporting_controller: Some("rollcall.dev/controller".into()),
+        reporting_instance: Some(cx.settings.instance.clone()),
+        type_: Some(news.kind.into()),
+        ..Event::default()
+    };
+    let api: Api<Event> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let call = Call::new("create", "Event", &key.namespace, &news.reason);
+    if let Err(error) = call.make(api.create(&PostParams::default(), &event)).await
+        && error.class != Class::Conflict
+    {
+        tracing::warn!(release.namespace = %key.namespace, release.name = %key.name, %error, "event was not written");
+    }
+    tracing::info!(release.namespace = %key.namespace, release.name = %key.name, reason = %news.reason, "{}", news.note);
+}

@@ -1,0 +1,91 @@
+//! One pass over one release: look, think, do, tell. Reads as a table of contents.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use crate::api::AssetRelease;
+use crate::cluster::pods::ReleaseKey;
+use crate::rollout::decision::{Decision, Wait};
+use crate::rollout::status::StepOutcome;
+use crate::rollout::{Blocker, decide};
+
+use super::act::act;
+use super::context::Context;
+use super::guarded::guarded;
+use super::observe::observe;
+use super::publish::{Published, publish};
+use super::retry::{Failure, delay};
+
+/// Things that no watch shows (a Secret, a bucket, a workload that does not exist yet) are looked at again after this time,
+/// while they block.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// One pass. Its failures are logged, counted and turned into a delay here; kube's error policy never sees one.
+pub async fn reconcile(release: Arc<AssetRelease>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
+    let key = ReleaseKey { namespace: release.namespace().unwrap_or_default(), name: release.name_any() };
+    let measured = cx.metrics.pass();
+    let outcome = guarded(pass(&release, &cx, &key)).await;
+    measured.ended(outcome.as_ref().err());
+    Ok(match outcome {
+        Ok(action) => {
+            cx.attempts.succeeded(&key);
+            action
+        }
+        Err(failure) => {
+            let pause = delay(failure.class(), cx.attempts.failed(&key));
+            tracing::warn!(release.namespace = %key.namespace, release.name = %key.name, error = %failure, retry_in = ?pause, "pass failed");
+            Action::requeue(pause)
+        }
+    })
+}
+
+async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Result<Action, Failure> {
+    let Some(look) = observe(cx, release, key).await? else {
+        cx.forget(key);
+        return Ok(Action::await_change());
+    };
+    let decision = decide(&look.observed);
+    tracing::debug!(release.namespace = %key.namespace, release.name = %key.name, step = ?decision.step, blockers = ?decision.blockers, "decided");
+    let outcome = act(cx, key, &look, &decision.step).await?;
+    let published = publish(cx, key, &look.observed, &decision, outcome).await?;
+    Ok(next_look(&decision, outcome, published, look.observed.now))
+}
+
+fn next_look(decision: &Decision, outcome: StepOutcome, published: Published, now: Timestamp) -> Action {
+    if outcome == StepOutcome::Lost || published == Published::Lost || decision.wait == Wait::Again {
+        return Action::requeue(Duration::ZERO);
+    }
+    let decided = match decision.wait {
+        Wait::Until(at) => Some(at),
+        Wait::Change | Wait::Again => None,
+    };
+    let status = match published {
+        Published::Later(at) => Some(at),
+        Published::UpToDate | Published::Lost => None,
+    };
+    let unwatched = decision.blockers.iter().any(is_unwatched).then(|| now + LOOK_AGAIN_AFTER);
+    match [decided, status, unwatched].into_iter().flatten().min() {
+        Some(at) => Action::requeue(Duration::try_from(at.duration_since(now)).unwrap_or_default()),
+        None => Action::await_change(),
+    }
+}
+
+/// Whether the blocker can go away without any watch telling us.
+fn is_unwatched(blocker: &Blocker) -> bool {
+    matches!(
+        blocker,
+        Blocker::StoreUnusable { .. }
+            | Blocker::BucketFault(_)
+            | Blocker::PrefixOwned { .. }
+            | Blocker::SourceMissing { .. }
+            | Blocker::ObjectsMissing { .. }
+            | Blocker::WorkloadMissing { .. }
+            | Blocker::NotConverged { .. }
+            | Blocker::PointerUnreadable { .. }
+            | Blocker::PointerTaken { .. }
+    )
+}

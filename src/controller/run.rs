@@ -1,0 +1,106 @@
+//! The wiring: watches, triggers, bounds. One failing watch must not slow the others, so every stream carries its own backoff.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::stream::{SelectAll, select_all};
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::PartialObjectMeta;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::Event;
+use kube::runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
+use kube::{Api, Client, ResourceExt};
+use tokio::sync::mpsc;
+
+use crate::api::names::{LABEL_POINTER, LABEL_RELEASE};
+use crate::api::{AssetRelease, AssetStore};
+use crate::cluster::pods::ReleaseKey;
+use crate::cluster::streams::events;
+
+use super::asset_store;
+use super::context::Context;
+use super::release::reconcile;
+
+/// Releases looked at side by side. Each pass has one call in flight over HTTP/1.1, so this is also the number of connections.
+const CONCURRENCY: u16 = 16;
+
+/// Runs until `shutdown` resolves and the passes under way have ended.
+pub async fn run(cx: Arc<Context>, changes: mpsc::UnboundedReceiver<ReleaseKey>, shutdown: impl Future<Output = ()> + Send + Sync + 'static) {
+    let (releases, writer) = reflector::store();
+    let stream = reflector(writer, merged(&cx, Api::<AssetRelease>::namespaced, Api::all)).touched_objects();
+    let stores = asset_store::run(cx.clone());
+    let passes = Controller::for_stream(stream, releases.clone())
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(changed_inside(changes))
+        .reconcile_on(changed_pointers(&cx))
+        .reconcile_on(changed_stores(&cx, releases))
+        .graceful_shutdown_on(shutdown)
+        .run(reconcile, |_, never: &std::convert::Infallible, _| -> Action { match *never {} }, cx.clone())
+        .for_each(|_| std::future::ready(()));
+    tokio::select! {
+        biased;
+        () = passes => {}
+        () = stores => {}
+    }
+}
+
+/// Objects of all wanted namespaces as one stream that yields only what was seen.
+pub(super) fn merged<K>(cx: &Context, of: fn(Client, &str) -> Api<K>, all: fn(Client) -> Api<K>) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + use<K>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    streams(cx, of, all, &watcher::Config::default()).map(Ok)
+}
+
+fn streams<K>(cx: &Context, of: fn(Client, &str) -> Api<K>, all: fn(Client) -> Api<K>, config: &watcher::Config) -> SelectAll<futures::stream::BoxStream<'static, Event<K>>>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let client = &cx.outside.client;
+    let apis: Vec<Api<K>> = match cx.settings.namespaces.as_slice() {
+        [] => vec![all(client.clone())],
+        names => names.iter().map(|name| of(client.clone(), name)).collect(),
+    };
+    select_all(apis.into_iter().map(|api| events(api, config.clone()).boxed()))
+}
+
+/// Views and jobs.
+fn changed_inside(changes: mpsc::UnboundedReceiver<ReleaseKey>) -> impl Stream<Item = ObjectRef<AssetRelease>> + Send {
+    futures::stream::unfold(changes, |mut changes| async move {
+        let key = changes.recv().await?;
+        Some((ObjectRef::new(&key.name).within(&key.namespace), changes))
+    })
+}
+
+/// Pointers, found by our label: a flip of somebody else, a deletion, a recreation.
+fn changed_pointers(cx: &Context) -> impl Stream<Item = ObjectRef<AssetRelease>> + Send + use<> {
+    let config = watcher::Config::default().labels(LABEL_POINTER);
+    streams::<PartialObjectMeta<ConfigMap>>(cx, Api::namespaced, Api::all, &config).filter_map(|event| {
+        let pointer = match event {
+            Event::Apply(pointer) | Event::InitApply(pointer) | Event::Delete(pointer) => Some(pointer),
+            Event::Init | Event::InitDone => None,
+        };
+        std::future::ready(pointer.and_then(|pointer| {
+            let release = pointer.labels().get(LABEL_RELEASE)?.clone();
+            Some(ObjectRef::new(&release).within(&pointer.namespace()?))
+        }))
+    })
+}
+
+/// AssetStores whose spec changed: every release that names one.
+fn changed_stores(cx: &Context, releases: Store<AssetRelease>) -> impl Stream<Item = ObjectRef<AssetRelease>> + Send + use<> {
+    streams::<AssetStore>(cx, Api::namespaced, Api::all, &watcher::Config::default())
+        .map(Ok::<_, watcher::Error>)
+        .touched_objects()
+        .predicate_filter(predicates::generation, predicates::Config::default())
+        .filter_map(|store| std::future::ready(store.ok()))
+        .flat_map(move |store| futures::stream::iter(users_of(&releases, &store)))
+}
+
+fn users_of(releases: &Store<AssetRelease>, store: &AssetStore) -> BTreeSet<ObjectRef<AssetRelease>> {
+    let uses = |release: &AssetRelease| release.namespace() == store.namespace() && release.spec.store_ref.name == store.name_any();
+    releases.state().iter().filter(|release| uses(release)).map(|release| ObjectRef::from_obj(release.as_ref())).collect()
+}

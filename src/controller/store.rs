@@ -1,0 +1,182 @@
+//! The store of a release: its AssetStore, its credentials, its bucket, and what the bucket says about prefix and version.
+//! Never asks the bucket for what cannot change the decision: an idle release makes no request.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+
+use crate::api::{AssetStore, AssetStoreSpec, Pointer};
+use crate::bucket::s3::{Credentials, S3Settings};
+use crate::bucket::{Bucket, BucketError};
+use crate::cluster::pods::ReleaseKey;
+use crate::cluster::{Call, Class};
+use crate::manifest::{Layout, Owner};
+use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, StoreFacts, StoreProblem};
+use crate::upload;
+
+use super::context::Context;
+use super::retry::Failure;
+
+/// A release's store as far as it could be opened.
+pub(super) struct OpenStore {
+    pub(super) facts: StoreFacts,
+    pub(super) prefix: PrefixFacts,
+    /// Where things lie; and the bucket, when it could be opened.
+    pub(super) layout: Layout,
+    pub(super) bucket: Option<Arc<dyn Bucket>>,
+}
+
+/// Opens the store and asks the bucket what the decision needs.
+pub(super) async fn open_store(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts, pointer: Option<&Pointer>) -> Result<OpenStore, Failure> {
+    let api: Api<AssetStore> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let name = release.spec.store_ref.name.as_str();
+    let Some(store) = Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await? else {
+        return Ok(unopened(StoreFacts::Missing, release, None));
+    };
+    let facts = usable(&store.spec, release);
+    if !needs_bucket(release, pointer, &facts) {
+        return Ok(unopened(facts, release, Some(&store.spec)));
+    }
+    let address = match address(cx, &key.namespace, &store.spec).await? {
+        Ok(address) => address,
+        Err(problem) => return Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
+    };
+    let layout = layout(&store.spec, release);
+    match cx.outside.buckets.open(&address) {
+        Err(error) => Ok(OpenStore { facts, prefix: PrefixFacts::Fault(fault(&error)), layout, bucket: None }),
+        Ok(bucket) => {
+            let prefix = look_at_prefix(cx, key, release, &layout, bucket.as_ref()).await?;
+            Ok(OpenStore { facts, prefix, layout, bucket: Some(bucket) })
+        }
+    }
+}
+
+fn unopened(facts: StoreFacts, release: &ReleaseFacts, spec: Option<&AssetStoreSpec>) -> OpenStore {
+    let layout = spec.map_or_else(|| Layout::new("", &release.spec.prefix), |spec| layout(spec, release));
+    OpenStore { facts, prefix: PrefixFacts::NotNeeded, layout, bucket: None }
+}
+
+fn layout(store: &AssetStoreSpec, release: &ReleaseFacts) -> Layout {
+    Layout::new(store.bucket.prefix.as_deref().unwrap_or_default(), &release.spec.prefix)
+}
+
+fn usable(store: &AssetStoreSpec, release: &ReleaseFacts) -> StoreFacts {
+    let at = |url: &str| format!("{url}{}", release.spec.prefix);
+    StoreFacts::Usable { base_url: at(&store.public_url), fetch_url: at(store.internal_url.as_ref().unwrap_or(&store.public_url)) }
+}
+
+/// The bucket is asked only on the way to a flip and for entry files in the bucket. A release whose version is active, or that
+/// is suspended or being deleted, makes no request.
+fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts) -> bool {
+    use crate::api::release::PublishEntries;
+    let StoreFacts::Usable { base_url, fetch_url } = store else { return false };
+    let active = pointer.and_then(|pointer| pointer.active.as_ref()).is_some_and(|active| {
+        active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url
+    });
+    let is_idle = active && release.spec.entries.publish == PublishEntries::Pods;
+    !(release.deleting || release.spec.suspend || is_idle)
+}
+
+/// How to reach the bucket, with the credentials as they are now.
+pub(super) async fn address(cx: &Context, namespace: &str, store: &AssetStoreSpec) -> Result<Result<S3Settings, StoreProblem>, Failure> {
+    let credentials = match &store.credentials {
+        None => Credentials::Ambient,
+        Some(spec) => match read_secret(cx, namespace, &spec.secret_name).await? {
+            Ok(credentials) => credentials,
+            Err(problem) => return Ok(Err(problem)),
+        },
+    };
+    let bucket = &store.bucket;
+    Ok(Ok(S3Settings {
+        bucket: bucket.name.clone(),
+        region: bucket.region.clone(),
+        endpoint: bucket.endpoint.clone(),
+        force_path_style: bucket.force_path_style,
+        credentials,
+    }))
+}
+
+async fn read_secret(cx: &Context, namespace: &str, name: &str) -> Result<Result<Credentials, StoreProblem>, Failure> {
+    let api: Api<Secret> = Api::namespaced(cx.outside.client.clone(), namespace);
+    let secret = match Call::new("get", "Secret", namespace, name).find(api.get_opt(name)).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => return Ok(Err(StoreProblem::SecretMissing(name.into()))),
+        Err(error) if error.class == Class::Denied => return Ok(Err(StoreProblem::SecretForbidden(name.into()))),
+        Err(error) => return Err(error.into()),
+    };
+    let data = secret.data.unwrap_or_default();
+    let text = |key: &str| data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).map(|text| text.trim().to_owned());
+    let required = |key: &str| text(key).filter(|text| !text.is_empty()).ok_or_else(|| StoreProblem::SecretIncomplete(name.into(), key.into()));
+    Ok(required("accessKeyId").and_then(|access_key_id| {
+        let secret_access_key = required("secretAccessKey")?;
+        Ok(Credentials::Static { access_key_id, secret_access_key, session_token: text("sessionToken") })
+    }))
+}
+
+async fn look_at_prefix(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts, layout: &Layout, bucket: &dyn Bucket) -> Result<PrefixFacts, Failure> {
+    let ours = Owner { owner_version: crate::manifest::record::FORMAT, cluster: cluster_id(cx).await?, release: release.full_name() };
+    Ok(match read_prefix(cx, key, release, layout, bucket, ours).await {
+        Ok(facts) => facts,
+        Err(fault) => PrefixFacts::Fault(fault),
+    })
+}
+
+async fn read_prefix(
+    cx: &Context,
+    key: &ReleaseKey,
+    release: &ReleaseFacts,
+    layout: &Layout,
+    bucket: &dyn Bucket,
+    ours: Owner,
+) -> Result<PrefixFacts, BucketFault> {
+    let memory = cx.recall(key, &release.uid);
+    let owner = if memory.owns_prefix {
+        OwnerFacts::Us
+    } else {
+        match upload::read_owner(bucket, layout).await.map_err(|failure| record_fault(&failure))? {
+            None => OwnerFacts::Nobody(ours),
+            Some(owner) if owner == ours => OwnerFacts::Us,
+            Some(owner) => OwnerFacts::Other(owner),
+        }
+    };
+    let version = release.spec.version.as_str();
+    let record = match memory.record.filter(|record| record.version == version) {
+        Some(record) => Some(record),
+        None => upload::read_record(bucket, layout, version).await.map_err(|failure| record_fault(&failure))?,
+    };
+    cx.remember(key, &release.uid, |memory| {
+        memory.owns_prefix = owner == OwnerFacts::Us;
+        memory.record.clone_from(&record);
+    });
+    Ok(PrefixFacts::Known { owner, record })
+}
+
+/// The identity of a cluster, as is usual: the UID of its `kube-system` namespace. Read once.
+async fn cluster_id(cx: &Context) -> Result<String, Failure> {
+    use k8s_openapi::api::core::v1::Namespace;
+    let read = async || {
+        let api: Api<Namespace> = Api::all(cx.outside.client.clone());
+        let namespace = Call::new("get", "Namespace", "", "kube-system").make(api.get("kube-system")).await?;
+        Ok::<_, Failure>(namespace.metadata.uid.unwrap_or_default())
+    };
+    cx.cluster_cell().get_or_try_init(read).await.cloned()
+}
+
+/// A bucket's failure as a fact.
+pub(super) fn fault(error: &BucketError) -> BucketFault {
+    let reason = match error {
+        BucketError::Unavailable { .. } => "StoreUnavailable",
+        BucketError::Denied { .. } => "StoreDenied",
+        BucketError::NoSuchBucket { .. } => "BucketMissing",
+        BucketError::Refused { .. } => "StoreRefused",
+    };
+    let advice = match error {
+        BucketError::Unavailable { .. } => "",
+        BucketError::Denied { .. } => "; check the store's credentials and its bucket policy",
+        BucketError::NoSuchBucket { .. } => "; create it, or correct spec.bucket of the AssetStore",
+        BucketError::Refused { .. } => "; the store does not do what Rollcall needs",
+    };
+    BucketFault { reason, message: format!("{error}{advice}") }
+}
+
