@@ -307,19 +307,20 @@ struct Poll {
 }
 
 impl Poll {
-    async fn run(mut self) {
+    async fn run(self) {
         // The first answer must come at once: what the pod has is not known yet.
         let mut wait = Duration::ZERO;
         loop {
-            let stage = *self.stage.borrow_and_update();
+            let mut wanted = self.stage.clone();
+            let stage = *wanted.borrow_and_update();
             let answer = tokio::select! {
                 biased;
-                _ = self.stage.changed() => { wait = Duration::ZERO; continue },
+                _ = wanted.changed() => { wait = Duration::ZERO; continue },
                 answer = self.ask(stage, wait) => answer,
             };
             wait = if answer.is_ok() { POLL_WAIT } else { Duration::ZERO };
             if !self.remember(answer) {
-                let _ = tokio::time::timeout(POLL_PAUSE, self.stage.changed()).await;
+                let _ = tokio::time::timeout(POLL_PAUSE, wanted.changed()).await;
             }
         }
     }

@@ -64,8 +64,8 @@ impl PointerObject {
             },
             "data": data,
         });
-        let request = self.api.patch(&self.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&body));
-        done_unless_conflict(self.call("apply").make(request).await)
+        let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::Apply(&body));
+        done_unless_conflict(self.call("apply").make(self.api.patch(&self.name, &params, &patch)).await)
     }
 
     fn labels(&self) -> Value {

@@ -64,8 +64,8 @@ async fn set_finalizers(cx: &Context, key: &ReleaseKey, look: &Look, finalizers:
         "resourceVersion": look.resource_version,
         "finalizers": finalizers,
     }});
-    let request = api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&body));
-    match Call::new("patch", "AssetRelease", &key.namespace, &key.name).make(request).await {
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&body));
+    match Call::new("patch", "AssetRelease", &key.namespace, &key.name).make(api.patch(&key.name, &params, &patch)).await {
         Ok(_) => Ok(StepOutcome::Done),
         Err(error) if error.class == Class::Conflict || error.is_not_found() => Ok(StepOutcome::Lost),
         Err(error) => Err(error.into()),

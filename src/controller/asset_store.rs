@@ -8,7 +8,7 @@ use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::{Controller, WatchStreamExt, predicates, reflector};
+use kube::runtime::{Controller, WatchStreamExt, reflector};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -30,9 +30,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Keeps every AssetStore's status.
 pub(super) async fn run(cx: Arc<Context>) {
     let (stores, writer) = reflector::store();
-    let stream = reflector(writer, merged(&cx, Api::<AssetStore>::namespaced, Api::all))
-        .touched_objects()
-        .predicate_filter(predicates::generation, predicates::Config::default());
+    let stream = reflector(writer, merged(&cx, Api::<AssetStore>::namespaced, Api::all)).touched_objects();
     Controller::for_stream(stream, stores)
         .with_config(Config::default().concurrency(4))
         .run(reconcile, |_, never: &std::convert::Infallible, _| -> Action { match *never {} }, cx)
@@ -54,11 +52,17 @@ async fn reconcile(store: Arc<AssetStore>, cx: Arc<Context>) -> Result<Action, s
 
 /// Whether the store is ready.
 async fn pass(store: &AssetStore, cx: &Context) -> Result<bool, Failure> {
+    if cx.was_reached(store) {
+        return Ok(true);
+    }
     let verdict = look(store, cx).await?;
     let current = store.status.clone().unwrap_or_default();
     let next = status(store, &current, verdict.as_ref().err(), cx.outside.clock.now());
     if next != current {
         write(store, cx, &next).await?;
+    }
+    if verdict.is_ok() {
+        cx.remember_reached(store);
     }
     Ok(verdict.is_ok())
 }
@@ -111,8 +115,8 @@ async fn write(store: &AssetStore, cx: &Context, next: &AssetStoreStatus) -> Res
         "metadata": {"name": name, "uid": store.uid()},
         "status": next,
     });
-    let request = api.patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body));
-    match Call::new("apply status of", "AssetStore", &namespace, &name).make(request).await {
+    let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&body));
+    match Call::new("apply status of", "AssetStore", &namespace, &name).make(api.patch_status(&name, &params, &patch)).await {
         Ok(_) => Ok(()),
         Err(error) if error.class == Class::Conflict || error.is_not_found() => Ok(()),
         Err(error) => Err(error.into()),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kube::Client;
 use tokio::sync::mpsc;
 
+use crate::api::AssetStore;
 use crate::clock::Clock;
 use crate::cluster::nodes::Nodes;
 use crate::cluster::pods::{PodViews, ReleaseKey};
@@ -55,6 +56,8 @@ pub struct Context {
     nodes: Mutex<Nodes>,
     memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
     cluster: tokio::sync::OnceCell<String>,
+    /// AssetStores that were reached, by UID, with the generation of the spec that was used.
+    reached: Mutex<BTreeMap<String, i64>>,
 }
 
 /// What is remembered of one release between passes, to save requests; all of it can be read again.
@@ -84,6 +87,7 @@ impl Context {
             nodes: Mutex::default(),
             memory: Mutex::default(),
             cluster: tokio::sync::OnceCell::new(),
+            reached: Mutex::default(),
             outside,
             settings,
             metrics,
@@ -97,6 +101,17 @@ impl Context {
 
     pub(super) fn cluster_cell(&self) -> &tokio::sync::OnceCell<String> {
         &self.cluster
+    }
+
+    /// Whether this process has reached the store with this spec.
+    pub(super) fn was_reached(&self, store: &AssetStore) -> bool {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        store.metadata.uid.as_ref().and_then(|uid| reached.get(uid)) == Some(&store.metadata.generation.unwrap_or_default())
+    }
+
+    pub(super) fn remember_reached(&self, store: &AssetStore) {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        reached.insert(store.metadata.uid.clone().unwrap_or_default(), store.metadata.generation.unwrap_or_default());
     }
 
     /// What is remembered of this very release (not of an earlier one of its name).

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{Selector, SelectorExt};
+use kube::core::Selector;
 use kube::{Api, ResourceExt};
 
 use crate::api::names::{ANNOTATION_REQUESTED_AT, CONDITION_ASSETS, FINALIZER};
@@ -133,7 +133,7 @@ fn selector_text(selector: LabelSelector) -> Result<String, CallError> {
         cause: error.to_string(),
         code: None,
     })?;
-    Ok(parsed.to_selector_string())
+    Ok(parsed.to_string())
 }
 
 fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, in_endpoints: &BTreeSet<String>) -> PodFacts {

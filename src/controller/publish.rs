@@ -68,8 +68,8 @@ async fn write_status(cx: &Context, key: &ReleaseKey, observed: &Observed, next:
         "metadata": {"name": key.name, "uid": observed.release.uid},
         "status": next,
     });
-    let request = api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body));
-    match Call::new("apply status of", "AssetRelease", &key.namespace, &key.name).make(request).await {
+    let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&body));
+    match Call::new("apply status of", "AssetRelease", &key.namespace, &key.name).make(api.patch_status(&key.name, &params, &patch)).await {
         Ok(_) => {
             cx.remember(key, &observed.release.uid, |memory| memory.status_written_at = Some(observed.now));
             Ok(Published::UpToDate)

@@ -11,7 +11,7 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
-use kube::runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::mpsc;
 
@@ -27,11 +27,22 @@ use super::release::reconcile;
 /// Releases looked at side by side. Each pass has one call in flight over HTTP/1.1, so this is also the number of connections.
 const CONCURRENCY: u16 = 16;
 
-/// Runs until `shutdown` resolves and the passes under way have ended.
-pub async fn run(cx: Arc<Context>, changes: mpsc::UnboundedReceiver<ReleaseKey>, shutdown: impl Future<Output = ()> + Send + Sync + 'static) {
+/// Runs until `shutdown` resolves and the passes under way have ended. `ready` is called when the releases are known.
+pub async fn run(
+    cx: Arc<Context>,
+    changes: mpsc::UnboundedReceiver<ReleaseKey>,
+    ready: impl FnOnce() + Send + 'static,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
     let (releases, writer) = reflector::store();
     let stream = reflector(writer, merged(&cx, Api::<AssetRelease>::namespaced, Api::all)).touched_objects();
     let stores = asset_store::run(cx.clone());
+    let known = releases.clone();
+    tokio::spawn(async move {
+        if known.wait_until_ready().await.is_ok() {
+            ready();
+        }
+    });
     let passes = Controller::for_stream(stream, releases.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .reconcile_on(changed_inside(changes))
@@ -95,12 +106,14 @@ fn changed_stores(cx: &Context, releases: Store<AssetRelease>) -> impl Stream<It
     streams::<AssetStore>(cx, Api::namespaced, Api::all, &watcher::Config::default())
         .map(Ok::<_, watcher::Error>)
         .touched_objects()
-        .predicate_filter(predicates::generation, predicates::Config::default())
         .filter_map(|store| std::future::ready(store.ok()))
         .flat_map(move |store| futures::stream::iter(users_of(&releases, &store)))
 }
 
-fn users_of(releases: &Store<AssetRelease>, store: &AssetStore) -> BTreeSet<ObjectRef<AssetRelease>> {
+/// By name: kube's store iterates in another order in each process.
+fn users_of(releases: &Store<AssetRelease>, store: &AssetStore) -> Vec<ObjectRef<AssetRelease>> {
     let uses = |release: &AssetRelease| release.namespace() == store.namespace() && release.spec.store_ref.name == store.name_any();
-    releases.state().iter().filter(|release| uses(release)).map(|release| ObjectRef::from_obj(release.as_ref())).collect()
+    let names: BTreeSet<String> = releases.state().iter().filter(|release| uses(release)).map(|release| release.name_any()).collect();
+    let namespace = store.namespace().unwrap_or_default();
+    names.iter().map(|name| ObjectRef::new(name).within(&namespace)).collect()
 }

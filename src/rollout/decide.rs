@@ -175,6 +175,9 @@ fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
     if let Some(decision) = publish_the_entries(observed) {
         return Some(decision);
     }
+    if let Err(unseen) = gates::pods_were_seen(observed) {
+        return Some(Decision::blocked(Phase::Converging, unseen));
+    }
     let pods = roll_call::not_serving(observed);
     if pods.is_empty() {
         return Some(Decision { wait: Wait::Change, ..Decision::step(Phase::Active, Step::Nothing) });
@@ -432,3 +435,6 @@ fn name_map(observed: &Observed, verify: &Job) -> Option<Arc<str>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

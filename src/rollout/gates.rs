@@ -91,6 +91,15 @@ fn pods_exist(observed: &Observed) -> Result<(), Blocker> {
 /// The view of the pods may be old, since reports only grow within a stage, but never older than the stage.
 fn pods_were_seen_since_stage(observed: &Observed) -> Result<(), Blocker> {
     let stage = observed.found().map_or(0, |found| found.pointer.stage);
+    seen_since(observed, stage)
+}
+
+/// Whether there is any view of the pods: without one nothing can be said of them.
+pub(super) fn pods_were_seen(observed: &Observed) -> Result<(), Blocker> {
+    seen_since(observed, 0)
+}
+
+fn seen_since(observed: &Observed, stage: i64) -> Result<(), Blocker> {
     let targets = names(observed, |target| target.exists && target.seen_since_stage.is_none_or(|seen| seen < stage));
     if targets.is_empty() { Ok(()) } else { Err(Blocker::PodsUnseen { targets }) }
 }

@@ -17,6 +17,9 @@ pub mod observed;
 pub mod roll_call;
 pub mod status;
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
 pub use blocker::Blocker;
 pub use decide::decide;
 pub use decision::{Decision, Step, Wait};

@@ -230,6 +230,9 @@ impl View<'_> {
         if flips_now {
             return Verdict::no("Converging", "the flip was made just now");
         }
+        if let Some(unseen @ Blocker::PodsUnseen { .. }) = self.blocker() {
+            return Verdict::no(unseen.reason(), unseen.message());
+        }
         if pods.is_empty() {
             return Verdict::yes("EveryPodServes", "every Ready pod serves the active version");
         }

@@ -1,0 +1,186 @@
+//! What is typed: one subcommand for each role, options in groups. Everything can also stand in the environment.
+//! Never decides what a value means: that is `roles`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::telemetry::LogFormat;
+
+/// Moves web pages to new assets only after every pod has them.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to be.
+    #[command(subcommand)]
+    pub role: Role,
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Options of logging.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Form of the log lines
+    #[arg(long, env = "ROLLCALL_LOG_FORMAT", value_enum, default_value = "text", global = true)]
+    pub log_format: LogFormat,
+    /// What to log, for example `info` or `rollcall=debug,warn`
+    #[arg(long, env = "ROLLCALL_LOG", default_value = "info", global = true)]
+    pub log: String,
+}
+
+/// What the program can be.
+#[derive(Debug, Subcommand)]
+pub enum Role {
+    /// The operator: watches AssetReleases and moves their pointers
+    Controller(ControllerArgs),
+    /// The sidecar: mirrors, reports and serves versions in a pod
+    Agent(AgentArgs),
+    /// An S3 store in a folder, to try things out; never for production
+    DevStore(DevStoreArgs),
+    /// Write (or check) every generated file of this repository
+    Generate(GenerateArgs),
+}
+
+/// Options of the controller.
+#[derive(Debug, Args)]
+pub struct ControllerArgs {
+    /// Look after this namespace only; may be repeated
+    #[arg(long = "watch-namespace", env = "ROLLCALL_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+    /// Let `source.http` fetch from this host even if its address is private: host, host:port or network; may be repeated
+    #[arg(long = "source-allow", env = "ROLLCALL_SOURCE_ALLOW", value_delimiter = ',')]
+    pub source_allow: Vec<String>,
+    /// Folder for builds while they are uploaded
+    #[arg(long, env = "ROLLCALL_WORKSPACE", default_value = "/var/lib/rollcall")]
+    pub workspace: PathBuf,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, env = "ROLLCALL_ADMIN_LISTEN", default_value = "127.0.0.1:8080")]
+    pub admin_listen: SocketAddr,
+    /// Use this kubeconfig file instead of the pod's own ServiceAccount
+    #[arg(long, env = "ROLLCALL_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Name of this process in events
+    #[arg(long, env = "ROLLCALL_INSTANCE", default_value = "rollcall")]
+    pub instance: String,
+}
+
+/// Options of the agent.
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// Name of the pointer ConfigMap
+    #[arg(long, env = "ROLLCALL_POINTER")]
+    pub pointer: String,
+    /// Namespace of the pod and of the pointer
+    #[arg(long, env = "ROLLCALL_NAMESPACE")]
+    pub namespace: String,
+    /// Name of the pod
+    #[arg(long, env = "ROLLCALL_POD_NAME")]
+    pub pod_name: String,
+    /// UID of the pod
+    #[arg(long, env = "ROLLCALL_POD_UID")]
+    pub pod_uid: String,
+    /// Folder of the mirror, on the volume that sidecar and application share
+    #[arg(long, env = "ROLLCALL_MIRROR", default_value = "/var/lib/rollcall")]
+    pub mirror: PathBuf,
+    /// Address of pages and assets, for visitors
+    #[arg(long, env = "ROLLCALL_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Address of probes, report, name map and metrics; keep it out of the Service
+    #[arg(long, env = "ROLLCALL_LISTEN_POD", default_value = "0.0.0.0:8081")]
+    pub listen_pod: SocketAddr,
+    /// Where the report goes
+    #[arg(long, env = "ROLLCALL_REPORT", value_enum, default_value = "pod-condition")]
+    pub report: ReportArg,
+    /// Who renders the pages
+    #[arg(long, env = "ROLLCALL_APPLICATION", value_enum, default_value = "none")]
+    pub application: ApplicationArg,
+    /// With `--application polled`: the URL at which the application says what it renders with
+    #[arg(long, env = "ROLLCALL_APPLICATION_URL", required_if_eq("application", "polled"))]
+    pub application_url: Option<String>,
+    /// What stands in front of every path of the site, such as /shop
+    #[arg(long, env = "ROLLCALL_BASE_PATH", default_value = "")]
+    pub base_path: String,
+    /// Hours that a version stays after nothing wanted or served it
+    #[arg(long, env = "ROLLCALL_KEEP_HOURS", default_value_t = 24)]
+    pub keep_hours: u64,
+    /// Seconds to go on serving after the request to stop
+    #[arg(long, env = "ROLLCALL_DRAIN_SECONDS", default_value_t = 10)]
+    pub drain_seconds: u64,
+    /// Use this kubeconfig file instead of the pod's own ServiceAccount
+    #[arg(long, env = "ROLLCALL_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Where a report goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportArg {
+    /// The pod's status condition rollcall.dev/assets
+    PodCondition,
+    /// GET /v1/availability alone
+    Http,
+}
+
+/// Who renders the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ApplicationArg {
+    /// The agent serves them
+    None,
+    /// A program that tells by PUT /v1/serving
+    Puts,
+    /// A program that is asked at --application-url
+    Polled,
+}
+
+/// Options of the embedded store.
+#[derive(Debug, Args)]
+pub struct DevStoreArgs {
+    /// Address of the S3 API and of public reads
+    #[arg(long, env = "ROLLCALL_DEV_STORE_LISTEN", default_value = "127.0.0.1:9000")]
+    pub listen: SocketAddr,
+    /// Folder that holds everything
+    #[arg(long, env = "ROLLCALL_DEV_STORE_FOLDER", default_value = "./rollcall-dev-store")]
+    pub folder: PathBuf,
+    /// Bucket to make at the start; may be repeated
+    #[arg(long = "bucket", env = "ROLLCALL_DEV_STORE_BUCKETS", value_delimiter = ',')]
+    pub buckets: Vec<String>,
+    /// Access key id that may write
+    #[arg(long, env = "ROLLCALL_DEV_STORE_ACCESS_KEY_ID")]
+    pub access_key_id: String,
+    /// Its secret; better in the environment, where `ps` does not show it
+    #[arg(long, env = "ROLLCALL_DEV_STORE_SECRET_ACCESS_KEY", hide_env_values = true)]
+    pub secret_access_key: String,
+}
+
+/// Options of the generator.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Write nothing; fail when a file is not what it should be
+    #[arg(long)]
+    pub check: bool,
+    /// Top folder of the repository
+    #[arg(long, default_value = ".")]
+    pub root: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_chart_arguments_are_understood() {
+        let typed = ["rollcall", "controller", "--admin-listen=0.0.0.0:8080", "--workspace=/var/lib/rollcall", "--log-format=json"];
+        let cli = Cli::try_parse_from(typed.into_iter().chain(["--watch-namespace=a", "--watch-namespace=b", "--source-allow=store.svc"])).unwrap();
+        let Role::Controller(args) = cli.role else { panic!("expected the controller") };
+        assert_eq!((args.watch_namespaces, args.source_allow), (vec!["a".to_owned(), "b".to_owned()], vec!["store.svc".to_owned()]));
+        assert_eq!(cli.log.log_format, LogFormat::Json);
+    }
+}

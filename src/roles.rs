@@ -1,0 +1,153 @@
+//! From what was typed to running roles: checks the values, makes the real outside world, runs until told to stop.
+//! Never holds logic of a role.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{AgentArgs, ApplicationArg, ControllerArgs, DevStoreArgs, GenerateArgs, ReportArg, Role};
+use crate::clock::SystemClock;
+use crate::cluster::reports::HttpReportReader;
+use crate::controller::{self, Context, Outside, S3Buckets};
+use crate::metrics::Metrics;
+use crate::source::{HttpFetcher, HttpSettings};
+use crate::{admin, agent, dev_store, generate};
+
+/// Why a role could not run or ended.
+pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Files that an agent fetches side by side. At 100 pods and 16 files each the store sees 1,600 requests in flight at most.
+const FETCHES_MAX: usize = 16;
+
+/// Becomes the role.
+///
+/// # Errors
+/// When a value cannot be used or the role ends with an error.
+pub fn run(role: Role) -> Result<(), RoleError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match role {
+        Role::Controller(args) => runtime.block_on(run_controller(args)),
+        Role::Agent(args) => runtime.block_on(run_agent(args)),
+        Role::DevStore(args) => runtime.block_on(run_dev_store(args)),
+        Role::Generate(args) => run_generate(&args),
+    }
+}
+
+async fn run_controller(args: ControllerArgs) -> Result<(), RoleError> {
+    let metrics = Arc::<Metrics>::default();
+    let outside = Outside {
+        client: client(args.kubeconfig.as_deref()).await?,
+        clock: Arc::new(SystemClock),
+        buckets: Arc::new(S3Buckets::default()),
+        source: Arc::new(HttpFetcher::new(http_settings(&args)?)?),
+        reports: Arc::new(HttpReportReader::new()?),
+    };
+    std::fs::create_dir_all(&args.workspace).map_err(|error| format!("workspace {}: {error}", args.workspace.display()))?;
+    let settings = controller::Settings { namespaces: args.watch_namespaces, workspace: args.workspace, instance: args.instance };
+    let (cx, changes) = Context::new(outside, settings, metrics.clone());
+    let admin = admin::Admin::new(metrics);
+    let stop = stopper()?;
+    let served = tokio::spawn(admin::serve(admin.clone(), args.admin_listen, stop.clone().cancelled_owned()));
+    tracing::info!(admin.listen = %args.admin_listen, "controller begins");
+    controller::run(cx, changes, move || admin.set_ready(), stop.clone().cancelled_owned()).await;
+    stop.cancel();
+    served.await??;
+    Ok(())
+}
+
+fn http_settings(args: &ControllerArgs) -> Result<HttpSettings, RoleError> {
+    let allowed = args.source_allow.iter().map(|host| host.parse()).collect::<Result<Vec<_>, _>>()?;
+    Ok(HttpSettings { allowed, ..HttpSettings::default() })
+}
+
+async fn run_agent(args: AgentArgs) -> Result<(), RoleError> {
+    let context = agent::Context {
+        client: client(args.kubeconfig.as_deref()).await?,
+        fetch: Arc::new(agent::fetch::HttpFetch::new(FETCHES_MAX)?),
+        mirror: Arc::new(agent::mirror::Disk::open(&args.mirror)?),
+        clock: Arc::new(SystemClock),
+        identity: agent::Identity {
+            namespace: args.namespace.clone(),
+            pod_name: args.pod_name.clone(),
+            pod_uid: args.pod_uid.clone(),
+            instance: instance()?,
+        },
+        settings: agent_settings(args),
+    };
+    agent::run(context, stopper()?.cancelled_owned()).await?;
+    Ok(())
+}
+
+fn agent_settings(args: AgentArgs) -> agent::Settings {
+    agent::Settings {
+        channel: match args.report {
+            ReportArg::PodCondition => agent::ReportChannel::PodCondition,
+            ReportArg::Http => agent::ReportChannel::Http,
+        },
+        application: match (args.application, args.application_url) {
+            (ApplicationArg::None, _) => agent::Application::None,
+            (ApplicationArg::Polled, Some(url)) => agent::Application::Polled(url),
+            (ApplicationArg::Puts | ApplicationArg::Polled, _) => agent::Application::Puts,
+        },
+        listen_site: Some(args.listen),
+        listen_pod: Some(args.listen_pod),
+        base_path: args.base_path.trim_end_matches('/').to_owned(),
+        age_floor: Duration::from_secs(args.keep_hours.saturating_mul(3600)),
+        drain: Duration::from_secs(args.drain_seconds),
+        ..agent::Settings::new(&args.pointer)
+    }
+}
+
+/// A value that no other life of an agent has: 128 random bits from the kernel.
+fn instance() -> Result<String, RoleError> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned())
+}
+
+async fn run_dev_store(args: DevStoreArgs) -> Result<(), RoleError> {
+    tracing::warn!(listen = %args.listen, folder = %args.folder.display(), "this store is for trying things out, not for production");
+    let settings = dev_store::Settings {
+        listen: args.listen,
+        folder: args.folder,
+        buckets: args.buckets,
+        access_key_id: args.access_key_id,
+        secret_access_key: args.secret_access_key,
+    };
+    dev_store::run(settings, stopper()?.cancelled_owned()).await?;
+    Ok(())
+}
+
+fn run_generate(args: &GenerateArgs) -> Result<(), RoleError> {
+    let mode = if args.check { generate::Mode::Check } else { generate::Mode::Write };
+    Ok(generate::run(mode, &args.root)?)
+}
+
+/// The API server: the pod's own ServiceAccount, unless a file is named. The current context of whoever happens to run this is
+/// never used by itself. The client's own retries are off: a repeated write may meet its own first success.
+async fn client(kubeconfig: Option<&std::path::Path>) -> Result<kube::Client, RoleError> {
+    let mut config = match kubeconfig {
+        None => kube::Config::incluster()?,
+        Some(path) => {
+            let file = kube::config::Kubeconfig::read_from(path)?;
+            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?
+        }
+    };
+    config.default_retry = false;
+    Ok(kube::Client::try_from(config)?)
+}
+
+/// Resolves on SIGTERM and SIGINT.
+fn stopper() -> Result<tokio_util::sync::CancellationToken, RoleError> {
+    let token = tokio_util::sync::CancellationToken::new();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(token)
+}

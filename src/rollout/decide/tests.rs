@@ -1,0 +1,509 @@
+use super::super::decision::PointerWrite;
+use super::super::fixture::{at, digest, failed, fixture, owner, pointed, record, seconds, verified};
+use super::super::observed::*;
+use super::*;
+use crate::api::release::{
+    ActivatedVersion, ActivationMode, CandidateStatus, GivenUp, OverrideSpec, ProceedOrWait, SilentPods, SkippableGate, UploadStatus, api_time,
+};
+
+fn step(observed: &Observed) -> Step {
+    decide(observed).step
+}
+
+fn pointer_write(observed: &Observed) -> PointerWrite {
+    match step(observed) {
+        Step::WritePointer(write) => *write,
+        other => panic!("expected a write of the pointer, got {other:?}"),
+    }
+}
+
+fn flips(observed: &Observed) -> bool {
+    matches!(step(observed), Step::WritePointer(write) if matches!(write.kind, PointerChange::Flip { .. }))
+}
+
+fn first_reason(observed: &Observed) -> &'static str {
+    let decision = decide(observed);
+    assert_eq!(decision.step, Step::Nothing, "a blocked release takes no step");
+    decision.blockers.first().map_or("none", Blocker::reason)
+}
+
+fn unstages(observed: &Observed) -> Option<UnstageReason> {
+    match step(observed) {
+        Step::WritePointer(write) => match write.kind {
+            PointerChange::Unstage(reason) => Some(reason),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[test]
+fn the_release_is_taken_in_charge_before_anything_else() {
+    let mut observed = fixture();
+    observed.release.has_finalizer = false;
+    assert_eq!(step(&observed), Step::AddFinalizer);
+}
+
+#[test]
+fn a_missing_pointer_is_made_without_data() {
+    let mut observed = fixture();
+    observed.pointer = PointerFacts::Absent;
+    assert_eq!(step(&observed), Step::CreatePointer);
+}
+
+/// I4: nothing is written over a pointer that is not ours.
+#[test]
+fn a_pointer_of_somebody_else_is_left_alone() {
+    let mut contested = fixture();
+    contested.pointer_mut().contested_by = Some("argocd-controller".into());
+    assert_eq!(first_reason(&contested), "PointerContested");
+    let mut taken = fixture();
+    taken.pointer_mut().release = Some("other".into());
+    assert_eq!(first_reason(&taken), "PointerTaken");
+    let mut unreadable = fixture();
+    unreadable.pointer = PointerFacts::Unreadable("protocol 9".into());
+    assert_eq!(first_reason(&unreadable), "PointerUnreadable");
+}
+
+#[test]
+fn a_store_that_cannot_be_used_blocks_and_says_why() {
+    let mut observed = fixture();
+    observed.store = StoreFacts::Missing;
+    assert_eq!(first_reason(&observed), "StoreMissing");
+    observed.store = StoreFacts::Unusable(StoreProblem::SecretMissing("keys".into()));
+    assert_eq!(first_reason(&observed), "CredentialsMissing");
+    let mut faulty = fixture();
+    faulty.prefix = PrefixFacts::Fault(BucketFault { reason: "StoreUnavailable", message: "refused".into() });
+    assert_eq!(first_reason(&faulty), "StoreUnavailable");
+}
+
+#[test]
+fn the_prefix_is_claimed_by_the_first_and_refused_to_others() {
+    let mut observed = fixture();
+    observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Nobody(owner("ns/shop")), record: None };
+    assert_eq!(step(&observed), Step::ClaimPrefix(owner("ns/shop")));
+    observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(owner("ns/other")), record: None };
+    assert_eq!(first_reason(&observed), "PrefixOwned");
+}
+
+fn unpublished() -> Observed {
+    let mut observed = fixture();
+    observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Us, record: None };
+    observed
+}
+
+fn publish_of(observed: &Observed) -> Job {
+    publish_job(observed).unwrap()
+}
+
+#[test]
+fn a_version_that_was_never_published_is_published_with_its_name_in_the_url() {
+    let Step::StartJob(Job::Publish { version, source, .. }) = step(&unpublished()) else { panic!("expected a publish") };
+    assert_eq!((version.as_str(), source.url.as_str()), ("v2", "https://ci.example.com/v2.tar.gz"));
+}
+
+#[test]
+fn a_version_without_record_and_source_stalls() {
+    let observed = unpublished().spec(|spec| spec.source = None);
+    assert_eq!(first_reason(&observed), "SourceMissing");
+}
+
+#[test]
+fn a_running_publish_is_waited_for_and_a_failed_one_is_tried_again_when_due() {
+    let mut observed = unpublished();
+    let job = publish_of(&observed);
+    observed.jobs.running = Some((job.clone(), UploadStatus::default()));
+    assert_eq!(first_reason(&observed), "Publishing");
+    observed.jobs.running = None;
+    observed.jobs.ended = vec![(job.clone(), failed(Some(at(1_005))))];
+    assert_eq!(first_reason(&observed), "SourceUnavailable");
+    assert_eq!(decide(&observed).wait, Wait::Until(at(1_005)));
+    assert_eq!(step(&observed.at(at(1_005))), Step::StartJob(job));
+}
+
+#[test]
+fn a_publish_that_time_cannot_mend_is_tried_again_only_on_request() {
+    let mut observed = unpublished();
+    observed.jobs.ended = vec![(publish_of(&observed), failed(None))];
+    assert_eq!(first_reason(&observed), "SourceUnavailable");
+    observed.release.requested_at = Some("now".into());
+    assert!(matches!(step(&observed), Step::StartJob(Job::Publish { .. })));
+}
+
+/// I8: a rollback uploads nothing and does not look at the source.
+#[test]
+fn a_recorded_version_is_verified_without_its_source() {
+    let observed = fixture().after_v1().spec(|spec| spec.source = None);
+    assert_eq!(step(&observed), Step::StartJob(Job::Verify { digest: digest("v2"), stage: 3 }));
+}
+
+/// I1: nothing is staged before the store was asked for this very staging.
+#[test]
+fn staging_waits_for_the_store() {
+    let observed = fixture().after_v1();
+    let old = observed.clone().verified_for(2, &[]);
+    assert!(matches!(step(&old), Step::StartJob(Job::Verify { stage: 3, .. })), "an earlier staging's answer does not count");
+    let write = pointer_write(&observed.verified_for(3, &[]));
+    assert_eq!(write.kind, PointerChange::Stage);
+    assert_eq!(write.pointer.candidate, Some(pointed("v2")));
+    assert_eq!((write.pointer.stage, write.pointer.sequence), (3, 2));
+    assert_eq!(write.expected.resource_version, "7");
+}
+
+/// I1: objects that somebody deleted by hand are noticed, and published again where there is a source.
+#[test]
+fn lost_objects_are_published_again_or_named() {
+    let observed = fixture().after_v1().verified_for(3, &["shop/a.js"]);
+    assert!(matches!(step(&observed), Step::StartJob(Job::Publish { .. })));
+    assert_eq!(first_reason(&observed.spec(|spec| spec.source = None)), "ObjectsMissing");
+}
+
+/// I2.
+#[test]
+fn the_flip_waits_for_every_pod_that_counts() {
+    let staged = fixture().after_v1().staged().reporting("a", &["v1", "v2"], "v1");
+    assert!(flips(&staged), "every pod has reported");
+    let behind = staged.clone().reporting("b", &["v1"], "v1");
+    assert_eq!(first_reason(&behind), "PodsMissing");
+    assert_eq!(first_reason(&staged.clone().pod("b", ReportFacts::Silent)), "PodsMissing");
+    assert_eq!(first_reason(&staged.pod("b", ReportFacts::Unusable("unknown protocol".into()))), "PodsMissing");
+}
+
+/// I2: the counter-example "without stage numbers in reports".
+#[test]
+fn a_report_for_an_earlier_staging_of_the_same_version_is_stale() {
+    let first = fixture().after_v1().staged();
+    let old_report = first.report(&["v1", "v2"], "v1");
+    let again = first.with_pointer_restaged().pod("a", old_report);
+    assert_eq!(first_reason(&again), "PodsMissing");
+}
+
+impl Observed {
+    fn with_pointer_restaged(self) -> Self {
+        let unstaged = self.found().unwrap().pointer.unstaged();
+        self.with_pointer(unstaged).staged()
+    }
+}
+
+/// I2: the counter-example "pods that are not Ready are exempt".
+#[test]
+fn a_pod_that_is_not_ready_counts_once_it_has_announced_itself() {
+    let announced = fixture().after_v1().staged().reporting("a", &[], "").last_pod(|pod| pod.ready = false);
+    assert_eq!(first_reason(&announced), "PodsMissing");
+    let unannounced = fixture().after_v1().staged().pod("a", ReportFacts::Silent).last_pod(|pod| pod.ready = false);
+    assert!(flips(&unannounced), "it reads the pointer after announcing itself, so it cannot become Ready without the candidate");
+}
+
+#[test]
+fn over_http_every_bound_unfinished_pod_counts() {
+    let over_http = |observed: Observed| {
+        observed.spec(|spec| spec.targets[0].report.http = Some(serde_json::from_str(r#"{"port":8080}"#).unwrap()))
+    };
+    let pending = over_http(fixture().after_v1().staged()).pod("a", ReportFacts::Silent).last_pod(|pod| pod.ready = false);
+    assert_eq!(first_reason(&pending), "PodsMissing");
+    assert!(flips(&pending.clone().last_pod(|pod| pod.bound = false)), "a pod without a node has read nothing yet");
+    assert!(flips(&pending.last_pod(|pod| pod.finished = true)));
+}
+
+#[test]
+fn a_terminating_pod_counts_until_it_has_left_the_endpoints() {
+    let leaving = fixture().after_v1().staged().pod("a", ReportFacts::Silent).last_pod(|pod| {
+        pod.terminating = true;
+        pod.in_endpoints = true;
+    });
+    assert_eq!(first_reason(&leaving), "PodsMissing");
+    assert_eq!(decide(&leaving).wait, Wait::Until(at(1_001)), "nothing tells us when it leaves");
+    assert!(flips(&leaving.last_pod(|pod| pod.in_endpoints = false)));
+}
+
+#[test]
+fn in_the_first_release_only_pods_with_an_agent_count() {
+    let live = fixture().staged().pod("old", ReportFacts::Silent).last_pod(|pod| pod.has_agent = false);
+    assert!(flips(&live), "it does not follow the pointer yet");
+    let later = fixture().activated("v1").staged().pod("old", ReportFacts::Silent).last_pod(|pod| pod.has_agent = false);
+    assert_eq!(first_reason(&later), "PodsMissing", "from then on a page of the new version would miss its assets there");
+}
+
+/// I11: the counter-example "without the converge gate"; nothing skips it.
+#[test]
+fn no_second_flip_while_a_ready_pod_serves_the_version_before() {
+    let glass = |spec: &mut crate::api::AssetReleaseSpec| {
+        let gates = vec![SkippableGate::EveryPodReported, SkippableGate::Approved, SkippableGate::PodsExist, SkippableGate::WorkloadsExist];
+        spec.activation.r#override = Some(OverrideSpec { version: "v2".into(), gates, reason: "fire".into() });
+    };
+    let lagging = fixture().after_v1().staged().reporting("a", &["v0", "v1", "v2"], "v0");
+    assert_eq!(first_reason(&lagging), "NotConverged");
+    assert_eq!(first_reason(&lagging.spec(glass)), "NotConverged");
+}
+
+#[test]
+fn the_view_of_the_pods_must_not_be_older_than_the_stage() {
+    let mut observed = fixture().after_v1().staged();
+    observed.targets[0].seen_since_stage = Some(2);
+    assert_eq!(first_reason(&observed), "PodsUnseen");
+    observed.targets[0].seen_since_stage = None;
+    assert_eq!(first_reason(&observed), "PodsUnseen");
+}
+
+#[test]
+fn missing_workloads_and_pods_block_as_the_spec_says() {
+    let mut missing = fixture().after_v1().staged();
+    missing.targets[0].exists = false;
+    assert_eq!(first_reason(&missing), "WorkloadMissing");
+    assert!(flips(&missing.spec(|spec| spec.activation.on_missing_workload = ProceedOrWait::Proceed)));
+    let none = fixture().after_v1().staged();
+    assert!(flips(&none), "no pods is vacuous truth");
+    assert_eq!(first_reason(&none.spec(|spec| spec.activation.on_zero_replicas = ProceedOrWait::Wait)), "NoPods");
+}
+
+#[test]
+fn manual_activation_waits_for_the_approval_of_this_very_version() {
+    let manual = fixture().after_v1().staged().spec(|spec| spec.activation.mode = ActivationMode::Manual);
+    assert_eq!(first_reason(&manual), "NotApproved");
+    let wrong = manual.clone().spec(|spec| spec.activation.approved_version = Some("v1".into()));
+    assert_eq!(first_reason(&wrong), "NotApproved", "approval is never implied");
+    assert!(flips(&manual.spec(|spec| spec.activation.approved_version = Some("v2".into()))));
+}
+
+/// I1: the store is asked again when the controller has restarted during the roll call.
+#[test]
+fn a_staged_candidate_is_verified_again_after_a_restart() {
+    let mut observed = fixture().after_v1().staged();
+    observed.jobs = JobFacts::default();
+    assert_eq!(step(&observed), Step::StartJob(Job::Verify { digest: digest("v2"), stage: 3 }));
+    observed.jobs.ended = vec![(Job::Verify { digest: digest("v2"), stage: 3 }, verified(&["shop/a.js"]))];
+    assert_eq!(first_reason(&observed), "ObjectsMissing");
+}
+
+#[test]
+fn a_flip_carries_sequence_previous_and_name_map() {
+    let write = pointer_write(&fixture().after_v1().staged());
+    assert_eq!((write.pointer.active, write.pointer.previous), (Some(pointed("v2")), Some(pointed("v1"))));
+    assert_eq!((write.pointer.sequence, write.pointer.stage, write.pointer.candidate), (3, 3, None));
+    assert_eq!(write.name_map.as_deref(), Some("{}"));
+}
+
+#[test]
+fn break_glass_skips_named_gates_of_one_version_and_is_remembered() {
+    let silent = fixture().after_v1().staged().reporting("a", &["v1"], "v1");
+    let glass = |version: &str| {
+        let it = OverrideSpec { version: version.into(), gates: vec![SkippableGate::EveryPodReported], reason: "fire".into() };
+        move |spec: &mut crate::api::AssetReleaseSpec| spec.activation.r#override = Some(it)
+    };
+    assert_eq!(first_reason(&silent.clone().spec(glass("v1"))), "PodsMissing", "it was for another version");
+    let write = pointer_write(&silent.spec(glass("v2")));
+    assert_eq!(write.kind, PointerChange::Flip { overridden: vec![SkippableGate::EveryPodReported] });
+    let mut missing = fixture().after_v1().staged().spec(glass("v2"));
+    missing.jobs.ended = vec![(Job::Verify { digest: digest("v2"), stage: 3 }, verified(&["shop/a.js"]))];
+    assert_eq!(first_reason(&missing), "ObjectsMissing", "never I1");
+}
+
+#[test]
+fn silent_pods_are_excused_only_when_the_spec_says_so() {
+    let silent = fixture().after_v1().staged().reporting("a", &["v1"], "v1").last_pod(|pod| pod.report = ReportFacts::Silent);
+    let excusing = silent.spec(|spec| {
+        spec.targets[0].silent_pods = SilentPods::ExcuseAfter;
+        spec.targets[0].excuse_after_seconds = 150;
+    });
+    assert_eq!(first_reason(&excusing), "PodsMissing");
+    assert_eq!(decide(&excusing).wait, Wait::Until(at(1_050)));
+    let later = excusing.at(at(1_050));
+    assert!(flips(&later));
+    assert_eq!(decide(&later).rolls[0].excused, ["a"]);
+}
+
+#[test]
+fn a_pod_that_reports_a_problem_is_not_silent() {
+    let mut observed = fixture().after_v1().staged().reporting("a", &["v1"], "v1").spec(|spec| {
+        spec.targets[0].silent_pods = SilentPods::ExcuseAfter;
+        spec.targets[0].excuse_after_seconds = 1;
+    });
+    if let ReportFacts::Known(report) = &mut observed.targets[0].pods[0].report {
+        report.problem = Some("disk full".into());
+    }
+    assert_eq!(first_reason(&observed), "PodsMissing");
+    assert!(decide(&observed).blockers[0].message().contains("a (disk full)"));
+}
+
+#[test]
+fn a_pod_on_a_node_that_does_not_answer_is_excused_after_five_minutes() {
+    let observed = fixture().after_v1().staged().reporting("a", &["v1"], "v1").last_pod(|pod| {
+        pod.ready = false;
+        pod.unreachable_since = Some(at(950));
+    });
+    assert_eq!(first_reason(&observed), "PodsMissing");
+    assert_eq!(decide(&observed).wait, Wait::Until(at(1_250)));
+    assert!(flips(&observed.at(at(1_250))));
+}
+
+/// I12.
+#[test]
+fn a_candidate_is_given_up_at_its_deadline_and_not_tried_again_by_itself() {
+    let waiting = fixture().after_v1().staged().reporting("a", &["v1"], "v1");
+    assert_eq!(decide(&waiting).wait, Wait::Until(at(1_500)));
+    let mut late = waiting.at(at(1_500));
+    assert!(matches!(unstages(&late), Some(UnstageReason::DeadlineExceeded(_))));
+    late = late.with_pointer_unstaged();
+    let given_up = GivenUp { version: "v2".into(), generation: 3, request: None, message: "x".into(), at: api_time(at(1_500)) };
+    late.release.status.given_up = Some(given_up);
+    assert_eq!(first_reason(&late), "ProgressDeadlineExceeded");
+    late.release.requested_at = Some("again".into());
+    assert!(matches!(step(&late), Step::StartJob(_)), "asked for by annotation");
+    late.release.requested_at = None;
+    late.release.generation = 4;
+    assert!(matches!(step(&late), Step::StartJob(_)), "the spec has changed");
+}
+
+impl Observed {
+    fn with_pointer_unstaged(self) -> Self {
+        let unstaged = self.found().unwrap().pointer.unstaged();
+        self.with_pointer(unstaged)
+    }
+}
+
+#[test]
+fn the_deadline_stands_still_while_only_approval_is_missing() {
+    let manual = fixture().after_v1().staged().spec(|spec| spec.activation.mode = ActivationMode::Manual);
+    let late = manual.at(at(9_000));
+    assert_eq!(first_reason(&late), "NotApproved");
+    let mut behind = late.reporting("a", &["v1"], "v1");
+    let candidate = CandidateStatus {
+        version: "v2".into(),
+        digest: None,
+        stage: Some(3),
+        deadline_at: None,
+        approval_wait_seconds: 7_000,
+        awaiting_approval_since: Some(api_time(at(8_000))),
+        upload: None,
+        targets: Vec::new(),
+    };
+    behind.release.status.candidate = Some(candidate);
+    assert_eq!(first_reason(&behind), "PodsMissing");
+    let found = behind.found().unwrap();
+    assert_eq!(deadline(&behind, found), at(900 + 600 + 7_000) + seconds(1_000));
+}
+
+/// Pre-emption, at every step.
+#[test]
+fn a_changed_spec_takes_the_candidate_back_and_cancels_its_work() {
+    let staged = fixture().after_v1().staged();
+    assert_eq!(unstages(&staged.clone().spec(|spec| spec.version = "v3".into())), Some(UnstageReason::Superseded));
+    assert_eq!(unstages(&staged.clone().spec(|spec| spec.version = "v1".into())), Some(UnstageReason::Superseded));
+    assert_eq!(unstages(&staged.spec(|spec| spec.suspend = true)), Some(UnstageReason::Suspended));
+    let mut uploading = unpublished();
+    let job = publish_of(&uploading);
+    uploading.jobs.running = Some((job.clone(), UploadStatus::default()));
+    assert_eq!(step(&uploading.clone().spec(|spec| spec.version = "v3".into())), Step::CancelJob(job.clone()));
+    assert_eq!(step(&uploading.spec(|spec| spec.suspend = true)), Step::CancelJob(job));
+}
+
+#[test]
+fn a_suspended_release_does_nothing() {
+    assert_eq!(first_reason(&unpublished().spec(|spec| spec.suspend = true)), "Suspended");
+}
+
+#[test]
+fn deletion_takes_the_candidate_back_and_then_lets_go() {
+    let mut observed = fixture().after_v1().staged();
+    observed.release.deleting = true;
+    assert_eq!(unstages(&observed), Some(UnstageReason::Deleted));
+    let mut unstaged = observed.with_pointer_unstaged();
+    assert_eq!(step(&unstaged), Step::RemoveFinalizer);
+    unstaged.release.has_finalizer = false;
+    assert_eq!(step(&unstaged), Step::Nothing);
+    unstaged.pointer = PointerFacts::Absent;
+    assert_eq!(step(&unstaged), Step::Nothing, "and never makes a pointer");
+}
+
+fn vanished_pointer() -> Observed {
+    let mut observed = fixture();
+    let known = |version: &str, sequence| ActivatedVersion {
+        version: version.into(),
+        digest: digest(version),
+        sequence,
+        activated_at: Some(api_time(at(100))),
+    };
+    observed.release.status.active = Some(known("v1", 4));
+    observed.release.status.previous = Some(known("v0", 3));
+    observed.release.status.last_stage = 9;
+    observed.pointer = PointerFacts::Absent;
+    observed
+}
+
+/// I4: sequence and stage go on.
+#[test]
+fn a_pointer_that_vanished_is_made_again_from_status() {
+    let mut observed = vanished_pointer();
+    assert_eq!(step(&observed), Step::CreatePointer);
+    observed = observed.with_pointer(Pointer::empty());
+    let write = pointer_write(&observed);
+    assert_eq!(write.kind, PointerChange::Restore);
+    assert_eq!((write.pointer.sequence, write.pointer.stage), (4, 9));
+    assert_eq!((write.pointer.active, write.pointer.previous), (Some(pointed("v1")), Some(pointed("v0"))));
+}
+
+/// I4: but never from less than somebody has seen.
+#[test]
+fn a_pointer_that_vanished_is_not_made_again_from_less_than_a_pod_has_seen() {
+    let mut observed = vanished_pointer().pod("a", ReportFacts::Silent);
+    let report = fixture().with_pointer(Pointer { sequence: 5, stage: 10, ..Pointer::empty() }).report(&["v1"], "v1");
+    observed.targets[0].pods[0].report = report;
+    assert_eq!(first_reason(&observed), "PointerVanished");
+    observed = observed.with_pointer(Pointer::empty());
+    assert_eq!(first_reason(&observed), "PointerVanished");
+}
+
+/// I7.
+#[test]
+fn an_active_version_that_every_pod_serves_needs_nothing() {
+    let observed = fixture().activated("v1").activated("v2").reporting("a", &["v1", "v2"], "v2");
+    let decision = decide(&observed);
+    assert_eq!((decision.step, decision.phase, decision.wait), (Step::Nothing, Phase::Active, Wait::Change));
+    assert!(decision.blockers.is_empty());
+}
+
+#[test]
+fn an_active_version_converges_when_every_ready_pod_serves_it() {
+    let observed = fixture().activated("v1").activated("v2").reporting("a", &["v1", "v2"], "v1");
+    assert_eq!(first_reason(&observed), "NotConverged");
+    assert_eq!(decide(&observed).phase, Phase::Converging);
+    assert_eq!(decide(&observed.last_pod(|pod| pod.ready = false)).phase, Phase::Active);
+}
+
+#[test]
+fn convergence_is_not_claimed_before_the_pods_were_seen() {
+    let mut observed = fixture().activated("v1").activated("v2");
+    observed.targets[0].seen_since_stage = None;
+    assert_eq!(first_reason(&observed), "PodsUnseen");
+}
+
+/// I10: pages last.
+#[test]
+fn entry_files_are_written_to_the_bucket_only_after_the_flip() {
+    let in_bucket = |spec: &mut crate::api::AssetReleaseSpec| spec.entries.publish = PublishEntries::Bucket;
+    let before = fixture().after_v1().staged().spec(in_bucket);
+    assert!(flips(&before));
+    let after = fixture().activated("v1").activated("v2").spec(in_bucket);
+    let job = Job::PublishEntries { version: "v2".into(), digest: digest("v2"), sequence: 2 };
+    assert_eq!(step(&after), Step::StartJob(job.clone()));
+    let mut done = after;
+    done.jobs.ended = vec![(job, JobEnd::EntriesPublished)];
+    assert_eq!(decide(&done).phase, Phase::Active);
+}
+
+#[test]
+fn a_changed_public_url_is_a_new_flip_of_the_same_version() {
+    let mut observed = fixture().activated("v1").activated("v2");
+    observed.store = StoreFacts::Usable { base_url: "https://new.example.com/shop/".into(), fetch_url: "http://store/b/shop/".into() };
+    observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record("v2")) };
+    assert!(matches!(step(&observed), Step::StartJob(Job::Verify { stage: 3, .. })));
+    let write = pointer_write(&observed.verified_for(3, &[]));
+    assert_eq!(write.pointer.candidate.unwrap().base_url, "https://new.example.com/shop/");
+}
+
+#[test]
+fn a_store_that_is_down_does_not_stop_a_roll_call() {
+    let mut observed = fixture().after_v1().staged().reporting("a", &["v1", "v2"], "v1");
+    observed.prefix = PrefixFacts::Fault(BucketFault { reason: "StoreUnavailable", message: "refused".into() });
+    assert!(flips(&observed));
+}
