@@ -495,3 +495,6 @@ fn without_progress(status: &AssetReleaseStatus) -> AssetReleaseStatus {
     }
     status
 }
+
+#[cfg(test)]
+mod tests;

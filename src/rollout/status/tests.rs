@@ -1,0 +1,195 @@
+use super::super::decide::decide;
+use super::super::fixture::{at, digest, failed, fixture, verified};
+use super::super::observed::*;
+use super::*;
+use crate::api::AssetReleaseSpec;
+use crate::api::conditions::{ACTIVATED, CONVERGED, PODS_ACKNOWLEDGED, READY, RECONCILING, STALLED, STEPS, STORE_VERIFIED};
+use crate::api::release::{ActivationMode, OverrideSpec, SkippableGate};
+
+fn status_of(observed: &Observed) -> AssetReleaseStatus {
+    next(observed, &decide(observed), StepOutcome::Done)
+}
+
+fn condition<'a>(status: &'a AssetReleaseStatus, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+fn is_true(status: &AssetReleaseStatus, kind: &str) -> bool {
+    condition(status, kind).is_some_and(|condition| condition.status == "True")
+}
+
+/// What a release looks like on its way, for rules that hold everywhere.
+fn stations() -> Vec<(&'static str, Observed)> {
+    let mut unpublished = fixture();
+    unpublished.prefix = PrefixFacts::Known { owner: OwnerFacts::Us, record: None };
+    let mut failing = unpublished.clone().spec(|spec| spec.source = None);
+    failing.release.status = status_of(&unpublished);
+    let mut deleting = fixture().after_v1();
+    deleting.release.deleting = true;
+    let mut contested = fixture();
+    contested.pointer_mut().contested_by = Some("argocd".into());
+    vec![
+        ("new", unpublished),
+        ("stalled", failing),
+        ("verified", fixture().after_v1().verified_for(3, &[])),
+        ("roll call", fixture().after_v1().staged().reporting("a", &["v1"], "v1")),
+        ("flip", fixture().after_v1().staged().reporting("a", &["v1", "v2"], "v1")),
+        ("converging", fixture().activated("v1").activated("v2").reporting("a", &["v1", "v2"], "v1")),
+        ("active", fixture().activated("v1").activated("v2").reporting("a", &["v1", "v2"], "v2")),
+        ("suspended", fixture().activated("v2").spec(|spec| spec.suspend = true)),
+        ("deadline", fixture().after_v1().staged().reporting("a", &["v1"], "v1").at(at(9_000))),
+        ("deleting", deleting),
+        ("contested", contested),
+    ]
+}
+
+/// I9: what Flux checks of every status of its own kinds.
+#[test]
+fn every_status_is_kstatus_clean() {
+    for (name, observed) in stations() {
+        let status = status_of(&observed);
+        let (ready, reconciling, stalled) = (is_true(&status, READY), is_true(&status, RECONCILING), is_true(&status, STALLED));
+        assert!(condition(&status, READY).is_some(), "{name}: Ready is always there");
+        assert!(!(ready && (reconciling || stalled)), "{name}: Ready with something wrong");
+        assert!(!(reconciling && stalled), "{name}: Reconciling and Stalled");
+        assert!(ready || reconciling || stalled, "{name}: neither ready nor saying why not");
+        assert!(condition(&status, RECONCILING).is_none_or(|it| it.status == "True"), "{name}: Reconciling is there only when True");
+        assert_eq!(status.observed_generation, 3, "{name}");
+        assert!(status.conditions.iter().all(|it| it.observed_generation == Some(3)), "{name}");
+        assert!(STEPS.iter().all(|step| condition(&status, step).is_some()), "{name}: every step has a condition");
+        assert!(status.conditions.iter().all(|it| !it.reason.is_empty()), "{name}: a condition without a reason");
+    }
+}
+
+/// I7: the same facts write nothing new.
+#[test]
+fn a_status_that_was_written_is_not_written_again() {
+    for (name, mut observed) in stations() {
+        let decision = decide(&observed);
+        if decision.step != Step::Nothing {
+            continue;
+        }
+        let first = next(&observed, &decision, StepOutcome::Done);
+        observed.release.status = first.clone();
+        observed.now += jiff::SignedDuration::from_secs(30);
+        assert_eq!(status_of(&observed), first, "{name}");
+    }
+}
+
+/// I9: nothing is claimed that was not observed.
+#[test]
+fn ready_is_claimed_only_for_an_active_version_that_every_pod_serves() {
+    for (name, observed) in stations() {
+        assert_eq!(is_true(&status_of(&observed), READY), matches!(name, "active" | "suspended"), "{name}");
+    }
+}
+
+#[test]
+fn a_flip_is_entered_in_the_status_at_once() {
+    let observed = fixture().after_v1().staged().reporting("a", &["v1", "v2"], "v1");
+    let status = status_of(&observed);
+    assert_eq!(status.active.as_ref().map(|it| (it.version.as_str(), it.sequence)), Some(("v2", 3)));
+    assert_eq!(status.previous.as_ref().map(|it| (it.version.as_str(), it.sequence)), Some(("v1", 2)));
+    assert_eq!((status.history[0].version.as_str(), status.history[0].outcome), ("v2", Outcome::Activated));
+    assert!(is_true(&status, ACTIVATED) && !is_true(&status, CONVERGED));
+    let lost = next(&observed, &decide(&observed), StepOutcome::Lost);
+    assert_eq!(lost.active.unwrap().version, "v1", "a lost race has changed nothing");
+}
+
+/// A crash between the flip and the status loses nothing of the history.
+#[test]
+fn a_flip_whose_status_was_never_written_is_entered_at_the_next_look() {
+    let mut observed = fixture().activated("v1").activated("v2");
+    observed.release.status.history = status_of(&fixture().activated("v1")).history;
+    let history = status_of(&observed).history;
+    assert_eq!(history.iter().map(|it| it.sequence).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(history[1].retired_at.as_ref().map(|time| time.0), Some(at(100)));
+}
+
+#[test]
+fn a_version_that_was_active_before_is_a_rollback() {
+    let mut observed = fixture().activated("v1").activated("v2");
+    observed.release.status = status_of(&observed);
+    let back = Observed { release: observed.release.clone(), ..fixture().activated("v1").activated("v2").activated("v1") };
+    let back = back.spec(|spec| spec.version = "v1".into());
+    let history = status_of(&back).history;
+    assert_eq!((history[0].version.as_str(), history[0].outcome), ("v1", Outcome::Activated), "the first entry of v1 was never written");
+    let mut known = back;
+    known.release.status.history.push(HistoryEntry { version: "v1".into(), sequence: 1, ..history[0].clone() });
+    assert_eq!(status_of(&known).history[0].outcome, Outcome::RolledBack);
+}
+
+#[test]
+fn an_attempt_given_up_is_written_down_with_what_was_missing() {
+    let observed = fixture().after_v1().staged().reporting("a", &["v1"], "v1").at(at(1_500));
+    let status = status_of(&observed);
+    let given_up = status.given_up.as_ref().unwrap();
+    assert_eq!((given_up.version.as_str(), given_up.generation), ("v2", 3));
+    assert!(given_up.message.contains("a (loading)"), "{}", given_up.message);
+    assert_eq!(status.history[0].outcome, Outcome::GivenUp);
+    let lost = next(&observed, &decide(&observed), StepOutcome::Lost);
+    assert_eq!(lost.given_up, None);
+}
+
+#[test]
+fn break_glass_and_excused_pods_stay_in_the_history() {
+    let glass = OverrideSpec { version: "v2".into(), gates: vec![SkippableGate::EveryPodReported], reason: "fire".into() };
+    let mut observed = fixture().after_v1().staged().reporting("a", &["v1"], "v1").spec(|spec| spec.activation.r#override = Some(glass));
+    observed = observed.reporting("b", &["v1"], "v1").last_pod(|pod| {
+        pod.ready = false;
+        pod.unreachable_since = Some(at(1));
+    });
+    let entry = status_of(&observed).history.remove(0);
+    assert_eq!(entry.overridden.as_deref(), Some("EveryPodReported: fire"));
+    assert_eq!(entry.excused, ["b"]);
+}
+
+#[test]
+fn waiting_for_approval_is_dated_and_summed_up() {
+    let manual = |spec: &mut AssetReleaseSpec| spec.activation.mode = ActivationMode::Manual;
+    let mut observed = fixture().after_v1().staged().spec(manual);
+    let waiting = status_of(&observed);
+    assert_eq!(waiting.phase, Some(Phase::AwaitingApproval));
+    assert_eq!(waiting.candidate.as_ref().unwrap().awaiting_approval_since.as_ref().map(|it| it.0), Some(at(1_000)));
+    observed.release.status = waiting;
+    let behind = observed.at(at(1_400)).reporting("a", &["v1"], "v1");
+    let candidate = status_of(&behind).candidate.unwrap();
+    assert_eq!((candidate.approval_wait_seconds, candidate.awaiting_approval_since), (400, None));
+    assert_eq!(candidate.deadline_at.map(|it| it.0), Some(at(900 + 600 + 400)));
+}
+
+#[test]
+fn steps_tell_where_a_release_is() {
+    let rolling = status_of(&fixture().after_v1().staged().reporting("a", &["v1"], "v1").reporting("b", &["v1", "v2"], "v1"));
+    assert!(is_true(&rolling, STORE_VERIFIED) && !is_true(&rolling, PODS_ACKNOWLEDGED));
+    assert_eq!(rolling.pods.as_deref(), Some("1/2"));
+    assert_eq!(rolling.candidate.as_ref().unwrap().targets[0].missing, ["a"]);
+    let active = status_of(&fixture().activated("v1").activated("v2").reporting("a", &["v2"], "v2").reporting("b", &["v2"], "v1"));
+    assert_eq!(active.pods.as_deref(), Some("1/2"));
+    assert!(active.candidate.is_none());
+}
+
+#[test]
+fn a_failure_shows_in_the_step_that_it_stops() {
+    let mut observed = fixture().after_v1();
+    observed.jobs.ended = vec![(Job::Verify { digest: digest("v2"), stage: 3 }, failed(None))];
+    let status = status_of(&observed);
+    assert_eq!(condition(&status, STORE_VERIFIED).unwrap().reason, "SourceUnavailable");
+    assert_eq!(status.phase, Some(Phase::Stalled));
+}
+
+#[test]
+fn figures_that_only_move_on_are_told_from_news() {
+    let one = status_of(&fixture().after_v1().staged().reporting("a", &["v1"], "v1").reporting("b", &["v1"], "v1"));
+    let two = status_of(&fixture().after_v1().staged().reporting("a", &["v1"], "v1").reporting("b", &["v1", "v2"], "v1"));
+    assert!(one != two && differs_in_progress_only(&one, &two));
+    let mut ended = fixture().after_v1().staged().reporting("a", &["v1"], "v1");
+    ended.jobs.ended = vec![(Job::Verify { digest: digest("v2"), stage: 3 }, verified(&["x"]))];
+    assert!(!differs_in_progress_only(&one, &status_of(&ended)));
+}
+
+#[test]
+fn long_messages_are_cut_at_a_character() {
+    assert_eq!(cut("ü".repeat(10), 20), "ü".repeat(10));
+    assert_eq!(cut("ü".repeat(10), 18), format!("{}…", "ü".repeat(7)));
+}
