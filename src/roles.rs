@@ -40,7 +40,7 @@ async fn run_controller(args: ControllerArgs) -> Result<(), RoleError> {
         client: client(args.kubeconfig.as_deref()).await?,
         clock: Arc::new(SystemClock),
         buckets: Arc::new(S3Buckets::default()),
-        source: Arc::new(HttpFetcher::new(http_settings(&args)?)?),
+        source: Arc::new(HttpFetcher::new(http_settings(&args)?)),
         reports: Arc::new(HttpReportReader::new()?),
     };
     std::fs::create_dir_all(&args.workspace).map_err(|error| format!("workspace {}: {error}", args.workspace.display()))?;

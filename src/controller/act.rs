@@ -9,7 +9,6 @@ use serde_json::json;
 
 use crate::api::AssetRelease;
 use crate::api::names::FINALIZER;
-use crate::bucket::BucketError;
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
 use crate::manifest::Owner;
@@ -93,13 +92,4 @@ fn start_job(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, job: &Job) -> Ste
     };
     cx.jobs.start(key, job.clone(), |progress, cancel| task.run(progress, cancel));
     StepOutcome::Done
-}
-
-/// What kind of failure a bucket's is, for a step.
-pub(super) fn class(error: &BucketError) -> Class {
-    match error {
-        BucketError::Unavailable { .. } => Class::Transient,
-        BucketError::Denied { .. } | BucketError::NoSuchBucket { .. } => Class::Denied,
-        BucketError::Refused { .. } => Class::Invalid,
-    }
 }

@@ -134,7 +134,7 @@ async fn read_prefix(
     let owner = if memory.owns_prefix {
         OwnerFacts::Us
     } else {
-        match upload::read_owner(bucket, layout).await.map_err(|failure| record_fault(&failure))? {
+        match upload::read_owner(bucket, layout).await.map_err(|failure| document_fault(&failure))? {
             None => OwnerFacts::Nobody(ours),
             Some(owner) if owner == ours => OwnerFacts::Us,
             Some(owner) => OwnerFacts::Other(owner),
@@ -143,7 +143,7 @@ async fn read_prefix(
     let version = release.spec.version.as_str();
     let record = match memory.record.filter(|record| record.version == version) {
         Some(record) => Some(record),
-        None => upload::read_record(bucket, layout, version).await.map_err(|failure| record_fault(&failure))?,
+        None => upload::read_record(bucket, layout, version).await.map_err(|failure| document_fault(&failure))?,
     };
     cx.remember(key, &release.uid, |memory| {
         memory.owns_prefix = owner == OwnerFacts::Us;
@@ -180,3 +180,11 @@ pub(super) fn fault(error: &BucketError) -> BucketFault {
     BucketFault { reason, message: format!("{error}{advice}") }
 }
 
+
+/// A document's failure as a fact.
+fn document_fault(failure: &upload::ReadFailure) -> BucketFault {
+    match failure {
+        upload::ReadFailure::Bucket(error) => fault(error),
+        upload::ReadFailure::Malformed { .. } => BucketFault { reason: failure.reason(), message: failure.to_string() },
+    }
+}

@@ -1,15 +1,148 @@
-//! The jobs' work.
+//! The jobs' work: from a job to the upload engine's words and back. Never decides whether to try again: it says what can mend
+//! a failure.
+
 use std::sync::Arc;
+
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use crate::api::release::UploadStatus;
+
+use crate::api::release::{HttpSource, UploadStatus};
+use crate::api::{ContentHash, ManifestDigest};
 use crate::bucket::Bucket;
-use crate::manifest::Layout;
-use crate::rollout::observed::{Job, Observed, StoreFacts, JobEnd};
+use crate::manifest::{Layout, Writer};
+use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts};
+use crate::source::Wanted;
+use crate::upload::{self, EntriesFailure, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Tools, VerifyFailure};
+
 use super::context::Context;
-use super::jobs::Worked;
-pub(super) struct Task { pub(super) cx: Arc<Context>, pub(super) bucket: Arc<dyn Bucket>, pub(super) layout: Layout, pub(super) release: String, pub(super) base_url: String, pub(super) job: Job }
-pub(super) fn base_url(observed: &Observed) -> String {
-    match &observed.store { StoreFacts::Usable { base_url, .. } => base_url.clone(), StoreFacts::Missing | StoreFacts::Unusable(_) => String::new() }
+use super::jobs::{Mending, WorkFailure, Worked};
+
+/// One job with everything that it works with.
+pub(super) struct Task {
+    pub(super) cx: Arc<Context>,
+    pub(super) bucket: Arc<dyn Bucket>,
+    pub(super) layout: Layout,
+    /// `namespace/name` of the release.
+    pub(super) release: String,
+    /// What pages put in front of a path.
+    pub(super) base_url: String,
+    pub(super) job: Job,
 }
-impl Task { pub(super) async fn run(self, _p: watch::Sender<UploadStatus>, _c: CancellationToken) -> Worked { Ok(JobEnd::EntriesPublished) } }
+
+/// What pages put in front of a path; empty when the store does not say.
+pub(super) fn base_url(observed: &Observed) -> String {
+    match &observed.store {
+        StoreFacts::Usable { base_url, .. } => base_url.clone(),
+        StoreFacts::Missing | StoreFacts::Unusable(_) => String::new(),
+    }
+}
+
+impl Task {
+    /// Does the work.
+    pub(super) async fn run(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
+        match &self.job {
+            Job::Publish { version, source, .. } => self.publish(version, source, progress, cancel).await,
+            Job::Verify { digest, .. } => self.verify(digest).await,
+            Job::PublishEntries { version, digest, sequence } => self.publish_entries(version, digest, *sequence).await,
+        }
+    }
+
+    async fn publish(&self, version: &str, source: &HttpSource, told: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
+        let source = Wanted::resolve(source, version).map_err(|refusal| WorkFailure {
+            reason: refusal.reason(),
+            message: refusal.to_string(),
+            mending: Mending::Never,
+        })?;
+        let tools = Tools {
+            bucket: self.bucket.clone(),
+            source: self.cx.outside.source.clone(),
+            clock: self.cx.outside.clock.clone(),
+            workspace: self.cx.settings.workspace.clone(),
+            parallel: PARALLEL,
+        };
+        let request = Publish {
+            layout: self.layout.clone(),
+            release: self.release.clone(),
+            version: version.to_owned(),
+            source,
+            // One for each release: a release has one job at a time, so whatever its last publish left is dead, and its intent
+            // is taken over instead of being waited out.
+            intent_id: ContentHash::of(self.release.as_bytes()).as_str()[..16].to_owned(),
+            base_urls: vec![self.base_url.clone()],
+        };
+        let (progress, seen) = watch::channel(Progress::default());
+        let published = tokio::select! {
+            biased;
+            published = upload::publish(&tools, &request, &progress, &cancel) => published,
+            () = pass_on(seen, &told) => Err(PublishFailure::Cancelled),
+        };
+        let published = published.map_err(publish_failure)?;
+        Ok(JobEnd::Published { record: published.record, upload: upload_status(published.progress) })
+    }
+
+    async fn verify(&self, digest: &ManifestDigest) -> Worked {
+        let verified = upload::verify(self.bucket.as_ref(), &self.layout, digest).await;
+        match verified {
+            Ok(verified) => {
+                let mut missing: Vec<String> = verified.missing.into_iter().chain(verified.wrong_size).collect();
+                missing.sort();
+                Ok(JobEnd::Verified { missing, name_map: verified.manifest.name_map(&self.base_url).into() })
+            }
+            // A manifest that is gone is mended like any other object: by publishing again.
+            Err(VerifyFailure::ManifestMissing { key }) => Ok(JobEnd::Verified { missing: vec![key], name_map: "{}".into() }),
+            Err(failure @ VerifyFailure::Read(_)) => Err(read_failure(failure.reason(), failure.to_string())),
+        }
+    }
+
+    async fn publish_entries(&self, version: &str, digest: &ManifestDigest, sequence: i64) -> Worked {
+        let bucket = self.bucket.as_ref();
+        let manifest = upload::read_manifest(bucket, &self.layout, digest).await;
+        let manifest = manifest.map_err(|failure| read_failure(failure.reason(), failure.to_string()))?;
+        let Some(manifest) = manifest else {
+            return Err(read_failure("ManifestMissing", format!("the manifest {:?} is not in the store", self.layout.manifest(digest))));
+        };
+        let writer = Writer { release: self.release.clone(), version: version.to_owned(), digest: digest.clone() };
+        match upload::publish_entries(bucket, &self.layout, &manifest, sequence, &writer).await {
+            Ok(_) => Ok(JobEnd::EntriesPublished),
+            Err(failure) => Err(entries_failure(&failure)),
+        }
+    }
+}
+
+/// Passes the engine's figures on, for ever.
+async fn pass_on(mut seen: watch::Receiver<Progress>, told: &watch::Sender<UploadStatus>) {
+    while seen.changed().await.is_ok() {
+        let progress = *seen.borrow_and_update();
+        told.send_replace(upload_status(progress));
+    }
+    std::future::pending().await
+}
+
+fn upload_status(progress: Progress) -> UploadStatus {
+    let count = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+    UploadStatus {
+        objects_total: count(progress.objects_total),
+        objects_sent: count(progress.objects_sent),
+        objects_reused: count(progress.objects_reused),
+        bytes_total: count(progress.bytes_total),
+        bytes_sent: count(progress.bytes_sent),
+    }
+}
+
+fn publish_failure(failure: PublishFailure) -> WorkFailure {
+    let mending = match (&failure, failure.class()) {
+        (PublishFailure::Reclaiming { until, .. }, _) => Mending::At(*until),
+        (_, FailureClass::Permanent) => Mending::Never,
+        (_, FailureClass::Transient) => Mending::Retry,
+    };
+    WorkFailure { reason: failure.reason(), message: failure.to_string(), mending }
+}
+
+/// The store may come back, or somebody mends it: neither is seen from here but by trying.
+fn read_failure(reason: &'static str, message: String) -> WorkFailure {
+    WorkFailure { reason, message, mending: Mending::Retry }
+}
+
+fn entries_failure(failure: &EntriesFailure) -> WorkFailure {
+    WorkFailure { reason: failure.reason(), message: failure.to_string(), mending: Mending::Seldom }
+}

@@ -332,9 +332,6 @@ impl View<'_> {
     /// Derived from the pointer's sequence, so that a flip whose status was never written is entered at the next look.
     fn history(&self) -> Vec<HistoryEntry> {
         let mut history = self.observed.release.status.history.clone();
-        if let Some(entry) = self.given_up_now() {
-            history.insert(0, entry);
-        }
         if let Some(active) = self.active().filter(|active| history.iter().all(|entry| entry.sequence < active.sequence)) {
             let at = active.activated_at.clone().unwrap_or_else(|| api_time(self.observed.now));
             for entry in history.iter_mut().filter(|entry| entry.sequence > 0 && entry.retired_at.is_none()) {
@@ -342,6 +339,7 @@ impl View<'_> {
             }
             history.insert(0, self.activation(active, at));
         }
+        history.splice(0..0, self.given_up_now());
         history.truncate(HISTORY_MAX);
         history
     }
