@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn the_chart_arguments_are_understood() {
         let typed = ["rollcall", "controller", "--admin-listen=0.0.0.0:8080", "--workspace=/var/lib/rollcall", "--log-format=json"];
-        let cli = Cli::try_parse_from(typed.into_iter().chain(["--watch-namespace=a", "--watch-namespace=b", "--source-allow=store.svc"])).unwrap();
+        let cli = Cli::try_parse_from(typed.into_iter().chain(["--watch-namespace=a", "--watch-namespace=b", "--source-allow=store.svc"]))
+            .unwrap();
         let Role::Controller(args) = cli.role else { panic!("expected the controller") };
         assert_eq!((args.watch_namespaces, args.source_allow), (vec!["a".to_owned(), "b".to_owned()], vec!["store.svc".to_owned()]));
         assert_eq!(cli.log.log_format, LogFormat::Json);

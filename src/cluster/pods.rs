@@ -186,7 +186,9 @@ impl Watcher {
         let params = WatchParams::default().labels(&self.selector).timeout(WATCH_SECONDS);
         let api = self.api.clone();
         loop {
-            let Ok(stream) = Call::new("watch", "Pod", &self.release.namespace, "").make(api.watch(&params, &version)).await else { return };
+            let Ok(stream) = Call::new("watch", "Pod", &self.release.namespace, "").make(api.watch(&params, &version)).await else {
+                return;
+            };
             let mut stream = stream.boxed();
             loop {
                 let event = tokio::select! {

@@ -185,9 +185,8 @@ impl Slot {
     /// One end for each kind of job. A publish that ended well makes what the store said before worthless.
     fn remember(&mut self, job: Job, end: JobEnd) {
         let published = matches!(end, JobEnd::Published { .. });
-        let is_outdated = |old: &Job| {
-            std::mem::discriminant(old) == std::mem::discriminant(&job) || (published && matches!(old, Job::Verify { .. }))
-        };
+        let is_outdated =
+            |old: &Job| std::mem::discriminant(old) == std::mem::discriminant(&job) || (published && matches!(old, Job::Verify { .. }));
         self.ended.retain(|(old, _)| !is_outdated(old));
         self.ended.push((job, end));
     }

@@ -57,7 +57,13 @@ pub(super) async fn observe(cx: &Context, trigger: &AssetRelease, key: &ReleaseK
         targets,
         release: facts,
     };
-    Ok(Some(Look { observed, pointer, store, finalizers: release.finalizers().to_vec(), resource_version: release.resource_version().unwrap_or_default() }))
+    Ok(Some(Look {
+        observed,
+        pointer,
+        store,
+        finalizers: release.finalizers().to_vec(),
+        resource_version: release.resource_version().unwrap_or_default(),
+    }))
 }
 
 fn pointer_of(facts: &PointerFacts) -> Option<&Pointer> {

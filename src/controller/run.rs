@@ -59,14 +59,23 @@ pub async fn run(
 }
 
 /// Objects of all wanted namespaces as one stream that yields only what was seen.
-pub(super) fn merged<K>(cx: &Context, of: fn(Client, &str) -> Api<K>, all: fn(Client) -> Api<K>) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + use<K>
+pub(super) fn merged<K>(
+    cx: &Context,
+    of: fn(Client, &str) -> Api<K>,
+    all: fn(Client) -> Api<K>,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + use<K>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     streams(cx, of, all, &watcher::Config::default()).map(Ok)
 }
 
-fn streams<K>(cx: &Context, of: fn(Client, &str) -> Api<K>, all: fn(Client) -> Api<K>, config: &watcher::Config) -> SelectAll<futures::stream::BoxStream<'static, Event<K>>>
+fn streams<K>(
+    cx: &Context,
+    of: fn(Client, &str) -> Api<K>,
+    all: fn(Client) -> Api<K>,
+    config: &watcher::Config,
+) -> SelectAll<futures::stream::BoxStream<'static, Event<K>>>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {

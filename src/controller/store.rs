@@ -28,7 +28,12 @@ pub(super) struct OpenStore {
 }
 
 /// Opens the store and asks the bucket what the decision needs.
-pub(super) async fn open_store(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts, pointer: Option<&Pointer>) -> Result<OpenStore, Failure> {
+pub(super) async fn open_store(
+    cx: &Context,
+    key: &ReleaseKey,
+    release: &ReleaseFacts,
+    pointer: Option<&Pointer>,
+) -> Result<OpenStore, Failure> {
     let api: Api<AssetStore> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let name = release.spec.store_ref.name.as_str();
     let Some(store) = Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await? else {
@@ -71,9 +76,9 @@ fn usable(store: &AssetStoreSpec, release: &ReleaseFacts) -> StoreFacts {
 fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts) -> bool {
     use crate::api::release::PublishEntries;
     let StoreFacts::Usable { base_url, fetch_url } = store else { return false };
-    let active = pointer.and_then(|pointer| pointer.active.as_ref()).is_some_and(|active| {
-        active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url
-    });
+    let active = pointer
+        .and_then(|pointer| pointer.active.as_ref())
+        .is_some_and(|active| active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url);
     let is_idle = active && release.spec.entries.publish == PublishEntries::Pods;
     !(release.deleting || release.spec.suspend || is_idle)
 }
@@ -107,14 +112,21 @@ async fn read_secret(cx: &Context, namespace: &str, name: &str) -> Result<Result
     };
     let data = secret.data.unwrap_or_default();
     let text = |key: &str| data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).map(|text| text.trim().to_owned());
-    let required = |key: &str| text(key).filter(|text| !text.is_empty()).ok_or_else(|| StoreProblem::SecretIncomplete(name.into(), key.into()));
+    let required =
+        |key: &str| text(key).filter(|text| !text.is_empty()).ok_or_else(|| StoreProblem::SecretIncomplete(name.into(), key.into()));
     Ok(required("accessKeyId").and_then(|access_key_id| {
         let secret_access_key = required("secretAccessKey")?;
         Ok(Credentials::Static { access_key_id, secret_access_key, session_token: text("sessionToken") })
     }))
 }
 
-async fn look_at_prefix(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts, layout: &Layout, bucket: &dyn Bucket) -> Result<PrefixFacts, Failure> {
+async fn look_at_prefix(
+    cx: &Context,
+    key: &ReleaseKey,
+    release: &ReleaseFacts,
+    layout: &Layout,
+    bucket: &dyn Bucket,
+) -> Result<PrefixFacts, Failure> {
     let ours = Owner { owner_version: crate::manifest::record::FORMAT, cluster: cluster_id(cx).await?, release: release.full_name() };
     Ok(match read_prefix(cx, key, release, layout, bucket, ours).await {
         Ok(facts) => facts,
@@ -179,7 +191,6 @@ pub(super) fn fault(error: &BucketError) -> BucketFault {
     };
     BucketFault { reason, message: format!("{error}{advice}") }
 }
-
 
 /// A document's failure as a fact.
 fn document_fault(failure: &upload::ReadFailure) -> BucketFault {

@@ -124,7 +124,9 @@ pub async fn publish_entries(
     for rank in by_rank(manifest).into_values() {
         let (small, large): (Vec<_>, Vec<_>) = rank.into_iter().partition(|file| file.size <= SMALL);
         for (files, parallel) in [(large, 1), (small, PARALLEL)] {
-            let placed = futures::stream::iter(files).map(|file| place.put(file)).buffer_unordered(parallel);
+            // Owned files: a closure over borrowed ones has no future that is known to be `Send`, and this runs as a task.
+            let files = futures::stream::iter(files.into_iter().cloned());
+            let placed = files.map(|file| async move { place.put(&file).await }).buffer_unordered(parallel);
             let placed: Vec<bool> = placed.try_collect().await?;
             published.written += placed.iter().filter(|written| **written).count() as u64;
             published.already += placed.iter().filter(|written| !**written).count() as u64;
@@ -138,10 +140,10 @@ pub async fn publish_entries(
 /// # Errors
 /// When the bucket fails.
 pub async fn entries_confirmed(bucket: &dyn Bucket, layout: &Layout, manifest: &Manifest) -> Result<EntriesChecked, BucketError> {
-    let entries: Vec<&ManifestFile> = manifest.of_class(Class::Entry).collect();
+    let entries: Vec<ManifestFile> = manifest.of_class(Class::Entry).cloned().collect();
     let looks = futures::stream::iter(entries).map(|file| async move {
         let key = layout.key(&file.path);
-        let is_right = bucket.head(&key).await?.is_some_and(|stored| is_right(&stored, file));
+        let is_right = bucket.head(&key).await?.is_some_and(|stored| is_right(&stored, &file));
         Ok::<_, BucketError>((key, is_right))
     });
     let looks: BTreeMap<String, bool> = looks.buffer_unordered(PARALLEL).try_collect().await?;

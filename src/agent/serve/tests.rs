@@ -251,7 +251,10 @@ async fn ranges_heads_and_conditional_requests_are_answered_by_the_book() {
     assert!(part.is(206, "234"), "{part:?}");
     assert_eq!((part.header(header::CONTENT_RANGE), part.header(header::CONTENT_LENGTH)), ("bytes 2-4/10", "3"));
     let beyond = world.request(Method::GET, path, &[(header::RANGE, "bytes=20-")]).await;
-    assert_eq!((beyond.status, beyond.header(header::CONTENT_RANGE), beyond.header(header::CACHE_CONTROL)), (416, "bytes */10", "no-store"));
+    assert_eq!(
+        (beyond.status, beyond.header(header::CONTENT_RANGE), beyond.header(header::CACHE_CONTROL)),
+        (416, "bytes */10", "no-store")
+    );
     let head = world.request(Method::HEAD, path, &[]).await;
     assert!(head.is(200, ""), "{head:?}");
     assert_eq!(head.header(header::CONTENT_LENGTH), "10");

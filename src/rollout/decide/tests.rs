@@ -3,7 +3,8 @@ use super::super::fixture::{at, digest, failed, fixture, owner, pointed, record,
 use super::super::observed::*;
 use super::*;
 use crate::api::release::{
-    ActivatedVersion, ActivationMode, CandidateStatus, GivenUp, OverrideSpec, ProceedOrWait, SilentPods, SkippableGate, UploadStatus, api_time,
+    ActivatedVersion, ActivationMode, CandidateStatus, GivenUp, OverrideSpec, ProceedOrWait, SilentPods, SkippableGate, UploadStatus,
+    api_time,
 };
 
 fn step(observed: &Observed) -> Step {
@@ -196,9 +197,8 @@ fn a_pod_that_is_not_ready_counts_once_it_has_announced_itself() {
 
 #[test]
 fn over_http_every_bound_unfinished_pod_counts() {
-    let over_http = |observed: Observed| {
-        observed.spec(|spec| spec.targets[0].report.http = Some(serde_json::from_str(r#"{"port":8080}"#).unwrap()))
-    };
+    let over_http =
+        |observed: Observed| observed.spec(|spec| spec.targets[0].report.http = Some(serde_json::from_str(r#"{"port":8080}"#).unwrap()));
     let pending = over_http(fixture().after_v1().staged()).pod("a", ReportFacts::Silent).last_pod(|pod| pod.ready = false);
     assert_eq!(first_reason(&pending), "PodsMissing");
     assert!(flips(&pending.clone().last_pod(|pod| pod.bound = false)), "a pod without a node has read nothing yet");
