@@ -275,3 +275,6 @@ async fn load(
     let _closed = learned.send((version.clone(), fetched.clone())).await;
     context.mirror.load(version, &fetched, &*context.fetch).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,14 +62,16 @@ impl Follower {
         loop {
             let answers = *self.reads.borrow_and_update();
             let began = Instant::now();
-            if let Some(version) = self.read(answers).await? {
+            let version = self.read(answers).await?;
+            let read = version.is_some();
+            if let Some(version) = version {
                 self.watch_from(version).await?;
             }
             if self.reads.has_changed().map_err(|_| Closed)? {
                 continue;
             }
-            // A round that lived this long was a good one.
-            failures = if began.elapsed() >= self.pace.retry_max { 1 } else { failures + 1 };
+            // A watch that lived for a while was a good one: what ended it is news.
+            failures = if read && began.elapsed() >= self.pace.retry_first { 1 } else { failures + 1 };
             self.pause(self.pace.delay(failures).min(PAUSE_MAX)).await?;
         }
     }

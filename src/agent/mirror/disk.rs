@@ -102,13 +102,10 @@ impl Disk {
         to.write_all(piece).await
     }
 
-    async fn fetch_to(&self, temp: &Path, file: &ManifestFile, url: &str, fetch: &dyn Fetch) -> Result<(), MirrorError> {
-        let mut check = Check::new(url, file);
-        let mut pieces = fetch.get(url).await?;
-        let mut to = tokio::fs::File::create(temp).await.map_err(failed("create", temp))?;
+    async fn write_pieces(&self, to: &mut tokio::fs::File, mut pieces: Pieces, mut check: Check, temp: &Path) -> Result<(), MirrorError> {
         while let Some(piece) = pieces.try_next().await? {
             check.take(&piece)?;
-            self.write_piece(&mut to, &piece).await.map_err(failed("write", temp))?;
+            self.write_piece(to, &piece).await.map_err(failed("write", temp))?;
         }
         // Tokio's file reports a failed write at the next call; without the flush the last one would be lost.
         to.flush().await.map_err(failed("write", temp))?;
@@ -142,8 +139,12 @@ impl Mirror for Disk {
     }
 
     async fn fill(&self, file: &ManifestFile, url: &str, fetch: &dyn Fetch) -> Result<(), MirrorError> {
-        let temp = tempfile::Builder::new().tempfile_in(self.temp()).map_err(failed("create a file in", &self.temp()))?.into_temp_path();
-        self.fetch_to(&temp, file, url, fetch).await?;
+        let pieces = fetch.get(url).await?;
+        // Opened here and not by tokio: a load that is dropped while another thread opens the file would leave it behind.
+        let temp = tempfile::Builder::new().tempfile_in(self.temp()).map_err(failed("create a file in", &self.temp()))?;
+        let (file_to_write, temp) = temp.into_parts();
+        let mut to = tokio::fs::File::from_std(file_to_write);
+        self.write_pieces(&mut to, pieces, Check::new(url, file), &temp).await?;
         let object = self.object(&file.sha256);
         temp.persist(&object).map_err(|error| failed("rename to", &object)(error.error))
     }
