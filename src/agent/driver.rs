@@ -70,7 +70,7 @@ pub async fn run(context: Context, shutdown: impl Future<Output = ()> + Send) ->
             Some(event) = inbox.recv() => driver.step(event),
             () = sleep_until(wake) => driver.step(Event::Tick),
         }
-        while driver.tasks.try_join_next().is_some() {}
+        driver.reap();
     }
 }
 
@@ -173,6 +173,17 @@ impl Driver {
         }
     }
 
+    /// Forgets tasks that have ended. One that panicked ends the agent, so that kubelet begins a new one.
+    fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -193,7 +204,10 @@ impl Driver {
     /// Keeps the library true to what happened, before the core decides.
     fn note(&mut self, event: &Event) {
         match event {
-            Event::Loaded { version } => self.library.mark(&version.digest, true),
+            Event::Loaded { version } => {
+                self.loads.remove(&version.digest);
+                self.library.mark(&version.digest, true);
+            }
             Event::Lost { digest } => self.library.mark(digest, false),
             Event::LoadFailed { digest, problem } => tracing::warn!(%digest, %problem, "cannot load a version"),
             Event::Switched { version } => {

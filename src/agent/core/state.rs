@@ -96,7 +96,7 @@ impl Core {
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
         let loads = self.failures.iter().filter(|(digest, _)| !self.loading.contains(digest)).map(|(_, failure)| failure.retry_at);
-        let switch = self.switch_failure.iter().map(|failure| failure.retry_at);
+        let switch = self.switch_failure.iter().filter(|_| self.switch_target().is_some()).map(|failure| failure.retry_at);
         loads.chain(switch).chain(self.eviction_due()).min()
     }
 
@@ -133,7 +133,7 @@ impl Core {
                 self.held.remove(&digest);
             }
             Event::EvictFailed { digest } => {
-                self.held.insert(digest, Holding::default());
+                self.held.entry(digest).and_modify(|holding| *holding = Holding::default());
             }
             Event::Lost { digest } => self.lost(&digest),
         }
@@ -163,6 +163,9 @@ impl Core {
                 known.sequence, known.stage, pointer.sequence, pointer.stage
             ));
             return false;
+        }
+        if self.pointer.as_ref().is_none_or(|known| known.active != pointer.active) {
+            self.switch_failure = None;
         }
         self.pointer = Some(pointer);
         self.pointer_problem = None;
@@ -238,14 +241,19 @@ impl Core {
         }
     }
 
+    /// I11: the active version, if it is completely here and not served yet.
+    fn switch_target(&self) -> Option<&PointedVersion> {
+        let active = self.pointer.as_ref()?.active.as_ref()?;
+        let due = self.switching.is_none() && self.serving.as_ref() != Some(active) && self.is_available(&active.digest);
+        due.then_some(active)
+    }
+
     fn switch_to_active(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let waiting = self.switch_failure.as_ref().is_some_and(|failure| failure.retry_at > now);
-        let Some(active) = self.pointer.as_ref().and_then(|pointer| pointer.active.clone()) else { return };
-        if waiting || self.switching.is_some() || self.serving.as_ref() == Some(&active) || !self.is_available(&active.digest) {
-            return;
+        let Some(active) = self.switch_target().cloned() else { return };
+        if self.switch_failure.as_ref().is_none_or(|failure| failure.retry_at <= now) {
+            self.switching = Some(active.clone());
+            effects.push(Effect::BeginServing(active));
         }
-        self.switching = Some(active.clone());
-        effects.push(Effect::BeginServing(active));
     }
 
     /// I2: active, candidate and previous are here, as of a read made after the announcement.

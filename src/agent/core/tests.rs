@@ -447,3 +447,67 @@ fn a_report_is_published_only_when_it_changes() {
     }
     assert_eq!(life.publication().revision, revision);
 }
+
+mod any_order {
+    //! What holds in whatever order events come.
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_version() -> impl Strategy<Value = Option<&'static str>> {
+        prop_oneof![Just(None), Just(Some("v1")), Just(Some("v2")), Just(Some("v3"))]
+    }
+
+    fn any_pointer() -> impl Strategy<Value = Pointer> {
+        (any_version(), any_version(), any_version(), 0..4_i64, 0..4_i64)
+            .prop_map(|(active, candidate, previous, stage, sequence)| pointer(active, candidate, previous, stage, sequence))
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        let name = prop_oneof![Just("v1"), Just("v2"), Just("v3")];
+        prop_oneof![
+            Just(Event::Tick),
+            (0..20_u64).prop_map(|revision| Event::Acknowledged { revision }),
+            (0..6_u64, any_pointer()).prop_map(|(answers, pointer)| Event::PointerRead { answers, pointer }),
+            (0..6_u64).prop_map(|answers| Event::PointerMissing { answers }),
+            any_pointer().prop_map(|pointer| Event::PointerChanged { pointer }),
+            name.clone().prop_map(|name| Event::Loaded { version: version(name) }),
+            name.clone().prop_map(|name| Event::LoadFailed { digest: digest(name), problem: "x".into() }),
+            name.clone().prop_map(|name| Event::Switched { version: version(name) }),
+            Just(Event::SwitchFailed { problem: "x".into() }),
+            name.clone().prop_map(|name| Event::Confirmed { digest: Some(digest(name)) }),
+            name.clone().prop_map(|name| Event::Evicted { digest: digest(name) }),
+            name.clone().prop_map(|name| Event::EvictFailed { digest: digest(name) }),
+            name.prop_map(|name| Event::Lost { digest: digest(name) }),
+        ]
+    }
+
+    proptest! {
+        /// I2, I11.
+        #[test]
+        fn rules_hold_in_any_order_of_events(events in prop::collection::vec((any_event(), 0..4000_u64), 0..60)) {
+            let mut life = Life::begun(Rendering::Agent, &[]);
+            for (event, passed) in events {
+                life.now += secs(passed);
+                let effects = life.on(event);
+                let publication = life.publication();
+                let report = &publication.report;
+                if publication.ready {
+                    prop_assert!(report.available.contains(report.serving.as_ref().expect("Ready serves something")));
+                }
+                for effect in &effects {
+                    if let Effect::Evict(digest) = effect {
+                        prop_assert!(!report.available.contains(digest), "reported while it goes");
+                        prop_assert!(report.serving.as_ref() != Some(digest), "served while it goes");
+                        prop_assert!(!life.core.is_wanted(digest), "wanted while it goes");
+                    }
+                    if let Effect::BeginServing(version) = effect {
+                        prop_assert!(report.available.contains(&version.digest), "served although not here");
+                    }
+                }
+                prop_assert!(life.core.wake_at().is_none_or(|at| at > life.now), "a timer that is always due is a hot loop");
+            }
+        }
+    }
+}

@@ -406,3 +406,86 @@ async fn without_servers_a_request_to_stop_ends_the_agent_at_once() {
     let agent = run(world.context("a", Settings::new("shop")), sleep(Duration::from_secs(3)));
     tokio::time::timeout(Duration::from_secs(4), agent).await.unwrap().unwrap();
 }
+
+fn free_address() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+async fn status(address: std::net::SocketAddr, path: &str) -> u16 {
+    reqwest::get(format!("http://{address}{path}")).await.map_or(0, |answer| answer.status().as_u16())
+}
+
+/// Polls for at most five seconds; real sockets know no paused time.
+async fn until(address: std::net::SocketAddr, path: &str, expected: u16) {
+    for _ in 0..500 {
+        if status(address, path).await == expected {
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{path} never answered {expected}");
+}
+
+#[tokio::test]
+async fn a_request_to_stop_takes_readiness_away_and_lets_visitors_finish() {
+    let world = World::new();
+    world.api().write(Some(&staged_and_flipped(&Pointer::empty(), world.publish("v1"))));
+    let (site, pod) = (free_address(), free_address());
+    let settings = Settings {
+        listen_site: Some(site),
+        listen_pod: Some(pod),
+        channel: ReportChannel::Http,
+        drain: Duration::from_secs(1),
+        ..Settings::new("shop")
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let agent = tokio::spawn(run(world.context("a", settings), async { stopped.await.unwrap() }));
+    until(pod, "/readyz", 200).await;
+    assert_eq!((status(site, "/").await, status(site, "/assets/app-v1.js").await), (200, 200));
+    assert!(world.api().conditions.is_empty(), "the HTTP channel writes nothing");
+    stop.send(()).unwrap();
+    until(pod, "/readyz", 503).await;
+    assert_eq!(status(site, "/").await, 200);
+    agent.await.unwrap().unwrap();
+    assert_eq!(status(site, "/").await, 0);
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let world = World::new();
+    let settings = Settings { listen_site: Some(address), ..Settings::new("shop") };
+    let error = run(world.context("a", settings), std::future::pending()).await.unwrap_err();
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+/// The application is asked again and again, and believed only while it answers.
+#[tokio::test]
+async fn an_application_that_is_polled_confirms_what_it_renders() {
+    let world = World::new();
+    let version = world.publish("v1");
+    world.api().write(Some(&staged_and_flipped(&Pointer::empty(), version.clone())));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/version", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/version", axum::routing::get(|| async { r#"{"version":"v1"}"# }));
+    let application = tokio::spawn(async move { axum::serve(listener, router).await });
+    let settings = Settings { application: Application::Polled(url), ..Settings::new("shop") };
+    let agent = tokio::spawn(run(world.context("a", settings), std::future::pending()));
+    let serving = |expected: Option<ManifestDigest>| {
+        let world = &world;
+        async move {
+            for _ in 0..1000 {
+                if world.api().conditions.len() > 1 && world.report().serving == expected {
+                    return;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+            panic!("never reported {expected:?}");
+        }
+    };
+    serving(Some(version.digest)).await;
+    application.abort();
+    serving(None).await;
+    agent.abort();
+}

@@ -14,6 +14,8 @@ use super::{Fetch, FetchError, Pieces};
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Between two pieces of a body.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// One whole answer: a file of 1 GB at 2 MB/s.
+const ANSWER_MAX: Duration = Duration::from_secs(600);
 /// A redirect from `http` to `https` and one more.
 const REDIRECTS_MAX: usize = 2;
 
@@ -33,6 +35,7 @@ impl HttpFetch {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_MAX)
             .read_timeout(SILENCE_MAX)
+            .timeout(ANSWER_MAX)
             .redirect(Policy::custom(on_the_same_host))
             .user_agent(concat!("rollcall-agent/", env!("CARGO_PKG_VERSION")))
             .build()?;

@@ -32,7 +32,7 @@ use crate::agent::fetch::{Check, Fetch, FetchError, FetchedManifest, Pieces, obj
 use crate::api::{ContentHash, ManifestDigest, PointedVersion};
 use crate::manifest::ManifestFile;
 
-use files::{blocking, failed};
+use files::{blocking, failed, shared};
 use sweep::InUse;
 
 /// Files fetched at a time for one version: at 20 ms per answer this is 400 files a second.
@@ -141,7 +141,7 @@ impl Mirror for Disk {
     async fn fill(&self, file: &ManifestFile, url: &str, fetch: &dyn Fetch) -> Result<(), MirrorError> {
         let pieces = fetch.get(url).await?;
         // Opened here and not by tokio: a load that is dropped while another thread opens the file would leave it behind.
-        let temp = tempfile::Builder::new().tempfile_in(self.temp()).map_err(failed("create a file in", &self.temp()))?;
+        let temp = shared(0o644).tempfile_in(self.temp()).map_err(failed("create a file in", &self.temp()))?;
         let (file_to_write, temp) = temp.into_parts();
         let mut to = tokio::fs::File::from_std(file_to_write);
         self.write_pieces(&mut to, pieces, Check::new(url, file), &temp).await?;

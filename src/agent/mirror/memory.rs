@@ -48,6 +48,16 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Shows the version if all its files are here.
+    fn complete(&self, held: &HeldVersion) -> bool {
+        let mut state = self.state();
+        let whole = held.manifest.files.iter().all(|file| state.objects.contains_key(&file.sha256));
+        if whole {
+            state.versions.insert(held.pointed.digest.clone(), held.clone());
+        }
+        whole
+    }
+
     fn has(&self, file: &ManifestFile) -> bool {
         self.state().objects.contains_key(&file.sha256)
     }
@@ -60,14 +70,16 @@ impl Mirror for Memory {
     }
 
     async fn load(&self, version: &PointedVersion, fetched: &FetchedManifest, fetch: &dyn Fetch) -> Result<(), MirrorError> {
-        for file in &fetched.manifest.files {
-            check_path(&file.path)?;
-            if !self.has(file) {
-                self.fill(file, &object_url(version.fetch_base(), &file.key)?, fetch).await?;
+        fetched.manifest.files.iter().try_for_each(|file| check_path(&file.path))?;
+        let held = HeldVersion { pointed: version.clone(), manifest: fetched.manifest.clone() };
+        // An eviction meanwhile may have taken a file that was here before: then once more.
+        while !self.complete(&held) {
+            for file in &held.manifest.files {
+                if !self.has(file) {
+                    self.fill(file, &object_url(version.fetch_base(), &file.key)?, fetch).await?;
+                }
             }
         }
-        let held = HeldVersion { pointed: version.clone(), manifest: fetched.manifest.clone() };
-        self.state().versions.insert(version.digest.clone(), held);
         Ok(())
     }
 

@@ -38,7 +38,7 @@ pub(super) fn digest_of(confirmation: &Confirmation, catalogue: &Catalogue) -> O
 
 /// Asks the application again and again until nobody listens any more.
 pub(in crate::agent) async fn poll(url: String, catalogue: watch::Receiver<Arc<Catalogue>>, events: mpsc::Sender<Event>) {
-    let client = reqwest::Client::builder().timeout(ANSWER_MAX).redirect(reqwest::redirect::Policy::none()).build();
+    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_MAX).redirect(reqwest::redirect::Policy::none()).build();
     let client = client.expect("a client without TLS files can always be built");
     let mut failures = 0;
     let mut told = None;

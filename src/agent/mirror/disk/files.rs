@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +26,13 @@ pub(super) fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) ->
     }
 }
 
+/// Temporary files and folders that the application's user may read once they have their name; by default only ours could.
+pub(super) fn shared(mode: u32) -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(fs::Permissions::from_mode(mode));
+    builder
+}
+
 impl Disk {
     /// Puts a version together from its objects and shows it at once. Complete already: nothing to do.
     pub(super) fn assemble(&self, version: &PointedVersion, fetched: &FetchedManifest) -> Result<(), MirrorError> {
@@ -35,7 +43,7 @@ impl Disk {
             }
             self.take_away(&shown)?;
         }
-        let temp = tempfile::Builder::new().tempdir_in(self.temp()).map_err(failed("make a folder in", &self.temp()))?;
+        let temp = shared(0o755).tempdir_in(self.temp()).map_err(failed("make a folder in", &self.temp()))?;
         for file in &fetched.manifest.files {
             self.link(file, &temp.path().join("files").join(&file.path))?;
         }
@@ -89,7 +97,7 @@ impl Disk {
 
     pub(super) fn replace_current(&self, digest: &ManifestDigest, name_map: &str) -> Result<(), MirrorError> {
         let shown = self.version(digest);
-        let temp = tempfile::Builder::new().tempdir_in(self.temp()).map_err(failed("make a folder in", &self.temp()))?;
+        let temp = shared(0o755).tempdir_in(self.temp()).map_err(failed("make a folder in", &self.temp()))?;
         let (map, link) = (temp.path().join("manifest.json"), temp.path().join("current"));
         write(&map, name_map.as_bytes())?;
         fs::rename(&map, shown.join("manifest.json")).map_err(failed("rename to", &shown))?;
@@ -111,7 +119,7 @@ impl Disk {
 
     /// Out of sight first, at once; then in pieces.
     fn take_away(&self, shown: &Path) -> Result<(), MirrorError> {
-        let temp = tempfile::Builder::new().tempdir_in(self.temp()).map_err(failed("make a folder in", &self.temp()))?;
+        let temp = shared(0o755).tempdir_in(self.temp()).map_err(failed("make a folder in", &self.temp()))?;
         fs::rename(shown, temp.path().join("gone")).map_err(failed("move away", shown))?;
         // What cannot be removed now is removed at the next start; the version is gone either way.
         let _later = temp.close();

@@ -286,3 +286,51 @@ async fn a_path_that_leads_out_of_the_version_is_refused() {
     assert!(matches!(volume.load(&version).await, Err(MirrorError::UnsafePath { .. })));
     assert_eq!(volume.store.asked(), 0, "refused before anything is fetched");
 }
+
+#[tokio::test]
+async fn the_applications_user_may_read_what_is_mirrored() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let volume = Volume::new();
+    let version = volume.store.publish("v1", &[("assets/a-1.js", "one")]);
+    volume.load(&version).await.unwrap();
+    volume.disk.make_current(&version.digest, "{}").await.unwrap();
+    for path in ["current", "current/files", "current/files/assets", "current/files/assets/a-1.js", "current/manifest.json"] {
+        let mode = fs::metadata(volume.path(path)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o044, 0o044, "{path} has mode {mode:o}");
+    }
+}
+
+/// A volume of 128 KiB; only root can make one, so elsewhere the injected error above has to do.
+struct SmallVolume(TempDir);
+
+impl SmallVolume {
+    fn mount() -> Option<Self> {
+        let folder = TempDir::new().unwrap();
+        let options = ["-t", "tmpfs", "-o", "size=128k", "rollcall-test"];
+        let mounted = std::process::Command::new("mount").args(options).arg(folder.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallVolume {
+    fn drop(&mut self) {
+        let _unmounted = std::process::Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+#[tokio::test]
+async fn a_volume_that_is_really_full_recovers_when_there_is_room() {
+    let Some(small) = SmallVolume::mount() else { return };
+    let (store, disk) = (Store::default(), Disk::open(small.0.path()).unwrap());
+    let (first, big) = (store.publish("v1", &[("assets/a-1.js", "one")]), "x".repeat(48 * 1024));
+    let second = store.publish("v2", &[("assets/big-2.js", &big)]);
+    let load = async |version: &PointedVersion| disk.load(version, &fetch_manifest(&store, version).await?, &store).await;
+    load(&first).await.unwrap();
+    let ballast = small.0.path().join("ballast");
+    fs::write(&ballast, [0; 80 * 1024]).unwrap();
+    assert!(matches!(load(&second).await, Err(MirrorError::NoSpace { .. })));
+    disk.make_current(&first.digest, "{}").await.unwrap();
+    fs::remove_file(&ballast).unwrap();
+    load(&second).await.unwrap();
+    assert_eq!(disk.held().await.unwrap().len(), 2);
+}
