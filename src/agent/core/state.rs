@@ -108,14 +108,13 @@ impl Core {
 
     fn apply(&mut self, event: Event, now: Duration) {
         match event {
-            Event::Tick => {}
             Event::Acknowledged { revision } => self.acknowledged = self.acknowledged.max(revision),
             Event::PointerRead { answers, pointer } => self.answered(answers, pointer),
             Event::PointerMissing { answers } => self.missing(answers),
             Event::PointerChanged { pointer } if self.pointer.is_some() => {
                 self.follow(pointer);
             }
-            Event::PointerChanged { .. } => {}
+            Event::Tick | Event::PointerChanged { .. } => {}
             Event::PointerUnreadable { problem } => self.pointer_problem = Some(problem),
             Event::Loaded { version } => self.loaded(&version.digest),
             Event::LoadFailed { digest, problem } => self.load_failed(&digest, problem, now),

@@ -121,8 +121,13 @@ fn digests(names: &[&str]) -> Vec<ManifestDigest> {
 }
 
 fn loads(effects: &[Effect]) -> Vec<&str> {
-    let version = |effect| if let &Effect::Load(ref version) = effect { Some(version.version.as_str()) } else { None };
-    effects.iter().filter_map(version).collect()
+    let mut names = Vec::new();
+    for effect in effects {
+        if let Effect::Load(version) = effect {
+            names.push(version.version.as_str());
+        }
+    }
+    names
 }
 
 /// I2: a read before the announcement is seen could miss a flip that did not wait for this pod.

@@ -327,7 +327,7 @@ async fn a_volume_that_is_really_full_recovers_when_there_is_room() {
     let load = async |version: &PointedVersion| disk.load(version, &fetch_manifest(&store, version).await?, &store).await;
     load(&first).await.unwrap();
     let ballast = small.0.path().join("ballast");
-    fs::write(&ballast, [0; 80 * 1024]).unwrap();
+    fs::write(&ballast, vec![0; 80 * 1024]).unwrap();
     assert!(matches!(load(&second).await, Err(MirrorError::NoSpace { .. })));
     disk.make_current(&first.digest, "{}").await.unwrap();
     fs::remove_file(&ballast).unwrap();
