@@ -1,6 +1,7 @@
 //! Everything in the repository that another part of it determines: CRDs, the chart's copy of them, the reference pages.
 //! Never a second source of truth: a generator reads types and constants, and its output is never read back.
 
+mod blockers;
 mod conditions;
 mod crds;
 mod diff;
@@ -9,7 +10,7 @@ mod kinds;
 use std::path::{Path, PathBuf};
 
 /// A new reference page is one line here.
-const GENERATORS: &[fn() -> Vec<Artifact>] = &[crds::plain, crds::chart, kinds::pages, conditions::page];
+const GENERATORS: &[fn() -> Vec<Artifact>] = &[crds::plain, crds::chart, kinds::pages, conditions::page, blockers::page];
 
 /// How long the list of differences in an error may get, in lines.
 const DIFF_LINES_MAX: usize = 12;
