@@ -321,7 +321,7 @@ impl Poll {
                 answer = self.ask(stage, wait) => answer,
             };
             wait = if answer.is_ok() { POLL_WAIT } else { Duration::ZERO };
-            if !self.remember(answer) {
+            if !self.remember(&answer) {
                 let _ = tokio::time::timeout(POLL_PAUSE, wanted.changed()).await;
             }
         }
@@ -333,9 +333,9 @@ impl Poll {
     }
 
     /// Whether the answer says something new.
-    fn remember(&self, answer: Result<String, String>) -> bool {
+    fn remember(&self, answer: &Result<String, String>) -> bool {
         let previous = lock(&self.snapshot).polled.insert(self.uid.clone(), answer.clone());
-        let is_new = previous.as_ref() != Some(&answer);
+        let is_new = previous.as_ref() != Some(answer);
         if is_new {
             let _ = self.changed.send(self.release.clone());
         }

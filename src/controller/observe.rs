@@ -102,9 +102,10 @@ async fn observe_target(cx: &Context, key: &ReleaseKey, spec: &TargetSpec, stage
     };
     let wish = Wish { selector, report: spec.report.clone(), stage };
     let snapshot = cx.pods.look(key, &spec.display_name(), &wish);
-    let in_endpoints = match snapshot.pods.values().any(|pod| pod.metadata.deletion_timestamp.is_some()) {
-        true => nodes::pods_in_endpoints(&cx.outside.client, &key.namespace).await?,
-        false => BTreeSet::new(),
+    let in_endpoints = if snapshot.pods.values().any(|pod| pod.metadata.deletion_timestamp.is_some()) {
+        nodes::pods_in_endpoints(&cx.outside.client, &key.namespace).await?
+    } else {
+        BTreeSet::new()
     };
     let mut pods: Vec<PodFacts> = snapshot.pods.values().map(|pod| pod_facts(pod, spec, &snapshot, &in_endpoints)).collect();
     find_unreachable(cx, &mut pods, &snapshot, stage).await?;

@@ -28,7 +28,8 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 pub async fn reconcile(release: Arc<AssetRelease>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
     let key = ReleaseKey { namespace: release.namespace().unwrap_or_default(), name: release.name_any() };
     let measured = cx.metrics.pass();
-    let outcome = guarded(pass(&release, &cx, &key)).await;
+    // Boxed: the futures of all calls of a pass are too large for the stack of every worker.
+    let outcome = guarded(Box::pin(pass(&release, &cx, &key))).await;
     measured.ended(outcome.as_ref().err());
     Ok(match outcome {
         Ok(action) => {

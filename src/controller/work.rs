@@ -76,7 +76,7 @@ impl Task {
             published = upload::publish(&tools, &request, &progress, &cancel) => published,
             () = pass_on(seen, &told) => Err(PublishFailure::Cancelled),
         };
-        let published = published.map_err(publish_failure)?;
+        let published = published.map_err(|failure| publish_failure(&failure))?;
         Ok(JobEnd::Published { record: published.record, upload: upload_status(published.progress) })
     }
 
@@ -115,7 +115,7 @@ async fn pass_on(mut seen: watch::Receiver<Progress>, told: &watch::Sender<Uploa
         let progress = *seen.borrow_and_update();
         told.send_replace(upload_status(progress));
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn upload_status(progress: Progress) -> UploadStatus {
@@ -129,8 +129,8 @@ fn upload_status(progress: Progress) -> UploadStatus {
     }
 }
 
-fn publish_failure(failure: PublishFailure) -> WorkFailure {
-    let mending = match (&failure, failure.class()) {
+fn publish_failure(failure: &PublishFailure) -> WorkFailure {
+    let mending = match (failure, failure.class()) {
         (PublishFailure::Reclaiming { until, .. }, _) => Mending::At(*until),
         (_, FailureClass::Permanent) => Mending::Never,
         (_, FailureClass::Transient) => Mending::Retry,
