@@ -141,9 +141,9 @@ fn is_word(text: &str, letters_min: usize) -> bool {
     letters.len() >= letters_min && letters.bytes().skip(1).all(|b| b.is_ascii_lowercase()) && letters.as_bytes()[0].is_ascii_alphabetic()
 }
 
+/// `section1`, `2columns`: digits at the ends only.
 fn is_word_with_number(text: &str) -> bool {
-    let letters = text.trim_end_matches(|c: char| c.is_ascii_digit());
-    letters.bytes().all(|b| b.is_ascii_alphabetic())
+    text.trim_matches(|c: char| c.is_ascii_digit()).bytes().all(|b| b.is_ascii_alphabetic())
 }
 
 #[cfg(test)]
@@ -216,6 +216,7 @@ mod tests {
             "assets/homepage.js",
             "assets/chapter2.css",
             "Chapter2.js",
+            "assets/3dmodels.js",
             "bootstrap-MyHomePage.js",
             "assets/img/background.webp",
             "fonts/Roboto-Regular.woff2",

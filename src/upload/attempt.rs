@@ -11,7 +11,7 @@ use super::prepare::Prepared;
 use super::send::{Object, Occupied};
 use super::verify::compare;
 use super::{FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent, known, read_record};
-use crate::bucket::{BucketError, Created};
+use crate::bucket::{BucketError, Created, Stored};
 use crate::manifest::VersionRecord;
 use crate::manifest::record::FORMAT;
 
@@ -119,7 +119,9 @@ impl Attempt<'_> {
             return Err(self.damaged(key).await?);
         }
         let manifest = layout.manifest(&self.prepared.digest);
-        if bucket.head(&manifest).await?.is_none() {
+        // Of another length it is damaged, and sending it again says so.
+        let is_there = |stored: Stored| stored.size == self.prepared.stored.len() as u64;
+        if !bucket.head(&manifest).await?.is_some_and(is_there) {
             missing.push(manifest);
         }
         Ok(missing)

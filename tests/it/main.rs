@@ -9,6 +9,8 @@ mod crd;
 mod dev_store;
 mod generated;
 mod kustomize;
+mod source_http;
+mod upload;
 
 /// Says that something was not tested; a failure where everything must be.
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says whether something may be missing")]

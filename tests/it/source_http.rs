@@ -1,0 +1,196 @@
+//! The HTTP source against real servers on loopback: what it fetches, what it refuses, and that it leaves nothing behind.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use rollcall::api::ContentHash;
+use rollcall::source::{HttpFetcher, HttpSettings, Refusal, Source as _, SourceError, Wanted};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+struct Server {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(archive: Vec<u8>) -> Server {
+    let archive = Bytes::from(archive);
+    let redirect = |to: &'static str| get(move || async move { (StatusCode::FOUND, [(header::LOCATION, to)]) });
+    let stuck = get(|| async {
+        let first = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"PK"))]);
+        Body::from_stream(futures::StreamExt::chain(first, futures::stream::pending()))
+    });
+    let router = Router::new()
+        .route("/a.tar.gz", get(move || async move { archive.into_response() }))
+        .route("/moved", redirect("/a.tar.gz"))
+        .route("/round", redirect("/round"))
+        .route("/inside", redirect("http://169.254.169.254/latest/meta-data/"))
+        .route("/file", redirect("file:///etc/passwd"))
+        .route("/gone", get(|| async { StatusCode::GONE }))
+        .route("/busy", get(|| async { StatusCode::SERVICE_UNAVAILABLE }))
+        .route("/stuck", stuck);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    Server { address, task }
+}
+
+fn archive() -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content) in [("dist/index.html", "<script src=assets/a.BEcQUh0e.js></script>"), ("dist/assets/a.BEcQUh0e.js", "x")] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&builder.into_inner().unwrap()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn allowing(allowed: &[&str]) -> HttpFetcher {
+    let allowed = allowed.iter().map(|host| host.parse().unwrap()).collect();
+    HttpFetcher::new(HttpSettings { allowed, idle_timeout: Duration::from_millis(300), ..HttpSettings::default() })
+}
+
+impl Server {
+    fn wanted(&self, path: &str) -> Wanted {
+        Wanted { url: format!("http://{}/{path}?token=secret", self.address), sha256: ContentHash::of(&archive()) }
+    }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).unwrap().next().is_none()
+}
+
+async fn refusal(fetcher: &HttpFetcher, wanted: &Wanted) -> Refusal {
+    let workspace = TempDir::new().unwrap();
+    match fetcher.fetch(wanted, workspace.path()).await {
+        Err(SourceError::Refused(refusal)) => {
+            assert!(is_empty(workspace.path()));
+            assert!(!refusal.to_string().contains("secret"), "{refusal}");
+            refusal
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn unavailable(fetcher: &HttpFetcher, wanted: &Wanted) -> String {
+    let workspace = TempDir::new().unwrap();
+    match fetcher.fetch(wanted, workspace.path()).await {
+        Err(error @ SourceError::Unavailable { .. }) => {
+            assert!(is_empty(workspace.path()));
+            assert!(!error.to_string().contains("secret"), "{error}");
+            error.to_string()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_archive_is_fetched_directly_and_behind_a_redirect_and_goes_with_the_build() {
+    let server = serve(archive()).await;
+    let workspace = TempDir::new().unwrap();
+    for path in ["a.tar.gz", "moved"] {
+        let build = allowing(&["127.0.0.1"]).fetch(&server.wanted(path), workspace.path()).await.unwrap();
+        let paths: Vec<&str> = build.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["assets/a.BEcQUh0e.js", "index.html"]);
+        assert!(build.folder().is_some_and(|folder| folder.starts_with(workspace.path())));
+        drop(build);
+        assert!(is_empty(workspace.path()));
+    }
+}
+
+#[tokio::test]
+async fn places_inside_are_not_called_unless_they_are_allowed() {
+    let server = serve(archive()).await;
+    let (port, plain) = (server.address.port(), HttpFetcher::default());
+    for url in [
+        format!("http://127.0.0.1:{port}/a.tar.gz"),
+        format!("http://localhost:{port}/a.tar.gz"),
+        format!("http://[::ffff:7f00:1]:{port}/a"),
+    ] {
+        let wanted = Wanted { url, ..server.wanted("") };
+        let refusal = refusal(&plain, &wanted).await;
+        assert_eq!(refusal.reason(), "HostNotAllowed", "{refusal}");
+    }
+    let named = Wanted { url: format!("http://localhost:{port}/a.tar.gz"), ..server.wanted("") };
+    let workspace = TempDir::new().unwrap();
+    assert!(allowing(&["localhost"]).fetch(&named, workspace.path()).await.is_ok());
+    assert!(allowing(&[&format!("localhost:{port}")]).fetch(&named, workspace.path()).await.is_ok());
+    assert_eq!(refusal(&allowing(&["localhost:1"]), &named).await.reason(), "HostNotAllowed");
+    // A public-looking place that leads inside.
+    let seen = refusal(&allowing(&["127.0.0.1"]), &server.wanted("inside")).await;
+    assert_eq!(seen.reason(), "HostNotAllowed");
+    assert!(seen.to_string().contains("169.254.169.254"), "{seen}");
+    assert_eq!(refusal(&allowing(&["127.0.0.1"]), &server.wanted("file")).await.reason(), "UnsupportedUrl");
+    assert_eq!(refusal(&plain, &Wanted { url: "ftp://example.com/a".into(), ..named }).await.reason(), "UnsupportedUrl");
+}
+
+#[tokio::test]
+async fn other_bytes_than_asked_for_are_refused_with_both_digests() {
+    let server = serve(archive()).await;
+    let wanted = Wanted { sha256: ContentHash::of(b"other"), ..server.wanted("a.tar.gz") };
+    let refusal = refusal(&allowing(&["127.0.0.1"]), &wanted).await;
+    assert_eq!(refusal.reason(), "WrongDigest");
+    for part in [ContentHash::of(b"other"), ContentHash::of(&archive())] {
+        assert!(refusal.to_string().contains(part.as_str()), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn archives_over_the_limit_and_endless_redirects_are_refused() {
+    let server = serve(archive()).await;
+    let settings = HttpSettings { allowed: vec!["127.0.0.1".parse().unwrap()], bytes_max: 100, ..HttpSettings::default() };
+    assert_eq!(refusal(&HttpFetcher::new(settings), &server.wanted("a.tar.gz")).await.reason(), "ArchiveTooLarge");
+    assert_eq!(refusal(&allowing(&["127.0.0.1"]), &server.wanted("round")).await.reason(), "TooManyRedirects");
+    assert_eq!(refusal(&allowing(&["127.0.0.1"]), &server.wanted("gone")).await.reason(), "SourceRefused");
+}
+
+#[tokio::test]
+async fn what_may_come_later_is_waited_for() {
+    let server = serve(archive()).await;
+    let fetcher = allowing(&["127.0.0.1", "localhost"]);
+    assert!(unavailable(&fetcher, &server.wanted("missing")).await.contains("404"));
+    assert!(unavailable(&fetcher, &server.wanted("busy")).await.contains("503"));
+    assert!(unavailable(&fetcher, &server.wanted("stuck")).await.contains("timed out"));
+    let nobody = Wanted { url: "http://127.0.0.1:9/a".into(), ..server.wanted("") };
+    assert!(unavailable(&fetcher, &nobody).await.contains("http://127.0.0.1:9/a"));
+    let missing = Path::new("/nonexistent/workspace");
+    let error = fetcher.fetch(&server.wanted("a.tar.gz"), missing).await.unwrap_err();
+    assert_eq!(error.reason(), "WorkspaceUnavailable");
+}
+
+#[tokio::test]
+async fn a_dropped_fetch_leaves_nothing_behind() {
+    let server = serve(archive()).await;
+    let workspace = TempDir::new().unwrap();
+    let fetcher = HttpFetcher::new(HttpSettings { allowed: vec!["127.0.0.1".parse().unwrap()], ..HttpSettings::default() });
+    let wanted = server.wanted("stuck");
+    let dropped = tokio::time::timeout(Duration::from_millis(200), fetcher.fetch(&wanted, workspace.path())).await;
+    assert!(dropped.is_err());
+    assert!(is_empty(workspace.path()));
+}
+
+#[tokio::test]
+async fn leftovers_of_a_killed_process_are_cleared_and_nothing_else() {
+    let workspace = TempDir::new().unwrap();
+    std::fs::create_dir_all(workspace.path().join("build-abc/files")).unwrap();
+    std::fs::create_dir(workspace.path().join("other")).unwrap();
+    assert_eq!(rollcall::source::http::clear_workspace(workspace.path()).unwrap(), 1);
+    assert!(workspace.path().join("other").is_dir() && !workspace.path().join("build-abc").exists());
+}
