@@ -6,11 +6,19 @@ mod conditions;
 mod crds;
 mod diff;
 mod kinds;
+mod values;
 
 use std::path::{Path, PathBuf};
 
 /// A new reference page is one line here.
-const GENERATORS: &[fn() -> Vec<Artifact>] = &[crds::plain, crds::chart, kinds::pages, conditions::page, blockers::page];
+const GENERATORS: &[fn() -> Vec<Artifact>] = &[
+    crds::plain,      // crds/
+    crds::chart,      // charts/rollcall/templates/crds/
+    values::page,     // charts/rollcall/README.md
+    kinds::pages,     // docs/reference/assetrelease.md, assetstore.md
+    conditions::page, // docs/reference/conditions.md
+    blockers::page,   // docs/reference/blockers.md
+];
 
 /// How long the list of differences in an error may get, in lines.
 const DIFF_LINES_MAX: usize = 12;
