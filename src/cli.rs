@@ -86,10 +86,10 @@ pub struct AgentArgs {
     #[arg(long, env = "ROLLCALL_MIRROR", default_value = "/var/lib/rollcall")]
     pub mirror: PathBuf,
     /// Address of pages and assets, for visitors
-    #[arg(long, env = "ROLLCALL_LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "ROLLCALL_LISTEN", default_value = "0.0.0.0:8410")]
     pub listen: SocketAddr,
     /// Address of probes, report, name map and metrics; keep it out of the Service
-    #[arg(long, env = "ROLLCALL_LISTEN_POD", default_value = "0.0.0.0:8081")]
+    #[arg(long, env = "ROLLCALL_LISTEN_POD", default_value = "0.0.0.0:8411")]
     pub listen_pod: SocketAddr,
     /// Where the report goes
     #[arg(long, env = "ROLLCALL_REPORT", value_enum, default_value = "pod-condition")]
