@@ -209,6 +209,9 @@ impl Driver {
                 self.library.mark(&version.digest, true);
             }
             Event::Lost { digest } => self.library.mark(digest, false),
+            Event::PointerRead { pointer, .. } | Event::PointerChanged { pointer } => {
+                pointer.wanted().into_iter().for_each(|version| self.library.repoint(version));
+            }
             Event::LoadFailed { digest, problem } => tracing::warn!(%digest, %problem, "cannot load a version"),
             Event::Switched { version } => {
                 tracing::info!(version = %version.version, digest = %version.digest, "serving");

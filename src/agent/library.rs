@@ -52,6 +52,16 @@ impl Library {
         self.rebuild();
     }
 
+    /// The pointer names it with these URLs now: misses ask there.
+    pub(super) fn repoint(&mut self, pointed: &PointedVersion) {
+        if let Some(known) = self.known.get_mut(&pointed.digest)
+            && known.pointed != *pointed
+        {
+            known.pointed = pointed.clone();
+            self.rebuild();
+        }
+    }
+
     /// Pages and name map are this version's from now on.
     pub(super) fn serve(&mut self, version: &PointedVersion) {
         self.serving = Some(version.clone());
@@ -73,5 +83,39 @@ impl Library {
     fn rebuild(&self) {
         let newest_first = self.order.iter().rev().map(|digest| self.known[digest].clone()).collect();
         self.catalogue.send_replace(Arc::new(Catalogue::new(newest_first, self.serving.as_ref())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::testing::{asset, pointed};
+
+    fn build(name: &str) -> (PointedVersion, Arc<Manifest>) {
+        let manifest = Manifest::new(vec![asset(&format!("assets/{name}.js"), name.as_bytes())]);
+        (pointed(name, &manifest, "http://store/"), Arc::new(manifest))
+    }
+
+    #[test]
+    fn manifests_of_versions_that_are_gone_are_kept_up_to_a_limit_and_held_ones_always() {
+        let mut library = Library::new();
+        for number in 0..GONE_MAX + 3 {
+            let (version, manifest) = build(&format!("v{number}"));
+            library.learn(version, manifest, number == 0);
+        }
+        let catalogue = Arc::clone(&library.catalogue().borrow());
+        let known = |number: usize| catalogue.asset(&format!("assets/v{number}.js")).is_some();
+        assert_eq!([known(0), known(1), known(2), known(3), known(GONE_MAX + 2)], [true, false, false, true, true]);
+    }
+
+    #[test]
+    fn misses_ask_where_the_pointer_says_now() {
+        let mut library = Library::new();
+        let (version, manifest) = build("v1");
+        library.learn(version.clone(), manifest, true);
+        let moved = PointedVersion { manifest_url: version.manifest_url.replace("store", "elsewhere"), ..version };
+        library.repoint(&moved);
+        let catalogue = Arc::clone(&library.catalogue().borrow());
+        assert_eq!(catalogue.asset("assets/v1.js").unwrap().version.pointed.fetch_base(), "http://elsewhere/");
     }
 }

@@ -40,7 +40,7 @@ pub struct Settings {
     /// Address for the pod's own business: probes, report, name map, metrics. Must be reachable by kubelet and controller, and
     /// not through the Service.
     pub listen_pod: Option<SocketAddr>,
-    /// What stands in front of every path of the site, such as `/shop`; empty or with a leading and no trailing `/`.
+    /// What stands in front of every path of the site, such as `/shop`; empty for none. Slashes at its ends do not matter.
     pub base_path: String,
     /// How long a version stays after nothing wanted or served it. Default 24 h.
     pub age_floor: Duration,

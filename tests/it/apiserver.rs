@@ -13,6 +13,7 @@ use rollcall::api::schema;
 use serde_json::json;
 
 mod admission;
+mod agent;
 
 /// The server and the credentials of its administrator.
 pub(crate) struct Server {

@@ -59,7 +59,10 @@ impl Shared {
         let settings = &context.settings;
         let (fetch, mirror) = (Arc::clone(&context.fetch), Arc::clone(&context.mirror));
         let misses = Misses::new(fetch, Arc::clone(&mirror), settings.miss_rate, settings.miss_burst);
-        let base_path = settings.base_path.clone();
+        let base_path = match settings.base_path.trim_matches('/') {
+            "" => String::new(),
+            base => format!("/{base}"),
+        };
         Self { catalogue, publications, served, draining, events, base_path, mirror, misses, metrics: Metrics::default() }
     }
 }

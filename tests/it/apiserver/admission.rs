@@ -18,13 +18,13 @@ const NO_CONDITION: &str = "an agent may change no condition but rollcall.dev/as
 const NO_STATUS: &str = "an agent may change nothing of a pod's status but its report";
 const NO_METADATA: &str = "an agent may not change a pod's labels, annotations or finalizers";
 
-struct Stage {
-    server: Server,
-    namespace: String,
+pub(super) struct Stage {
+    pub(super) server: Server,
+    pub(super) namespace: String,
 }
 
 /// Two pods with an agent, one of a load balancer's controller, and their rights.
-async fn stage(name: &str) -> Option<Stage> {
+pub(super) async fn stage(name: &str) -> Option<Stage> {
     let server = super::server().await?;
     install_policies(&server);
     let namespace = server.namespace(name).await;
@@ -71,7 +71,7 @@ impl Stage {
         self.kubectl(&["create", "rolebinding", &binding, &format!("--{role}"), &subject]);
     }
 
-    fn pods(&self, client: &Client) -> Api<Pod> {
+    pub(super) fn pods(&self, client: &Client) -> Api<Pod> {
         Api::namespaced(client.clone(), &self.namespace)
     }
 
@@ -96,7 +96,7 @@ impl Stage {
     }
 
     /// A client with a token for the account, bound to a pod as kubelet's are, or to nothing.
-    async fn token(&self, account: &str, pod: Option<&str>) -> Client {
+    pub(super) async fn token(&self, account: &str, pod: Option<&str>) -> Client {
         let mut request = json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 600}});
         if let Some(name) = pod {
             let uid = self.pods(&self.server.client).get(name).await.unwrap().uid();
@@ -130,7 +130,7 @@ impl Stage {
         self.patch(who, pod, body).await.unwrap_or_else(|error| panic!("{body} for {pod}: {error}"));
     }
 
-    async fn refuses(&self, who: &Client, pod: &str, body: &Value, message: &str) {
+    pub(super) async fn refuses(&self, who: &Client, pod: &str, body: &Value, message: &str) {
         let error = self.patch(who, pod, body).await.expect_err(&format!("{body} for {pod} must be refused"));
         assert!(error.contains(message), "{body} for {pod}: {error}");
     }
