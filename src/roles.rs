@@ -12,7 +12,7 @@ use crate::cluster::reports::HttpReportReader;
 use crate::controller::{self, Context, Outside, S3Buckets};
 use crate::metrics::Metrics;
 use crate::source::{HttpFetcher, HttpSettings};
-use crate::{admin, agent, dev_store, generate};
+use crate::{admin, agent, dev_store, generate, source};
 
 /// Why a role could not run or ended.
 pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
@@ -44,6 +44,7 @@ async fn run_controller(args: ControllerArgs) -> Result<(), RoleError> {
         reports: Arc::new(HttpReportReader::new()?),
     };
     std::fs::create_dir_all(&args.workspace).map_err(|error| format!("workspace {}: {error}", args.workspace.display()))?;
+    source::http::clear_workspace(&args.workspace)?;
     let settings = controller::Settings { namespaces: args.watch_namespaces, workspace: args.workspace, instance: args.instance };
     let (cx, changes) = Context::new(outside, settings, metrics.clone());
     let admin = admin::Admin::new(metrics);

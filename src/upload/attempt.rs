@@ -56,7 +56,7 @@ impl Attempt<'_> {
     }
 
     async fn withdraw(&self) -> Result<(), BucketError> {
-        intent::withdraw(&*self.tools.bucket, self.request, &self.prepared.digest).await
+        intent::withdraw(self.tools, self.request, &self.prepared.digest).await
     }
 
     /// Everything up to the version record. Answers the record if an earlier attempt wrote it.
@@ -155,6 +155,8 @@ impl Attempt<'_> {
     }
 
     async fn record(&self) -> Result<VersionRecord, PublishFailure> {
+        // From here on a record may be on its way: whoever comes after us counts the life of that request from this date.
+        intent::write(self.tools, self.request, &self.prepared.digest).await?;
         let record = VersionRecord {
             record_version: FORMAT,
             version: self.request.version.clone(),

@@ -55,20 +55,36 @@ fn key(request: &Publish, digest: &ManifestDigest) -> String {
 /// # Errors
 /// When the bucket fails. A bucket that lets us write but not delete is fine: the intents die by age.
 pub async fn withdraw_intent(bucket: &dyn Bucket, layout: &Layout, intent_id: &str) -> Result<(), BucketError> {
-    let begin = format!("{}{intent_id}.", layout.intents());
-    for listed in list_all(bucket, &begin).await? {
+    for listed in list_all(bucket, &ours_begin(layout, intent_id)).await? {
         delete(bucket, &listed.key, &listed.etag).await?;
     }
     Ok(())
 }
 
-/// Takes our own intent back.
-pub(super) async fn withdraw(bucket: &dyn Bucket, request: &Publish, digest: &ManifestDigest) -> Result<(), BucketError> {
-    let key = key(request, digest);
-    match bucket.head(&key).await? {
-        Some(stored) => delete(bucket, &key, &stored.etag).await,
-        None => Ok(()),
+/// Takes our own intent back, and with it what dead publishes of our id left.
+pub(super) async fn withdraw(tools: &Tools, request: &Publish, digest: &ManifestDigest) -> Result<(), BucketError> {
+    let (bucket, ours) = (&*tools.bucket, key(request, digest));
+    for listed in list_all(bucket, &ours_begin(&request.layout, &request.intent_id)).await? {
+        let is_dead = match read::<Intent>(bucket, &listed.key).await {
+            Ok(Some(intent)) => tools.clock.now() > dies(&intent, SIGNED_REQUEST_LIFE),
+            Ok(None) | Err(ReadFailure::Malformed { .. }) => false,
+            Err(ReadFailure::Bucket(error)) => return Err(error),
+        };
+        if listed.key == ours || is_dead {
+            delete(bucket, &listed.key, &listed.etag).await?;
+        }
     }
+    Ok(())
+}
+
+/// What the keys of all intents of an id begin with.
+fn ours_begin(layout: &Layout, intent_id: &str) -> String {
+    format!("{}{intent_id}.", layout.intents())
+}
+
+/// When an intent stops to count, if its publish can act for `life` after the intent's date.
+fn dies(intent: &Intent, life: Duration) -> Timestamp {
+    intent.started_at.saturating_add(life + SKEW).expect("a duration of days never needs a calendar")
 }
 
 async fn delete(bucket: &dyn Bucket, key: &str, etag: &str) -> Result<(), BucketError> {
@@ -80,13 +96,16 @@ async fn delete(bucket: &dyn Bucket, key: &str, etag: &str) -> Result<(), Bucket
 }
 
 /// Another publish that is alive and brings another build; the first one by id. One of the same build wants the same bytes.
+///
+/// One of our own id is dead, because an id has one publish at a time; but a request that it had sent may still land, and every
+/// intent is dated anew right before the record is sent. So it counts only as long as such a request lives.
 pub(super) async fn other_live(tools: &Tools, request: &Publish, digest: &ManifestDigest) -> Result<Option<Intent>, ReadFailure> {
-    let ours = key(request, digest);
+    let (ours, same_id) = (key(request, digest), ours_begin(&request.layout, &request.intent_id));
     let bucket = &*tools.bucket;
     for listed in list_all(bucket, &request.layout.intents()).await?.into_iter().filter(|listed| listed.key != ours) {
         let Some(intent) = read::<Intent>(bucket, &listed.key).await? else { continue };
-        let dies = intent.started_at.saturating_add(INTENT_LIFE + SKEW).expect("a duration of days never needs a calendar");
-        if intent.digest != *digest && tools.clock.now() <= dies {
+        let life = if listed.key.starts_with(&same_id) { SIGNED_REQUEST_LIFE } else { INTENT_LIFE };
+        if intent.digest != *digest && tools.clock.now() <= dies(&intent, life) {
             return Ok(Some(intent));
         }
     }

@@ -68,8 +68,9 @@ pub struct Publish {
     pub version: String,
     /// Where the build is.
     pub source: Wanted,
-    /// Names this publish among all of this prefix; the same after a restart, so that a resumed publish takes up its own intent.
-    /// Letters, digits, `-` and `_`.
+    /// Names the publisher among all of this prefix: letters, digits, `-` and `_`. An id has one publish at a time, so an intent
+    /// that an earlier one left is taken for dead as soon as nothing that it sent can land any more, while one of another id
+    /// counts for a day.
     pub intent_id: String,
     /// URLs in front of the build's paths (public URL with the release's prefix, each ending with `/`): absolute references
     /// that begin so are part of the closure. May be empty.

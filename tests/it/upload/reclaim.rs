@@ -28,8 +28,8 @@ async fn died() -> World {
     let world = World::new();
     world.put("v1", build("one"));
     world.put("v2", mended("two"));
-    // One intent, five objects, one manifest: the eighth create is the record.
-    world.faulty.fail_nth(Operation::Create, 8, Fault::Before(Failure::Unavailable));
+    // The intent, five objects, the manifest, the intent's new date: the ninth create is the record.
+    world.faulty.fail_nth(Operation::Create, 9, Fault::Before(Failure::Unavailable));
     assert_eq!(world.publish("v1").await.unwrap_err().reason(), "StoreUnavailable");
     assert!(world.records().is_empty() && world.bucket.stored(KEY).is_some());
     world
@@ -73,6 +73,22 @@ async fn a_withdrawn_intent_is_not_waited_for() {
     world.pass(SIGNED_REQUEST_LIFE + SKEW + Duration::from_millis(1)).await;
     world.publish("v2").await.unwrap();
     world.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_waits_for_its_own_dead_publish_only_as_long_as_a_request_lives() {
+    let world = World::new();
+    world.put("v1", build("one"));
+    world.put("v2", mended("two"));
+    world.faulty.fail_nth(Operation::Create, 9, Fault::Before(Failure::Unavailable));
+    assert_eq!(world.publish_as("us", "v1").await.unwrap_err().reason(), "StoreUnavailable");
+    assert_eq!(world.publish_as("us", "v2").await.unwrap_err().reason(), "KeyInUse", "the record may still land");
+    for reason in ["Reclaiming", ""] {
+        world.pass(SIGNED_REQUEST_LIFE + SKEW + Duration::from_millis(1)).await;
+        assert_eq!(world.publish_as("us", "v2").await.err().map_or("", |failure| failure.reason()), reason);
+        world.check();
+    }
+    assert!(world.bucket.keys().iter().all(|key| !key.contains("/intents/")), "{:?}", world.bucket.keys());
 }
 
 #[tokio::test(start_paused = true)]

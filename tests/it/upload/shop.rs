@@ -6,7 +6,7 @@ use rollcall::manifest::Class;
 
 use super::world::{Files, World};
 
-fn files(version: &str) -> Files {
+pub fn files(version: &str) -> Files {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/shop/builds").join(version);
     let mut files = Vec::new();
     collect(&root, &root, &mut files);

@@ -84,6 +84,13 @@ impl World {
         publish(&self.tools(bucket), &self.request(version), &progress, cancel).await
     }
 
+    /// As one publisher that does one publish after the other, as the controller does.
+    pub async fn publish_as(&self, intent_id: &str, version: &str) -> Result<Published, PublishFailure> {
+        let progress = watch::Sender::new(Progress::default());
+        let request = Publish { intent_id: intent_id.into(), ..self.request(version) };
+        publish(&self.tools(self.faulty.clone()), &request, &progress, &CancellationToken::new()).await
+    }
+
     pub async fn pass(&self, time: Duration) {
         tokio::time::advance(time).await;
     }
