@@ -47,6 +47,5 @@ lint: setup ## Formatting, clippy, shell scripts, dependencies (the last two whe
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "lint: no cargo-deny, dependencies not checked"; fi
 
 .PHONY: test
-test: setup ## Every test that runs on this machine
-	@cargo test --locked --all-features
-	@tests/cluster/self-test
+test: setup ## Every test: unit, simulation, contracts, real API server, real cluster
+	@tests/all.sh

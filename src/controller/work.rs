@@ -43,7 +43,7 @@ impl Task {
         match &self.job {
             Job::Publish { version, source, .. } => self.publish(version, source, progress, cancel).await,
             Job::Verify { digest, .. } => self.verify(digest).await,
-            Job::PublishEntries { version, digest, sequence } => self.publish_entries(version, digest, *sequence).await,
+            Job::PublishEntries { version, digest, sequence, .. } => self.publish_entries(version, digest, *sequence).await,
         }
     }
 

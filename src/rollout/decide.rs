@@ -13,7 +13,7 @@ use crate::manifest::{Layout, Owner};
 use super::blocker::Blocker;
 use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason, Wait};
 use super::gates::{self, FLIP_GATES};
-use super::observed::{Job, JobEnd, Observed, OwnerFacts, PointerFacts, PointerFound, PrefixFacts, ReportFacts, StoreFacts};
+use super::observed::{EntriesRound, Job, JobEnd, Observed, OwnerFacts, PointerFacts, PointerFound, PrefixFacts, ReportFacts, StoreFacts};
 use super::roll_call;
 
 type Rule = fn(&Observed) -> Option<Decision>;
@@ -180,7 +180,9 @@ fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
     }
     let pods = roll_call::not_serving(observed);
     if pods.is_empty() {
-        return Some(Decision { wait: Wait::Change, ..Decision::step(Phase::Active, Step::Nothing) });
+        let settled = Decision { wait: Wait::Change, ..Decision::step(Phase::Active, Step::Nothing) };
+        let once_more = entries_job(observed).and(signatures_die_at(found)).filter(|at| *at > observed.now);
+        return Some(settled.until(once_more));
     }
     Some(Decision::blocked(Phase::Converging, Blocker::NotConverged { pods }))
 }
@@ -193,23 +195,36 @@ fn publish_the_entries(observed: &Observed) -> Option<Decision> {
         Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
             Some(Decision::blocked(Phase::Converging, Blocker::JobFailed(failure.clone())).until(failure.retry_at))
         }
+        _ if observed.jobs.running.is_some() && were_published(observed) => None,
         _ if observed.jobs.running.is_some() => Some(Decision::blocked(Phase::Converging, Blocker::PublishingEntries { version })),
         _ => match unusable_store(observed) {
             Some(blocker) => Some(Decision::blocked(Phase::Converging, blocker)),
-            None => Some(Decision::step(Phase::Converging, Step::StartJob(job))),
+            None => Some(Decision::step(if were_published(observed) { Phase::Active } else { Phase::Converging }, Step::StartJob(job))),
         },
     }
+}
+
+fn were_published(observed: &Observed) -> bool {
+    observed.found().is_some_and(|found| observed.jobs.entries_are_published(found.pointer.sequence))
 }
 
 fn entries_job(observed: &Observed) -> Option<Job> {
     let found = observed.found()?;
     let active = found.pointer.active.as_ref().filter(|active| observed.is_wanted(active))?;
     let in_bucket = observed.release.spec.entries.publish == PublishEntries::Bucket;
+    let signatures_died = signatures_die_at(found).is_some_and(|at| at <= observed.now);
     in_bucket.then(|| Job::PublishEntries {
         version: active.version.clone(),
         digest: active.digest.clone(),
         sequence: found.pointer.sequence,
+        round: if signatures_died { EntriesRound::WhenSignaturesDied } else { EntriesRound::AtFlip },
     })
+}
+
+/// When no write that was signed before the flip can land any more: a signature lives 15 minutes, clocks differ by 2 at most.
+fn signatures_die_at(found: &PointerFound) -> Option<Timestamp> {
+    const LIFE_AND_SKEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(17);
+    found.pointer.activated_at.and_then(|at| at.checked_add(LIFE_AND_SKEW).ok())
 }
 
 /// An attempt that was given up at its deadline is not made again by itself: the pods would be asked to load it for ever.

@@ -185,7 +185,19 @@ pub enum Job {
         digest: ManifestDigest,
         /// The flip that they belong to.
         sequence: i64,
+        /// At the flip, or once more when no stalled write can land any more.
+        round: EntriesRound,
     },
+}
+
+/// When entry files are written and confirmed (I4): S3 cannot fence them, so a stalled write of an earlier flip may land until
+/// its signature dies; a second look finds and mends that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntriesRound {
+    /// Right after the flip.
+    AtFlip,
+    /// When every request that was signed before the flip is dead.
+    WhenSignaturesDied,
 }
 
 /// What is known of the jobs.
@@ -202,6 +214,13 @@ impl JobFacts {
     #[must_use]
     pub fn end_of(&self, job: &Job) -> Option<&JobEnd> {
         self.ended.iter().find(|(ended, _)| ended == job).map(|(_, end)| end)
+    }
+
+    /// Whether the entry files of this flip were confirmed in some round.
+    #[must_use]
+    pub fn entries_are_published(&self, flip: i64) -> bool {
+        let is_of_flip = |job: &Job| matches!(job, Job::PublishEntries { sequence, .. } if *sequence == flip);
+        self.ended.iter().any(|(job, end)| is_of_flip(job) && matches!(end, JobEnd::EntriesPublished))
     }
 
     /// How far the last publish of this version came.

@@ -215,10 +215,7 @@ impl View<'_> {
     }
 
     fn entries_are_published(&self) -> bool {
-        let sequence = self.pointer.as_ref().map_or(0, |pointer| pointer.sequence);
-        self.observed.jobs.ended.iter().any(|(job, end)| {
-            matches!(job, Job::PublishEntries { sequence: of, .. } if *of == sequence) && matches!(end, JobEnd::EntriesPublished)
-        })
+        self.observed.jobs.entries_are_published(self.pointer.as_ref().map_or(0, |pointer| pointer.sequence))
     }
 
     fn converged(&self) -> Verdict {

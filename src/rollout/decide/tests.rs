@@ -484,11 +484,30 @@ fn entry_files_are_written_to_the_bucket_only_after_the_flip() {
     let before = fixture().after_v1().staged().spec(in_bucket);
     assert!(flips(&before));
     let after = fixture().activated("v1").activated("v2").spec(in_bucket);
-    let job = Job::PublishEntries { version: "v2".into(), digest: digest("v2"), sequence: 2 };
-    assert_eq!(step(&after), Step::StartJob(job.clone()));
+    assert_eq!(step(&after), Step::StartJob(entries(EntriesRound::AtFlip)));
     let mut done = after;
-    done.jobs.ended = vec![(job, JobEnd::EntriesPublished)];
+    done.jobs.ended = vec![(entries(EntriesRound::AtFlip), JobEnd::EntriesPublished)];
     assert_eq!(decide(&done).phase, Phase::Active);
+}
+
+fn entries(round: EntriesRound) -> Job {
+    Job::PublishEntries { version: "v2".into(), digest: digest("v2"), sequence: 2, round }
+}
+
+/// I4: a stalled write of an earlier flip may land late; it is found and mended when no other can follow.
+#[test]
+fn entry_files_are_confirmed_once_more_when_no_stalled_write_can_land() {
+    let mut observed = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
+    observed.jobs.ended = vec![(entries(EntriesRound::AtFlip), JobEnd::EntriesPublished)];
+    assert_eq!(decide(&observed).wait, Wait::Until(at(100 + 17 * 60)));
+    observed.now = at(100 + 17 * 60);
+    let again = entries(EntriesRound::WhenSignaturesDied);
+    assert_eq!(step(&observed), Step::StartJob(again.clone()));
+    observed.jobs.running = Some((again.clone(), UploadStatus::default()));
+    assert_eq!(decide(&observed).phase, Phase::Active, "what was confirmed stays confirmed meanwhile");
+    observed.jobs.running = None;
+    observed.jobs.ended = vec![(again, JobEnd::EntriesPublished)];
+    assert_eq!((decide(&observed).wait, step(&observed)), (Wait::Change, Step::Nothing));
 }
 
 #[test]
