@@ -35,14 +35,9 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let (releases, writer) = reflector::store();
-    let stream = reflector(writer, merged(&cx, Api::<AssetRelease>::namespaced, Api::all)).touched_objects();
+    let seen = tell_when_known(merged(&cx, Api::<AssetRelease>::namespaced, Api::all), cx.settings.namespaces.len().max(1), ready);
+    let stream = reflector(writer, seen).touched_objects();
     let stores = asset_store::run(cx.clone());
-    let known = releases.clone();
-    tokio::spawn(async move {
-        if known.wait_until_ready().await.is_ok() {
-            ready();
-        }
-    });
     let passes = Controller::for_stream(stream, releases.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .reconcile_on(changed_inside(changes))
@@ -56,6 +51,24 @@ pub async fn run(
         () = passes => {}
         () = stores => {}
     }
+}
+
+/// Calls `ready` when each of the watches has listed once. Not by the store's own `wait_until_ready`: it wakes only the last one who
+/// waits, and kube's runner waits, too.
+fn tell_when_known<K>(
+    events: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send,
+    watches: usize,
+    ready: impl FnOnce() + Send,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send {
+    let (mut missing, mut ready) = (watches, Some(ready));
+    events.inspect(move |event| {
+        missing = missing.saturating_sub(usize::from(matches!(event, Ok(Event::InitDone))));
+        if missing == 0
+            && let Some(ready) = ready.take()
+        {
+            ready();
+        }
+    })
 }
 
 /// Objects of all wanted namespaces as one stream that yields only what was seen.
@@ -125,4 +138,25 @@ fn users_of(releases: &Store<AssetRelease>, store: &AssetStore) -> Vec<ObjectRef
     let names: BTreeSet<String> = releases.state().iter().filter(|release| uses(release)).map(|release| release.name_any()).collect();
     let namespace = store.namespace().unwrap_or_default();
     names.iter().map(|name| ObjectRef::new(name).within(&namespace)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_controller_is_ready_once_when_every_watch_has_listed() {
+        let (told, init): (AtomicUsize, fn() -> _) = (AtomicUsize::new(0), || Ok(Event::<()>::InitDone));
+        let events = futures::stream::iter([Ok(Event::Init), init(), Ok(Event::Apply(())), init(), init()]);
+        let mut seen = std::pin::pin!(tell_when_known(events, 2, || {
+            told.fetch_add(1, Ordering::Relaxed);
+        }));
+        let mut after = Vec::new();
+        while seen.next().await.is_some() {
+            after.push(told.load(Ordering::Relaxed));
+        }
+        assert_eq!(after, [0, 0, 0, 1, 1]);
+    }
 }
