@@ -6,6 +6,7 @@ mod conditions;
 mod crds;
 mod diff;
 mod kinds;
+mod options;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ const GENERATORS: &[fn() -> Vec<Artifact>] = &[
     kinds::pages,     // docs/reference/assetrelease.md, assetstore.md
     conditions::page, // docs/reference/conditions.md
     blockers::page,   // docs/reference/blockers.md
+    options::page,    // docs/reference/cli.md
 ];
 
 /// How long the list of differences in an error may get, in lines.

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::{CommandFactory as _, Parser as _};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
+use rollcall::cli::Cli;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -177,6 +179,28 @@ fn settings_reach_the_controllers_command_line() {
         assert!(arguments.contains(&wanted), "{wanted} in {arguments:?}");
     }
     assert_eq!(controller["spec"]["strategy"]["type"], "Recreate");
+}
+
+/// The program that is started takes the command lines that the chart writes.
+#[test]
+fn the_program_understands_what_the_chart_starts_it_with() {
+    let Some(helm) = helm() else { return };
+    let objects = rendered(&helm, &EVERYTHING);
+    let keys = ["--access-key-id=a", "--secret-access-key=b"];
+    for (deployment, from_environment) in [("rollcall", &[][..]), ("rollcall-dev-store", &keys)] {
+        let container = &named(&objects, "Deployment", deployment)["spec"]["template"]["spec"]["containers"][0];
+        let typed = std::iter::once("rollcall").chain(words(&container["args"])).chain(from_environment.iter().copied());
+        Cli::try_parse_from(typed).unwrap_or_else(|error| panic!("{deployment}: {error}"));
+        for variable in container["env"].as_array().into_iter().flatten() {
+            assert!(is_an_option(variable["name"].as_str().unwrap()), "{variable}");
+        }
+    }
+}
+
+/// Whether the program looks at this environment variable.
+pub(crate) fn is_an_option(variable: &str) -> bool {
+    let program = Cli::command();
+    program.get_subcommands().flat_map(clap::Command::get_arguments).any(|option| option.get_env().is_some_and(|name| name == variable))
 }
 
 /// Helm never upgrades what lies in a chart's `crds/`, and deleting a CRD deletes every release of the cluster.

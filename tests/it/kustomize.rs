@@ -8,6 +8,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::apiserver::{self, program, run};
+use crate::chart::is_an_option;
 
 /// `kubectl kustomize` of a folder below the repository's root.
 fn built(folder: &str) -> Option<String> {
@@ -43,6 +44,9 @@ fn every_kind_of_workload_gets_the_whole_agent() {
         assert_eq!(agent["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": "rollcall"}));
         for variable in ["ROLLCALL_POINTER", "ROLLCALL_NAMESPACE", "ROLLCALL_POD_NAME", "ROLLCALL_POD_UID", "ROLLCALL_MIRROR"] {
             assert!(names(&agent["env"]).contains(&variable), "{variable}");
+        }
+        for variable in names(&agent["env"]) {
+            assert!(is_an_option(variable), "the agent does not know {variable}");
         }
         let assets = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "rollcall-assets").unwrap();
         assert!(assets["emptyDir"]["sizeLimit"].is_string());
