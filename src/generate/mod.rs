@@ -5,6 +5,7 @@ mod blockers;
 mod conditions;
 mod crds;
 mod diff;
+mod failures;
 mod kinds;
 mod options;
 mod values;

@@ -1,6 +1,8 @@
 //! Why a gate does not hold: data, with a stable reason and a deterministic message. One blocker feeds condition, event,
 //! metric and status; waiting is not an error.
 
+mod catalogue;
+
 use crate::api::names;
 use crate::manifest::Owner;
 

@@ -1,0 +1,240 @@
+//! One sample of every way in which a job or the bucket can fail, and what to do about it, for the page of blockers.
+//! Never a failure that nothing raises: each sample is a value of the type that is raised.
+
+use crate::api::{ContentHash, ManifestDigest};
+use crate::bucket::BucketError;
+use crate::manifest::Writer;
+use crate::manifest::build::InvalidBuild;
+use crate::source::{PathProblem, Refusal, SourceError};
+use crate::upload::{EntriesFailure, FailureClass, PublishFailure};
+
+/// What people read about one reason.
+pub(super) struct Entry {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+    /// Whether nothing more happens until somebody changes something.
+    pub(super) stalls: bool,
+    pub(super) advice: &'static str,
+}
+
+const BUILD: &str = "Mend the build (a new archive is a new `sha256`); nothing of it was published.";
+
+/// The bucket, whoever asked it.
+pub(super) fn of_the_bucket() -> Vec<Entry> {
+    let (key, cause) = (|| "shop/assets/main-BEcQUh0e.js".to_owned(), |text: &str| text.to_owned());
+    let errors = [
+        BucketError::Unavailable { operation: "create", key: key(), cause: cause("no answer within 30 s") },
+        BucketError::Denied { operation: "create", key: key(), cause: cause("AccessDenied") },
+        BucketError::NoSuchBucket { bucket: "web-assets".into() },
+        BucketError::Refused { operation: "create", key: key(), cause: cause("BadDigest") },
+    ];
+    errors.into_iter().map(|error| published(PublishFailure::Bucket(error))).collect()
+}
+
+/// Publishing a version.
+pub(super) fn of_a_publish() -> Vec<Entry> {
+    let key = || "shop/assets/main-BEcQUh0e.js".to_owned();
+    let writer =
+        |version: &str| Writer { release: "shop/shop".into(), version: version.into(), digest: ManifestDigest::of(version.as_bytes()) };
+    let conflict = PublishFailure::Conflict {
+        key: key(),
+        ours: Box::new(writer("v2")),
+        our_hash: ContentHash::of(b"v2"),
+        theirs: Some(Box::new(writer("v1"))),
+        their_hash: Some(ContentHash::of(b"v1")),
+    };
+    let taken = PublishFailure::VersionTaken {
+        version: "v2".into(),
+        recorded: ManifestDigest::of(b"v2"),
+        release: "shop/shop".into(),
+        ours: ManifestDigest::of(b"another v2"),
+    };
+    let failures = vec![
+        PublishFailure::Source(SourceError::Unavailable {
+            url: "https://ci.example.com/v2.zip".into(),
+            cause: "connection refused".into(),
+        }),
+        PublishFailure::Source(SourceError::Workspace { folder: "/var/lib/rollcall".into(), cause: "no space left on device".into() }),
+        conflict,
+        taken,
+        PublishFailure::Damaged { key: "shop/.rollcall/versions/v2.json".into(), cause: "not JSON".into() },
+        PublishFailure::Reclaiming { key: key(), until: jiff::Timestamp::UNIX_EPOCH },
+        PublishFailure::KeyInUse { key: key(), by: writer("v1") },
+        PublishFailure::Vanishing { missing: 3, first: key() },
+        PublishFailure::Cancelled,
+    ];
+    failures.into_iter().map(published).chain([panicked()]).collect()
+}
+
+/// Builds that are refused.
+pub(super) fn of_a_build() -> Vec<Entry> {
+    let assembled = [InvalidBuild::NoFiles, InvalidBuild::TooManyFiles { bytes: 1 << 27 }, too_large()];
+    let assembled = assembled.map(|invalid| (invalid.reason(), invalid.to_string()));
+    let prepared = [
+        ("MissingReference", r#"the build lacks files that it refers to: index.html refers to "assets/main-BEcQUh0e.js""#),
+        ("MalformedViteManifest", ".vite/manifest.json is not Vite's manifest: expected an object"),
+        ("KeyTooLong", r#""shop/…" has 1040 bytes, more than 1024: give the file a shorter path"#),
+        ("TextTooLarge", r#""report.html" has 90000000 bytes, more than 33554432, the most that is read for references"#),
+    ];
+    let prepared = prepared.map(|(reason, message)| (reason, message.to_owned()));
+    assembled.into_iter().chain(prepared).map(|(reason, message)| published(PublishFailure::InvalidBuild { reason, message })).collect()
+}
+
+fn too_large() -> InvalidBuild {
+    InvalidBuild::EntryTooLarge { path: "film.mp4".into(), size: 1 << 30 }
+}
+
+/// Sources that are refused.
+pub(super) fn of_a_source() -> Vec<Entry> {
+    refusals().into_iter().chain(refusals_of_an_archive()).map(|refusal| published(SourceError::Refused(refusal).into())).collect()
+}
+
+fn refusals() -> Vec<Refusal> {
+    let url = || "https://ci.example.com/v2.zip".to_owned();
+    vec![
+        Refusal::InvalidDigest { given: "9F86".into() },
+        Refusal::UnsupportedUrl { url: "ftp://ci.example.com/v2.zip".into() },
+        Refusal::HostNotAllowed { url: url(), host: "ci.example.com".into(), address: [10, 0, 0, 7].into(), kind: "a private address" },
+        Refusal::TooManyRedirects { url: url(), max: 5 },
+        Refusal::HttpStatus { url: url(), status: 404 },
+        Refusal::WrongDigest { url: url(), expected: ContentHash::of(b"one"), actual: ContentHash::of(b"other") },
+        Refusal::ArchiveTooLarge { url: url(), bytes_max: 1 << 30 },
+    ]
+}
+
+fn refusals_of_an_archive() -> Vec<Refusal> {
+    let entry = || "assets/main.js".to_owned();
+    vec![
+        Refusal::UnknownFormat { magic: "3c21646f63".into() },
+        Refusal::Malformed { entry: Some(entry()), cause: "unexpected end of file".into() },
+        Refusal::UnsafePath { entry: "../main.js".into(), problem: PathProblem::Parent },
+        Refusal::Link { entry: entry(), kind: "symbolic link" },
+        Refusal::SpecialFile { entry: entry(), kind: "character device".into() },
+        Refusal::Unreadable { entry: entry(), how: "encrypted".into() },
+        Refusal::ContradictoryLength { entry: entry(), one: 10, other: 20 },
+        Refusal::DuplicatePath { path: entry() },
+        Refusal::CollidingPaths { one: entry(), other: "assets/Main.js".into() },
+        Refusal::FileIsFolder { file: "assets".into(), below: entry() },
+        Refusal::TooManyEntries { max: 200_000 },
+        Refusal::FileTooLarge { entry: entry(), bytes_max: 1 << 30 },
+        Refusal::BuildTooLarge { bytes_max: 4 << 30 },
+        Refusal::DecompressionBomb { ratio: 100 },
+        Refusal::Empty,
+    ]
+}
+
+/// Entry files at their public keys, with `entries.publish: Bucket`.
+pub(super) fn of_entry_files() -> Vec<Entry> {
+    let (key, path) = (|| "shop/index.html".to_owned(), || "index.html".to_owned());
+    let failures = [
+        EntriesFailure::Superseded { key: key(), theirs: 9, ours: 8 },
+        EntriesFailure::Contended { key: key() },
+        EntriesFailure::BytesMissing { path: path(), key: "shop/.rollcall/entries/5f3a…".into() },
+        EntriesFailure::BytesDamaged { path: path(), key: "shop/.rollcall/entries/5f3a…".into(), actual: ContentHash::of(b"other") },
+    ];
+    failures.into_iter().map(in_its_place).collect()
+}
+
+fn in_its_place(failure: EntriesFailure) -> Entry {
+    let advice = match &failure {
+        EntriesFailure::Bucket(error) => of_bucket(error),
+        EntriesFailure::Superseded { .. } => {
+            "Another controller flipped later. If there is none: somebody restored an old pointer; the sequence in it must grow past the one that is named."
+        }
+        EntriesFailure::Contended { .. } => "Find who else writes below the prefix (an older deploy job, often) and stop it.",
+        EntriesFailure::BytesMissing { .. } => "Put the object back, or publish the version again from `spec.source` under another name.",
+        EntriesFailure::BytesDamaged { .. } => {
+            "Somebody wrote below `.rollcall/`. Delete the object and publish the version again under another name."
+        }
+    };
+    Entry { reason: failure.reason(), message: failure.to_string(), stalls: false, advice }
+}
+
+fn panicked() -> Entry {
+    let message = "the job panicked: index out of bounds".into();
+    Entry {
+        reason: "JobPanicked",
+        message,
+        stalls: false,
+        advice: "A bug of Rollcall: report it with the controller's log. The job is tried again, seldom.",
+    }
+}
+
+fn published(failure: PublishFailure) -> Entry {
+    let stalls = failure.class() == FailureClass::Permanent;
+    Entry { reason: failure.reason(), message: failure.to_string(), stalls, advice: of_publish(&failure) }
+}
+
+fn of_publish(failure: &PublishFailure) -> &'static str {
+    match failure {
+        PublishFailure::Source(SourceError::Unavailable { .. }) => {
+            "The server of the archive is down or cannot be reached from the controller (network policy, proxy)."
+        }
+        PublishFailure::Source(SourceError::Workspace { .. }) => {
+            "The controller's disk is full: raise the chart's value `workspace.sizeLimit`."
+        }
+        PublishFailure::Source(SourceError::Refused(refusal)) => of_refusal(refusal),
+        PublishFailure::InvalidBuild { .. } => BUILD,
+        PublishFailure::Conflict { .. } => {
+            "Two builds disagree about one name. Let the build tool put a hash of the content into the name (not a counter, not a date), or give this build's file another name. Nothing skips this."
+        }
+        PublishFailure::VersionTaken { .. } => "Name the new build differently. To release the old one, remove `spec.source`.",
+        PublishFailure::Damaged { .. } => {
+            "Somebody wrote below `.rollcall/`. Restore the object from the bucket's versions, or delete it and publish that version again."
+        }
+        PublishFailure::Bucket(error) => of_bucket(error),
+        PublishFailure::Reclaiming { .. } => "Nothing: it goes on by itself at that time, about 17 minutes later.",
+        PublishFailure::KeyInUse { .. } => "Release the version that is named first, or wait.",
+        PublishFailure::Vanishing { .. } => {
+            "Something deletes objects as they are written: look for a lifecycle rule or a sync job on this prefix."
+        }
+        PublishFailure::Cancelled => "Nothing: something newer was wanted.",
+    }
+}
+
+fn of_bucket(error: &BucketError) -> &'static str {
+    match error {
+        BucketError::Unavailable { .. } => {
+            "The store is down, slow or not reachable from the controller. Active pages go on: pods serve from their mirror."
+        }
+        BucketError::Denied { .. } => {
+            "Check the AssetStore's credentials and the bucket policy: Rollcall lists, gets, puts and deletes below the prefix."
+        }
+        BucketError::NoSuchBucket { .. } => "Create the bucket, or correct `spec.bucket.name`, `region` or `endpoint` of the AssetStore.",
+        BucketError::Refused { .. } => {
+            "The store does not do what Rollcall needs (conditional writes, SHA-256 checksums): use one that does."
+        }
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::InvalidDigest { .. } => "Write the digest as `sha256sum` prints it.",
+        Refusal::UnsupportedUrl { .. } => "Use `http://` or `https://`.",
+        Refusal::HostNotAllowed { .. } => {
+            "Name the host in the chart's value `source.allowedHosts`, if it is yours: the controller must not be a way into the network."
+        }
+        Refusal::TooManyRedirects { .. } => "Name the archive's own URL.",
+        Refusal::HttpStatus { .. } => {
+            "Open the URL; it needs no credentials but what stands in it. Then change the spec, or annotate the release with `rollcall.dev/requestedAt=<now>`."
+        }
+        Refusal::WrongDigest { .. } => {
+            "Either the archive was made again under the same URL, or the digest is of another one. Never just take over the new digest."
+        }
+        Refusal::ArchiveTooLarge { .. } | Refusal::TooManyEntries { .. } | Refusal::FileTooLarge { .. } | Refusal::BuildTooLarge { .. } => {
+            "Leave out what pages do not need (source maps, films), or split the build into two releases."
+        }
+        Refusal::UnknownFormat { .. } => "Pack it as tar.gz, tar.zst or zip. A web page instead of an archive begins with `3c`.",
+        Refusal::Malformed { .. } | Refusal::ContradictoryLength { .. } | Refusal::Unreadable { .. } => {
+            "Pack it again with an ordinary tool."
+        }
+        Refusal::UnsafePath { .. } | Refusal::Link { .. } | Refusal::SpecialFile { .. } => {
+            "Pack plain files with relative paths: `tar -C dist -czhf shop.tar.gz .` follows links."
+        }
+        Refusal::DuplicatePath { .. } | Refusal::CollidingPaths { .. } | Refusal::FileIsFolder { .. } => {
+            "Rename one of the two: an object store and a Mac would not agree which one is meant."
+        }
+        Refusal::DecompressionBomb { .. } => "No real build is like this. If yours is, pack it uncompressed inside the tar.",
+        Refusal::Empty => "The build job packed the wrong folder.",
+    }
+}

@@ -1,0 +1,185 @@
+//! One sample of every blocker and what to do about it: the page `docs/reference/blockers.md` is made of this.
+//! Never decides anything, and never says what a message says already.
+
+use crate::manifest::Owner;
+
+use super::super::observed::StoreProblem;
+use super::{Blocker, LaggingPod};
+
+impl Blocker {
+    /// What to do about it, for people. Exhaustive, so that a new blocker cannot come without its advice.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Suspended
+            | Self::PodsUnseen { .. }
+            | Self::Publishing { .. }
+            | Self::Verifying { .. }
+            | Self::PublishingEntries { .. } => self.advice_to_wait(),
+            Self::StoreMissing { .. } | Self::StoreUnusable { .. } | Self::PrefixOwned { .. } | Self::ObjectsMissing { .. } => {
+                self.store_advice()
+            }
+            Self::PointerContested { .. } | Self::PointerTaken { .. } | Self::PointerUnreadable { .. } | Self::PointerVanished { .. } => {
+                self.pointer_advice()
+            }
+            Self::BucketFault(_) | Self::JobFailed(_) => "See the reason's own entry below.",
+            Self::SourceMissing { .. } => {
+                "Give `spec.source` for a new version. To roll back, name a version from `status.history`: its name is exact, `v1` is not `V1`."
+            }
+            Self::WorkloadMissing { .. } => {
+                "Correct a typing error in `spec.targets`, or apply the workload. With `activation.onMissingWorkload: Proceed` a release may stand in an earlier wave than its code."
+            }
+            Self::NoPods { .. } => {
+                "Scale the workload up, or set `activation.onZeroReplicas: Proceed`, which is safe with agents: a pod that is born later reads the pointer first."
+            }
+            Self::PodsMissing { .. } => {
+                "Look at the pods that are named, each with what is known of it: *silent* has an agent that never wrote (look at its log and its ServiceAccount's binding to `rollcall-agent`), *has no agent* comes from another template, *loading* fetches, a problem is told in the agent's own words. Delete a pod that hangs, set `silentPods: ExcuseAfter` for those that may, or set `spec.version` back."
+            }
+            Self::NotConverged { .. } => {
+                "After a flip this lasts seconds. If it stays: an application that renders pages has not confirmed the new name map, or an agent cannot switch; both are in the pod's report. Nothing skips this gate; deleting the pod helps."
+            }
+            Self::NotApproved { .. } => {
+                "Look at the candidate, then set `activation.approvedVersion`. The deadline stands still meanwhile."
+            }
+            Self::GivenUp { .. } => {
+                "The message holds what was missing at the deadline. Mend that, then change the spec or set the annotation. The active version was never touched."
+            }
+        }
+    }
+
+    fn advice_to_wait(&self) -> &'static str {
+        match self {
+            Self::Suspended => "Set `spec.suspend: false`. The active version is served meanwhile.",
+            Self::PodsUnseen { .. } => {
+                "Nothing: the list takes less than a second. If it stays, the controller may not list pods; its log says so."
+            }
+            Self::Publishing { .. } => {
+                "Nothing; `status.candidate.upload` shows how far it is. A newer version or `spec.suspend` ends it at once."
+            }
+            _ => "Nothing; it is work under way.",
+        }
+    }
+
+    fn store_advice(&self) -> &'static str {
+        match self {
+            Self::StoreUnusable { problem, .. } => problem.advice(),
+            Self::PrefixOwned { .. } => {
+                "Two releases that write below one prefix would sweep each other's files, so the first one owns it. Other clusters may read it, not write it."
+            }
+            Self::ObjectsMissing { .. } => {
+                "Somebody, or a lifecycle rule of the bucket, deleted objects. Exclude the prefix from such rules. With `spec.source` set, the version is published again by itself."
+            }
+            _ => "Apply the AssetStore in the release's namespace.",
+        }
+    }
+
+    fn pointer_advice(&self) -> &'static str {
+        match self {
+            Self::PointerContested { .. } => {
+                "Often a GitOps tool that has the ConfigMap in its repository: take it out there. Rollcall never takes a field away from another manager."
+            }
+            Self::PointerTaken { .. } => "Two releases must not share a pointer: its pods would follow both.",
+            Self::PointerUnreadable { .. } => {
+                "Written by hand, or by a newer Rollcall: then upgrade this one instead. Pods go on serving what they have."
+            }
+            _ => {
+                "Pods have seen a later flip than the status knows, so making it again could move them back. Restore the ConfigMap; or, if the pods may go back, delete the pods that report the later flip."
+            }
+        }
+    }
+
+    /// One sample of every variant, and of `StoreUnusable` one for each problem. The test below holds it complete.
+    #[must_use]
+    pub fn samples() -> Vec<Self> {
+        [preparing(), of_the_pointer(), of_the_roll_call()].concat()
+    }
+}
+
+impl StoreProblem {
+    /// What to do about it, for people.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::SecretMissing(_) => "It lies in the namespace of the AssetStore. It is looked for every ten seconds.",
+            Self::SecretForbidden(_) => {
+                "Or name the Secret in the chart's value `secrets`, which makes Role and RoleBinding. There is no right to read Secrets at large."
+            }
+            Self::SecretIncomplete(..) => "It needs `accessKeyId` and `secretAccessKey`, and `sessionToken` if the keys are temporary.",
+            Self::Invalid(_) => "Correct the AssetStore's spec.",
+        }
+    }
+}
+
+fn preparing() -> Vec<Blocker> {
+    let (store, namespace, version) = (|| "cdn".to_owned(), || "shop".to_owned(), || "v2".to_owned());
+    let unusable = |problem| Blocker::StoreUnusable { store: store(), namespace: namespace(), problem };
+    let owner = Owner { owner_version: 1, cluster: "3f1c…".into(), release: "shop/old".into() };
+    vec![
+        Blocker::Suspended,
+        Blocker::StoreMissing { store: store() },
+        unusable(StoreProblem::SecretMissing("keys".into())),
+        unusable(StoreProblem::SecretForbidden("keys".into())),
+        unusable(StoreProblem::SecretIncomplete("keys".into(), "accessKeyId".into())),
+        unusable(StoreProblem::Invalid("endpoint: not a URL".into())),
+        Blocker::PrefixOwned { prefix: "shop/".into(), owner, key: "shop/.rollcall/owner.json".into() },
+        Blocker::SourceMissing { version: version() },
+        Blocker::Publishing { version: version() },
+        Blocker::Verifying { version: version() },
+        Blocker::ObjectsMissing { version: version(), keys: vec!["shop/assets/main-BEcQUh0e.js".into()] },
+    ]
+}
+
+fn of_the_pointer() -> Vec<Blocker> {
+    let config_map = || "shop-assets".to_owned();
+    vec![
+        Blocker::PointerContested { config_map: config_map(), manager: "argocd-controller".into() },
+        Blocker::PointerTaken { config_map: config_map(), release: "shop-old".into() },
+        Blocker::PointerUnreadable { config_map: config_map(), cause: "pointer protocol 2 is not known here (this build knows 1)".into() },
+        Blocker::PointerVanished { config_map: config_map(), reported: 8, known: 7 },
+    ]
+}
+
+fn of_the_roll_call() -> Vec<Blocker> {
+    let (version, targets) = (|| "v2".to_owned(), || vec!["Deployment/shop".to_owned()]);
+    let pod = |why: &str| vec![LaggingPod { name: "shop-7d9f-x2x".into(), why: why.into() }];
+    vec![
+        Blocker::WorkloadMissing { targets: targets() },
+        Blocker::NoPods { targets: targets() },
+        Blocker::PodsUnseen { targets: targets() },
+        Blocker::PodsMissing { reported: 2, counted: 3, pods: pod("loading") },
+        Blocker::NotConverged { pods: pod("serves sha256:5f3a…") },
+        Blocker::NotApproved { version: version() },
+        Blocker::PublishingEntries { version: version() },
+        Blocker::GivenUp { version: version(), message: Blocker::PodsMissing { reported: 2, counted: 3, pods: pod("silent") }.message() },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variants_of(source: &str, kind: &str) -> Vec<String> {
+        let body = source.split(&format!("pub enum {kind} {{")).nth(1).and_then(|rest| rest.split("\n}").next()).unwrap();
+        let names = body.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| line.starts_with(char::is_uppercase));
+        names.map(|line| line.chars().take_while(char::is_ascii_alphanumeric).collect()).collect()
+    }
+
+    #[test]
+    fn every_blocker_and_every_problem_of_a_store_has_a_sample() {
+        let sampled = format!("{:?}", Blocker::samples());
+        let problems = variants_of(include_str!("../observed.rs"), "StoreProblem");
+        for variant in variants_of(include_str!("../blocker.rs"), "Blocker").iter().chain(&problems) {
+            // These two carry the reasons of others, which have samples of their own.
+            let is_carrier = variant == "BucketFault" || variant == "JobFailed";
+            assert!(is_carrier || sampled.contains(variant.as_str()), "{variant}");
+        }
+    }
+
+    #[test]
+    fn every_blocker_says_what_to_do_and_what_is_missing() {
+        for blocker in Blocker::samples() {
+            assert!(blocker.advice().ends_with('.') && blocker.advice().len() > 20, "{blocker:?}");
+            assert!(blocker.message().len() > 10, "{blocker:?}");
+        }
+    }
+}
