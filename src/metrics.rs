@@ -69,6 +69,17 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// With one sample of each family, for the reference page: a family without samples is not rendered.
+    #[must_use]
+    pub fn example() -> Self {
+        let metrics = Self::default();
+        let reason = ByReason { reason: "PodsMissing" };
+        metrics.passes.get_or_create(&ByResult { result: "ok" });
+        metrics.blocked.get_or_create(&reason);
+        metrics.unstages.get_or_create(&reason);
+        metrics
+    }
+
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("reconcile", "Passes over a release, by result", self.passes.clone());

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 
 pub use driver::run;
+pub(crate) use serve::metrics_example;
 pub use settings::{Application, ReportChannel, Settings, default_mirror};
 
 /// Which pod this is, and which life of the agent.

@@ -177,19 +177,13 @@ async fn cluster_id(cx: &Context) -> Result<String, Failure> {
 
 /// A bucket's failure as a fact.
 pub(super) fn fault(error: &BucketError) -> BucketFault {
-    let reason = match error {
-        BucketError::Unavailable { .. } => "StoreUnavailable",
-        BucketError::Denied { .. } => "StoreDenied",
-        BucketError::NoSuchBucket { .. } => "BucketMissing",
-        BucketError::Refused { .. } => "StoreRefused",
-    };
     let advice = match error {
         BucketError::Unavailable { .. } => "",
         BucketError::Denied { .. } => "; check the store's credentials and its bucket policy",
         BucketError::NoSuchBucket { .. } => "; create it, or correct spec.bucket of the AssetStore",
         BucketError::Refused { .. } => "; the store does not do what Rollcall needs",
     };
-    BucketFault { reason, message: format!("{error}{advice}") }
+    BucketFault { reason: upload::bucket_reason(error), message: format!("{error}{advice}") }
 }
 
 /// A document's failure as a fact.

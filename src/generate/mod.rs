@@ -7,6 +7,7 @@ mod crds;
 mod diff;
 mod failures;
 mod kinds;
+mod metrics;
 mod options;
 mod values;
 
@@ -21,6 +22,7 @@ const GENERATORS: &[fn() -> Vec<Artifact>] = &[
     conditions::page, // docs/reference/conditions.md
     blockers::page,   // docs/reference/blockers.md
     options::page,    // docs/reference/cli.md
+    metrics::page,    // docs/reference/metrics.md
 ];
 
 /// How long the list of differences in an error may get, in lines.

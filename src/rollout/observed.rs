@@ -152,7 +152,7 @@ pub enum OwnerFacts {
 /// The bucket did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketFault {
-    /// Stable CamelCase word: `StoreUnavailable`, `StoreDenied`, `BucketMissing`, `StoreRefused`.
+    /// Stable CamelCase word: `StoreUnavailable`, `StoreAccessDenied`, `BucketNotFound`, `StoreRefused`, `DocumentDamaged`.
     pub reason: &'static str,
     /// What was seen.
     pub message: String,

@@ -152,7 +152,7 @@ impl From<ReadFailure> for PublishFailure {
 
 /// A stable name for what a bucket did not do.
 #[must_use]
-pub(super) fn bucket_reason(error: &BucketError) -> &'static str {
+pub(crate) fn bucket_reason(error: &BucketError) -> &'static str {
     match error {
         BucketError::Unavailable { .. } => "StoreUnavailable",
         BucketError::Denied { .. } => "StoreAccessDenied",

@@ -32,6 +32,7 @@ mod verify;
 pub use claim::{Claimed, claim_owner, read_manifest, read_owner, read_record};
 pub use documents::ReadFailure;
 pub use entries::{EntriesChecked, EntriesFailure, EntriesPublished, entries_confirmed, publish_entries};
+pub(crate) use failure::bucket_reason;
 pub use failure::{FailureClass, PublishFailure};
 pub use intent::{INTENT_LIFE, SKEW, withdraw_intent};
 pub use verify::{Verified, VerifyFailure, verify};

@@ -7,8 +7,12 @@ mod bucket_contract;
 mod chart;
 mod crd;
 mod dev_store;
+mod examples;
 mod generated;
 mod kustomize;
+mod promises;
+mod purity;
+mod repository;
 mod source_http;
 mod upload;
 

@@ -39,6 +39,14 @@ impl Default for Metrics {
     }
 }
 
+/// What the endpoint prints with one sample of each family, for the reference page: a family without samples is not rendered.
+pub(crate) fn example() -> String {
+    let metrics = Metrics::default();
+    metrics.answered(StatusCode::OK);
+    metrics.missed(None);
+    metrics.text(None)
+}
+
 impl Metrics {
     pub(super) fn answered(&self, status: StatusCode) {
         self.answers.get_or_create(&[("code", status.as_str().to_owned())]).inc();

@@ -26,6 +26,7 @@ use super::mirror::Mirror;
 use super::{AgentError, Context};
 
 pub(super) use application::poll;
+pub(crate) use metrics::example as metrics_example;
 use metrics::Metrics;
 use miss::Misses;
 
