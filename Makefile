@@ -39,6 +39,11 @@ image: setup ## Build the static program and its image, target/rollcall-image.ta
 	@tests/cluster/image.py $(IMAGE) $(IMAGE_FILE) "$(MUSL_FOLDER)/$(MUSL)/release/rollcall=/rollcall" --file $(CERTIFICATES)=$(CERTIFICATES)
 	@echo "$(IMAGE) in $(IMAGE_FILE)"
 
+.PHONY: generate
+generate: setup ## Write what other parts of the repository determine: CRDs, reference pages, plain manifests
+	@cargo run --locked --quiet --bin rollcall -- generate
+	@deploy/render.sh
+
 .PHONY: lint
 lint: setup ## Formatting, clippy, shell scripts, dependencies (the last two when their tools are installed)
 	@cargo fmt --check

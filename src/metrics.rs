@@ -74,9 +74,9 @@ impl Metrics {
     pub fn example() -> Self {
         let metrics = Self::default();
         let reason = ByReason { reason: "PodsMissing" };
-        metrics.passes.get_or_create(&ByResult { result: "ok" });
-        metrics.blocked.get_or_create(&reason);
-        metrics.unstages.get_or_create(&reason);
+        drop(metrics.passes.get_or_create(&ByResult { result: "ok" }));
+        drop(metrics.blocked.get_or_create(&reason));
+        drop(metrics.unstages.get_or_create(&reason));
         metrics
     }
 

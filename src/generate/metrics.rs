@@ -16,7 +16,8 @@ pub(super) fn page() -> Vec<Artifact> {
 }
 
 fn section(text: &mut String, title: &str, place: &str, rendered: &str) {
-    let _ = write!(text, "\n## {title}\n\n{place}, in the format of OpenMetrics.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    let _ =
+        write!(text, "\n## {title}\n\n{place}, in the format of OpenMetrics.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for help in rendered.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
         let (name, meaning) = help.split_once(' ').unwrap_or((help, ""));
         let kind = rendered.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} "))).unwrap_or("unknown");
@@ -39,7 +40,8 @@ mod tests {
     #[test]
     fn every_registered_metric_is_on_the_page() {
         let page = page().remove(0).text;
-        for (source, prefix) in [(include_str!("../metrics.rs"), "rollcall"), (include_str!("../agent/serve/metrics.rs"), "rollcall_agent")] {
+        for (source, prefix) in [(include_str!("../metrics.rs"), "rollcall"), (include_str!("../agent/serve/metrics.rs"), "rollcall_agent")]
+        {
             let names = source.split("registry.register(\"").skip(1).filter_map(|rest| rest.split_once('"'));
             let names: Vec<&str> = names.map(|(name, _)| name).collect();
             assert!(names.len() >= 5, "{names:?}");

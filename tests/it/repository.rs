@@ -21,10 +21,13 @@ pub fn files(folders: &[&str], endings: &[&str]) -> Vec<TextFile> {
     paths.into_iter().filter(wanted).map(read).collect()
 }
 
-/// The program's own text: tests beside the code are cut off, files of tests left out.
+/// The program's own text: tests beside the code are cut off, files of tests and what stands in for an outside system left out.
 pub fn shipped() -> Vec<TextFile> {
-    let is_test = |file: &TextFile| file.path.contains("/testing/") || ["tests.rs", "testing.rs", "fixture.rs"].iter().any(|end| file.path.ends_with(end));
-    let cut = |file: TextFile| TextFile { text: file.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned(), ..file };
+    let is_test = |file: &TextFile| {
+        file.path.contains("/testing/") || ["tests.rs", "testing.rs", "fixture.rs", "memory.rs", "faulty.rs"].iter().any(|end| file.path.ends_with(end))
+    };
+    let cut =
+        |file: TextFile| TextFile { text: file.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned(), ..file };
     files(&["src"], &[".rs"]).into_iter().filter(|file| !is_test(file) && !file.path.contains("/tests/")).map(cut).collect()
 }
 

@@ -26,8 +26,8 @@ use super::mirror::Mirror;
 use super::{AgentError, Context};
 
 pub(super) use application::poll;
-pub(crate) use metrics::example as metrics_example;
 use metrics::Metrics;
+pub(crate) use metrics::example as metrics_example;
 use miss::Misses;
 
 /// What both servers read. They change nothing; what they notice they tell the loop.

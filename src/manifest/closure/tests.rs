@@ -1,3 +1,5 @@
+//! What counts as a reference, and what leads nowhere.
+
 use super::*;
 
 const PATHS: [&str; 9] = [

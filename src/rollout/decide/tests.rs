@@ -1,3 +1,5 @@
+//! The rules as a table: a sentence, the facts, the step or the blocker.
+
 use super::super::decision::PointerWrite;
 use super::super::fixture::{at, digest, failed, fixture, owner, pointed, record, seconds, verified};
 use super::super::observed::*;

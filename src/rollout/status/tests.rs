@@ -1,3 +1,5 @@
+//! What users see of facts and decisions.
+
 use super::super::decide::decide;
 use super::super::fixture::{at, digest, failed, fixture, verified};
 use super::super::observed::*;
