@@ -24,7 +24,8 @@ pub fn files(folders: &[&str], endings: &[&str]) -> Vec<TextFile> {
 /// The program's own text: tests beside the code are cut off, files of tests and what stands in for an outside system left out.
 pub fn shipped() -> Vec<TextFile> {
     let is_test = |file: &TextFile| {
-        file.path.contains("/testing/") || ["tests.rs", "testing.rs", "fixture.rs", "memory.rs", "faulty.rs"].iter().any(|end| file.path.ends_with(end))
+        file.path.contains("/testing/")
+            || ["tests.rs", "testing.rs", "fixture.rs", "memory.rs", "faulty.rs"].iter().any(|end| file.path.ends_with(end))
     };
     let cut =
         |file: TextFile| TextFile { text: file.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned(), ..file };
