@@ -28,7 +28,7 @@ pub(super) fn of_the_bucket() -> Vec<Entry> {
         BucketError::NoSuchBucket { bucket: "web-assets".into() },
         BucketError::Refused { operation: "create", key: key(), cause: cause("BadDigest") },
     ];
-    errors.into_iter().map(|error| published(PublishFailure::Bucket(error))).collect()
+    errors.into_iter().map(|error| published(&PublishFailure::Bucket(error))).collect()
 }
 
 /// Publishing a version.
@@ -63,7 +63,7 @@ pub(super) fn of_a_publish() -> Vec<Entry> {
         PublishFailure::Vanishing { missing: 3, first: key() },
         PublishFailure::Cancelled,
     ];
-    failures.into_iter().map(published).chain([panicked()]).collect()
+    failures.iter().map(published).chain([panicked()]).collect()
 }
 
 /// Builds that are refused.
@@ -77,7 +77,7 @@ pub(super) fn of_a_build() -> Vec<Entry> {
         ("TextTooLarge", r#""report.html" has 90000000 bytes, more than 33554432, the most that is read for references"#),
     ];
     let prepared = prepared.map(|(reason, message)| (reason, message.to_owned()));
-    assembled.into_iter().chain(prepared).map(|(reason, message)| published(PublishFailure::InvalidBuild { reason, message })).collect()
+    assembled.into_iter().chain(prepared).map(|(reason, message)| published(&PublishFailure::InvalidBuild { reason, message })).collect()
 }
 
 fn too_large() -> InvalidBuild {
@@ -86,7 +86,7 @@ fn too_large() -> InvalidBuild {
 
 /// Sources that are refused.
 pub(super) fn of_a_source() -> Vec<Entry> {
-    refusals().into_iter().chain(refusals_of_an_archive()).map(|refusal| published(SourceError::Refused(refusal).into())).collect()
+    refusals().into_iter().chain(refusals_of_an_archive()).map(|refusal| published(&SourceError::Refused(refusal).into())).collect()
 }
 
 fn refusals() -> Vec<Refusal> {
@@ -132,11 +132,11 @@ pub(super) fn of_entry_files() -> Vec<Entry> {
         EntriesFailure::BytesMissing { path: path(), key: "shop/.rollcall/entries/5f3a…".into() },
         EntriesFailure::BytesDamaged { path: path(), key: "shop/.rollcall/entries/5f3a…".into(), actual: ContentHash::of(b"other") },
     ];
-    failures.into_iter().map(in_its_place).collect()
+    failures.iter().map(in_its_place).collect()
 }
 
-fn in_its_place(failure: EntriesFailure) -> Entry {
-    let advice = match &failure {
+fn in_its_place(failure: &EntriesFailure) -> Entry {
+    let advice = match failure {
         EntriesFailure::Bucket(error) => of_bucket(error),
         EntriesFailure::Superseded { .. } => {
             "Another controller flipped later. If there is none: somebody restored an old pointer; the sequence in it must grow past the one that is named."
@@ -160,9 +160,9 @@ fn panicked() -> Entry {
     }
 }
 
-fn published(failure: PublishFailure) -> Entry {
+fn published(failure: &PublishFailure) -> Entry {
     let stalls = failure.class() == FailureClass::Permanent;
-    Entry { reason: failure.reason(), message: failure.to_string(), stalls, advice: of_publish(&failure) }
+    Entry { reason: failure.reason(), message: failure.to_string(), stalls, advice: of_publish(failure) }
 }
 
 fn of_publish(failure: &PublishFailure) -> &'static str {

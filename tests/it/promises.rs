@@ -79,6 +79,8 @@ fn the_tests_that_the_promises_name_exist() {
         let held = section.split("Held by:").nth(1).unwrap_or_else(|| panic!("I{number} does not say what holds it"));
         let named: Vec<&str> = held.split('`').skip(1).step_by(2).collect();
         assert!(!named.is_empty() || NOT_HELD_YET.iter().any(|(of, _)| *of == number), "I{number} names no test");
-        named.iter().for_each(|name| assert!(names.contains(*name), "I{number} names {name:?}, which is no test"));
+        for name in named {
+            assert!(names.contains(name), "I{number} names {name:?}, which is no test");
+        }
     }
 }
