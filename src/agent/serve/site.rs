@@ -86,15 +86,16 @@ fn missed(miss: &Miss) -> Response<Body> {
     }
 }
 
-/// A page's path gets the site's own page, an asset's path plain text; before the first version there is nothing to say yet.
+/// A page's path gets the site's own page, an asset's path plain text. Before a version is active, which is also right after a restart
+/// when visitors may still come, nobody knows yet what is missing: "not found" would be a lie about an asset that the others have.
 async fn not_found(shared: &Shared, method: &Method, catalogue: &Catalogue, path: &str) -> Response<Body> {
+    if catalogue.name_map().is_none() {
+        return answer::text(StatusCode::SERVICE_UNAVAILABLE, "no version is active yet\n");
+    }
     if catalogue.is_asset_path(path) {
         let mut answer = answer::text(StatusCode::NOT_FOUND, "not found\n");
         answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         return answer;
-    }
-    if catalogue.name_map().is_none() {
-        return answer::text(StatusCode::SERVICE_UNAVAILABLE, "no version is active yet\n");
     }
     let Some(own) = catalogue.not_found_page() else { return answer::text(StatusCode::NOT_FOUND, "not found\n") };
     let mut answer = answer::head(own.file, &Part::Whole);

@@ -235,6 +235,7 @@ async fn what_is_not_there_is_never_cached_and_an_assets_path_never_gets_html() 
 async fn before_the_first_version_the_site_asks_to_come_again() {
     let mut world = World::new("", 1);
     assert_eq!(world.get("/").await.status, 503);
+    assert_eq!(world.get("/assets/app-1.js").await.status, 503, "other pods may have it");
     let candidate = world.hold("v1", &[("assets/app-1.js", "old"), ("index.html", "home")]).await;
     world.serve(None);
     assert_eq!(world.get("/").await.status, 503, "a candidate's pages are not served");
