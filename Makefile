@@ -9,7 +9,7 @@ MUSL_FOLDER := $(HOME)/.cache/rollcall/target-musl
 IMAGE := rollcall.local/rollcall:dev
 IMAGE_FILE := target/rollcall-image.tar
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
-SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh)
+SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh tests/demo/*.sh tests/e2e/*.sh)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .PHONY: help
@@ -43,6 +43,14 @@ image: setup ## Build the static program and its image, target/rollcall-image.ta
 generate: setup ## Write what other parts of the repository determine: CRDs, reference pages, plain manifests
 	@cargo run --locked --quiet --bin rollcall -- generate
 	@deploy/render.sh
+
+.PHONY: demo
+demo: setup ## Four releases under load on a cluster of its own, then the naive order; KEEP=1 keeps the cluster
+	@tests/demo/demo.sh
+
+.PHONY: test-cluster
+test-cluster: setup ## Releases on a real cluster while pods, agents and the controller end (2 minutes)
+	@tests/e2e/run.sh
 
 .PHONY: lint
 lint: setup ## Formatting, clippy, shell scripts, dependencies (the last two when their tools are installed)

@@ -73,6 +73,8 @@ async fn follow(client: &Client, settings: &Settings, pointer: &str, story: &mut
                     begin(settings.command.clone()).await?;
                 }
             }
+            // How the world was found is no part of the story.
+            Event::InitApply(seen) | Event::Apply(seen) if unread > 0 => drop(story.add(now, seen)),
             Event::InitApply(seen) | Event::Apply(seen) => tell(&story.add(now, seen)),
             Event::Delete(Seen::Pod(pod)) => story.forget(&pod.name),
             Event::Init | Event::Delete(_) => {}

@@ -62,7 +62,7 @@ pub struct Flip {
     pub pods: usize,
     /// From the stage's pointer to the flip's.
     pub stage_to_flip_ms: Option<u128>,
-    /// From the last pod's report to the flip's pointer.
+    /// From the last pod's report to the flip's pointer; none when the flip overtook a report on its way here.
     pub last_report_to_flip_ms: Option<u128>,
     /// From the flip's pointer to the first pod that reported to serve it.
     pub first_serving_after_ms: Option<u128>,
@@ -216,7 +216,7 @@ impl Story {
     }
 
     /// Who is new among those that have, and among those that serve, what was staged last. A report may arrive after the flip that
-    /// it led to, because the two come by different streams: it counts as having come at the same time.
+    /// it led to, because the two come by different streams: then nothing was measured.
     fn count(&mut self, now: Instant) -> Vec<String> {
         let Some(asked) = &mut self.asked else { return Vec::new() };
         let (mut lines, all) = (Vec::new(), self.pods.values().filter(|pod| pod.report.is_some()).count());
@@ -227,7 +227,7 @@ impl Story {
                 asked.last_report = asked.last_report.max(Some(at));
                 lines.push(format!("reported    {name} has {}: {}/{all}", asked.version, asked.reported.len()));
                 if let Some(flip) = self.flips.last_mut().filter(|_| asked.flipped.is_some()) {
-                    (flip.pods, flip.last_report_to_flip_ms) = (asked.reported.len(), Some(0));
+                    (flip.pods, flip.last_report_to_flip_ms) = (asked.reported.len(), None);
                 }
             }
         }
@@ -251,14 +251,11 @@ impl Story {
 fn line_of(release: &AssetRelease) -> Option<String> {
     let status = release.status.as_ref()?;
     let message = status.message.clone().unwrap_or_default();
-    match status.phase? {
-        Phase::Uploading => {
-            let sent = status.candidate.as_ref()?.upload.as_ref()?;
-            Some(format!("uploading   {} of {} objects sent, {} there already", sent.objects_sent, sent.objects_total, sent.objects_reused))
-        }
-        Phase::AwaitingApproval | Phase::Suspended | Phase::Stalled => Some(format!("waiting     {message}")),
-        _ => None,
+    if let Some(Phase::AwaitingApproval | Phase::Suspended | Phase::Stalled) = status.phase {
+        return Some(format!("waiting     {message}"));
     }
+    let sent = status.candidate.as_ref()?.upload.as_ref().filter(|sent| sent.objects_total > 0)?;
+    Some(format!("uploading   {} of {} objects sent, {} there already", sent.objects_sent, sent.objects_total, sent.objects_reused))
 }
 
 #[cfg(test)]

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# `make demo`: a shop of three pods goes through four releases under load on a Kubernetes of its own, told while it happens; then
+# the same change in the naive order, for comparison. Fails when a visitor of the first met a broken page, or none of the second.
+# It must never leave a cluster behind, unless it was asked to, nor use one that it did not start.
+#
+#   demo.sh          ends by itself and cleans up
+#   KEEP=1 demo.sh   keeps the cluster, and prints a URL and commands to try
+#   demo.sh --inside the part that runs inside the cluster
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+scratch=$(mktemp -d /tmp/rollcall-demo.XXXXXX)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
+# shellcheck source=tests/e2e/harness.sh
+. "$root/tests/e2e/harness.sh"
+cluster=$root/tests/cluster/cluster
+
+bold='' plain=''
+if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; fi
+heading() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+say() { printf '  %s\n' "$*"; }
+
+# --- the guarded run -------------------------------------------------------------------------------------------------
+
+install() {
+  heading "A Kubernetes of its own, and Rollcall in it"
+  say "$(kubectl get nodes --no-headers | awk '{print "node " $1 ", " $2 ", " $5}')"
+  load_images
+  prepare_namespace
+  install_chart
+  say "helm install rollcall: $(kubectl -n rollcall get deployments --no-headers | awk '{print $1 " " $2}' | paste -sd, | sed 's/,/, /')"
+  serve_builds
+}
+
+first_release() {
+  heading "First release: v1 for three pods that wait for it"
+  kubectl apply -k "$root/deploy/demo" > /dev/null
+  apply_release v1
+  watch_until v1 --for 60 -- true
+  k rollout status deployment/shop --timeout=30s > /dev/null
+  wait_for 15 "the Service" answers "$site"
+  flips "v1, first release"
+}
+
+flips() { # NAME: keeps what was measured for the table
+  jq -r --arg name "$1" '.flips[] | [$name, .lastReportToFlipMs, .stageToFlipMs, .allServingAfterMs] | map(. // "-") | @tsv' "$scratch/watch.json" >> "$scratch/flips"
+  ! cut -f2 "$scratch/flips" | grep -qx -- - || say "-: the flip overtook a report on its way to the watcher"
+}
+
+release() { # VERSION NAME TEXT
+  heading "$3"
+  watch_until "$1" --for 60 -- kubectl -n "$namespace" patch assetrelease shop --type merge -p "$(version_patch "$1")"
+  flips "$2"
+  sleep 2
+}
+
+guarded() {
+  install
+  first_release
+  visitors_come guarded --url "$site"
+  sleep 3
+  release v2 "v1 -> v2" "v1 -> v2, while four visitors load pages with all their assets"
+  release v3 "v2 -> v3" "v2 -> v3, which shares most chunks with v2"
+  release v2 "v3 -> v2, rollback" "Back to v2: nothing is uploaded, the same roll call"
+  visitors_leave guarded
+  echo
+  k get assetrelease shop | sed 's/^/  /'
+}
+
+# --- the naive order -------------------------------------------------------------------------------------------------
+
+version_of() { # POD-ADDRESS
+  curl -fsS --max-time 1 "http://$1:8080/version.json" 2> /dev/null | jq -r .version
+}
+
+naive() {
+  local began=$SECONDS name address switched=''
+  heading "The naive order: the same site, pods that switch by themselves as soon as they hear of v2"
+  kubectl create namespace naive > /dev/null
+  kubectl -n naive apply -f "$root/tests/e2e/naive.yaml" > /dev/null
+  kubectl -n naive rollout status deployment/naive --timeout=30s > /dev/null
+  wait_for 15 "the Service" answers http://naive.naive.svc.cluster.local/
+  visitors_come naive --url http://naive.naive.svc.cluster.local/
+  sleep 3
+  kubectl -n naive patch configmap version --type merge -p '{"data":{"version":"v2"}}' > /dev/null
+  began=$(date +%s%N)
+  until [ "$(wc -w <<< "$switched")" = 3 ]; do
+    while read -r name address; do
+      case $switched in *"$name"*) continue ;; esac
+      [ "$(version_of "$address")" = v2 ] || continue
+      switched="$switched $name"
+      printf '  %5.1f s  switched    %s serves v2: %d/3\n' "$(bc_seconds "$began")" "$name" "$(wc -w <<< "$switched")"
+    done < <(kubectl -n naive get pods --no-headers -o custom-columns=N:.metadata.name,I:.status.podIP)
+    [ $((($(date +%s%N) - began) / 1000000000)) -lt 60 ] || { echo "the naive pods never heard of v2" >&2; return 1; }
+  done
+  sleep 2
+  visitors_leave naive
+}
+
+bc_seconds() { # SINCE, in ns
+  local tenths=$((($(date +%s%N) - $1) / 100000000))
+  echo "$((tenths / 10)).$((tenths % 10))"
+}
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+figure() { # NAME PATH
+  jq -r "$2" "$scratch/$1.json"
+}
+
+row() { # LABEL NAME FLIPS
+  printf '  %-22s %10s %12s %10s %8s\n' "$1" "$(figure "$2" .pageLoads)" "$(figure "$2" .broken)" "$(figure "$2" .requests)" "$3"
+}
+
+table() {
+  heading "What the visitors met"
+  printf '  %-22s %10s %12s %10s %8s\n' '' 'page loads' 'broken' 'requests' 'switches'
+  row "Rollcall" guarded 3
+  row "naive order" naive 1
+  say "page loads by version: Rollcall $(by_version guarded); naive order $(by_version naive)"
+  say "connections that had to be tried twice: Rollcall $(figure guarded .connectRetries), naive order $(figure naive .connectRetries)"
+  [ "$(figure naive .broken)" = 0 ] || say "for example: $(figure naive '.examples[0] | "a page of \(.version) asked \(.pod) for \(.url | split("/") | last): \(.seen)"')"
+  heading "How long it took (seen by a third client's watches)"
+  printf '  %-22s %12s %12s %12s\n' '' 'last report' 'staged' 'flip to all'
+  printf '  %-22s %12s %12s %12s\n' '' 'to flip' 'to flip' 'serving'
+  awk -F'\t' '{ printf "  %-22s %9s ms %9s ms %9s ms\n", $1, $2, $3, $4 }' "$scratch/flips"
+  ! cut -f2 "$scratch/flips" | grep -qx -- - || say "-: the flip overtook a report on its way to the watcher"
+}
+
+by_version() { # NAME
+  figure "$1" '[.versions | to_entries[] | "\(.key) \(.value.pageLoads)"] | join(", ")'
+}
+
+verdict() {
+  echo
+  if [ "$(figure guarded .broken)" != 0 ]; then
+    echo "FAILED: visitors of the guarded run met broken pages:"
+    figure guarded '.examples[] | "  \(.at) \(.page) (\(.version)): \(.flaw) \(.seen) \(.pod // "") \(.url)"'
+    return 1
+  fi
+  if [ "$(figure naive .broken)" = 0 ]; then
+    echo "FAILED: the naive order broke no page, so the figure above proves nothing"
+    return 1
+  fi
+  echo "No page was broken by Rollcall's releases; the naive order broke $(figure naive .broken) of $(figure naive .pageLoads)."
+}
+
+inside() {
+  guarded
+  naive
+  table
+  verdict
+}
+
+# --- outside ---------------------------------------------------------------------------------------------------------
+
+kept() {
+  local url
+  url=$("$cluster" expose --name demo 8080 shop.shop.svc.cluster.local:80)
+  heading "The cluster stays"
+  cat <<K
+  $url/                the shop, in this machine's browser
+  tests/cluster/cluster exec --name demo -- CMD     runs CMD inside, for example:
+    kubectl -n shop get assetrelease shop -o yaml
+    kubectl -n shop get configmap shop-pointer -o yaml
+    kubectl -n shop patch assetrelease shop --type merge -p '{"spec":{"version":"v1"}}'
+    kubectl -n shop get assetrelease shop -w
+  tests/cluster/cluster down --name demo            ends it; nothing is left
+K
+}
+
+outside() {
+  [ -z "${ROLLCALL_CONTEXT:-}" ] || { echo "demo: it starts a cluster of its own and takes no ROLLCALL_CONTEXT" >&2; exit 1; }
+  heading "Programs and images (the first time this compiles for some minutes)"
+  "$root/tests/cluster/setup.sh"
+  build_images
+  if [ -z "${KEEP:-}" ]; then
+    "$cluster" run --name "demo-$$" -- "$0" --inside
+  else
+    "$cluster" up --name demo
+    "$cluster" exec --name demo -- "$0" --inside
+    kept
+  fi
+}
+
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+case ${1:-} in
+  '') outside ;;
+  --inside) inside ;;
+  *) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
