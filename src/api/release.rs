@@ -124,6 +124,7 @@ pub struct HttpSource {
 
 /// One workload whose pods are asked.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[x_kube(validation = Rule::new("!has(self.excuseAfterSeconds) || self.silentPods == 'ExcuseAfter'").message("excuseAfterSeconds is read with silentPods: ExcuseAfter only"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TargetSpec {
     /// The workload, in the namespace of the release.
@@ -135,15 +136,11 @@ pub struct TargetSpec {
     /// `excuseAfterSeconds`. Whoever is excused is listed in status.
     #[serde(default)]
     pub silent_pods: SilentPods,
-    /// Seconds after which a silent pod is excused, counted from staging or from the pod's creation, whichever is later. Used
-    /// with `silentPods: ExcuseAfter` only.
-    #[serde(default = "default_excuse_after")]
+    /// With `silentPods: ExcuseAfter`: seconds after which a silent pod is excused, counted from staging or from the pod's
+    /// creation, whichever is later. 300 when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
-    pub excuse_after_seconds: i32,
-}
-
-fn default_excuse_after() -> i32 {
-    300
+    pub excuse_after_seconds: Option<i32>,
 }
 
 /// Names a workload of the same namespace.
@@ -581,6 +578,13 @@ pub struct GivenUp {
 }
 
 impl TargetSpec {
+    /// After how long a silent pod is excused; `None` when it is waited for.
+    #[must_use]
+    pub fn excuse_after(&self) -> Option<std::time::Duration> {
+        let seconds = self.excuse_after_seconds.unwrap_or(300).unsigned_abs();
+        (self.silent_pods == SilentPods::ExcuseAfter).then(|| std::time::Duration::from_secs(seconds.into()))
+    }
+
     /// `Kind/name`, as status and messages show it.
     #[must_use]
     pub fn display_name(&self) -> String {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{ContentHash, ManifestDigest};
@@ -12,6 +13,10 @@ pub const FORMAT: i32 = 1;
 
 /// Largest manifest that is read: 200,000 files at about 300 bytes each are 60 MB.
 pub const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Characters that would end or change a URL's path.
+const NOT_IN_A_PATH: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
 
 /// The list of files of one build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +122,12 @@ impl Manifest {
     pub fn name_map(&self, base_url: &str) -> String {
         let names: BTreeMap<&str, String> = self
             .of_class(Class::Asset)
-            .map(|file| (file.logical_name.as_deref().unwrap_or(&file.path), format!("{base_url}{}", file.path)))
+            .map(|file| {
+                (
+                    file.logical_name.as_deref().unwrap_or(&file.path),
+                    format!("{base_url}{}", utf8_percent_encode(&file.path, NOT_IN_A_PATH)),
+                )
+            })
             .collect();
         serde_json::to_string(&names).expect("a map of strings is JSON")
     }
@@ -158,6 +168,12 @@ mod tests {
         assert!(matches!(Manifest::parse(&spoiled, &digest), Err(InvalidManifest::WrongDigest { .. })));
         let newer = br#"{"manifestVersion":2,"files":[]}"#;
         assert_eq!(Manifest::parse(newer, &ManifestDigest::of(newer)), Err(InvalidManifest::UnknownFormat(2)));
+    }
+
+    #[test]
+    fn a_path_that_is_no_url_is_escaped_in_the_name_map() {
+        let manifest = Manifest::new(vec![file("assets/a b#1?-12345678.js", Some("a"))]);
+        assert_eq!(manifest.name_map("https://c/"), r#"{"a":"https://c/assets/a%20b%231%3F-12345678.js"}"#);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::ManifestDigest;
-use crate::api::release::SilentPods;
 
 use super::blocker::LaggingPod;
 use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
@@ -133,8 +132,8 @@ enum Excuse {
 
 fn excuse(target: &TargetFacts, pod: &PodFacts, question: &Question<'_>) -> Excuse {
     let unreachable = pod.unreachable_since.map(|since| since + UNREACHABLE_EXCUSED_AFTER);
-    let silent = (target.target.silent_pods == SilentPods::ExcuseAfter && is_silent(pod, question.stage))
-        .then(|| question.staged_at.max(pod.created_at) + Duration::from_secs(target.target.excuse_after_seconds.unsigned_abs().into()));
+    let patience = target.target.excuse_after().filter(|_| is_silent(pod, question.stage));
+    let silent = patience.map(|patience| question.staged_at.max(pod.created_at) + patience);
     match unreachable.into_iter().chain(silent).min() {
         Some(at) if at <= question.now => Excuse::Now,
         Some(at) => Excuse::At(at),
@@ -203,8 +202,7 @@ fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts, activ
         ReportFacts::Unusable(cause) => lagging(cause.clone()),
         ReportFacts::Silent => {
             let since = observed.found().and_then(|found| found.pointer.activated_at).unwrap_or(observed.now);
-            let excused_at = since.max(pod.created_at) + Duration::from_secs(target.target.excuse_after_seconds.unsigned_abs().into());
-            let excused = target.target.silent_pods == SilentPods::ExcuseAfter && excused_at <= observed.now;
+            let excused = target.target.excuse_after().is_some_and(|patience| since.max(pod.created_at) + patience <= observed.now);
             if excused { None } else { lagging("silent".into()) }
         }
     }

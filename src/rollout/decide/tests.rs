@@ -305,7 +305,7 @@ fn silent_pods_are_excused_only_when_the_spec_says_so() {
     let silent = fixture().after_v1().staged().reporting("a", &["v1"], "v1").last_pod(|pod| pod.report = ReportFacts::Silent);
     let excusing = silent.spec(|spec| {
         spec.targets[0].silent_pods = SilentPods::ExcuseAfter;
-        spec.targets[0].excuse_after_seconds = 150;
+        spec.targets[0].excuse_after_seconds = Some(150);
     });
     assert_eq!(first_reason(&excusing), "PodsMissing");
     assert_eq!(decide(&excusing).wait, Wait::Until(at(1_050)));
@@ -318,7 +318,7 @@ fn silent_pods_are_excused_only_when_the_spec_says_so() {
 fn a_pod_that_reports_a_problem_is_not_silent() {
     let mut observed = fixture().after_v1().staged().reporting("a", &["v1"], "v1").spec(|spec| {
         spec.targets[0].silent_pods = SilentPods::ExcuseAfter;
-        spec.targets[0].excuse_after_seconds = 1;
+        spec.targets[0].excuse_after_seconds = Some(1);
     });
     if let ReportFacts::Known(report) = &mut observed.targets[0].pods[0].report {
         report.problem = Some("disk full".into());
