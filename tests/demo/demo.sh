@@ -67,41 +67,6 @@ guarded() {
   k get assetrelease shop | sed 's/^/  /'
 }
 
-# --- the naive order -------------------------------------------------------------------------------------------------
-
-version_of() { # POD-ADDRESS
-  curl -fsS --max-time 1 "http://$1:8080/version.json" 2> /dev/null | jq -r .version
-}
-
-naive() {
-  local began=$SECONDS name address switched=''
-  heading "The naive order: the same site, pods that switch by themselves as soon as they hear of v2"
-  kubectl create namespace naive > /dev/null
-  kubectl -n naive apply -f "$root/tests/e2e/naive.yaml" > /dev/null
-  kubectl -n naive rollout status deployment/naive --timeout=30s > /dev/null
-  wait_for 15 "the Service" answers http://naive.naive.svc.cluster.local/
-  visitors_come naive --url http://naive.naive.svc.cluster.local/
-  sleep 3
-  kubectl -n naive patch configmap version --type merge -p '{"data":{"version":"v2"}}' > /dev/null
-  began=$(date +%s%N)
-  until [ "$(wc -w <<< "$switched")" = 3 ]; do
-    while read -r name address; do
-      case $switched in *"$name"*) continue ;; esac
-      [ "$(version_of "$address")" = v2 ] || continue
-      switched="$switched $name"
-      printf '  %5.1f s  switched    %s serves v2: %d/3\n' "$(bc_seconds "$began")" "$name" "$(wc -w <<< "$switched")"
-    done < <(kubectl -n naive get pods --no-headers -o custom-columns=N:.metadata.name,I:.status.podIP)
-    [ $((($(date +%s%N) - began) / 1000000000)) -lt 60 ] || { echo "the naive pods never heard of v2" >&2; return 1; }
-  done
-  sleep 2
-  visitors_leave naive
-}
-
-bc_seconds() { # SINCE, in ns
-  local tenths=$((($(date +%s%N) - $1) / 100000000))
-  echo "$((tenths / 10)).$((tenths % 10))"
-}
-
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 figure() { # NAME PATH
@@ -147,24 +112,33 @@ verdict() {
 
 inside() {
   guarded
-  naive
+  heading "The naive order: the same site, pods that switch by themselves as soon as they hear of v2"
+  naive_order
   table
   verdict
 }
 
 # --- outside ---------------------------------------------------------------------------------------------------------
 
+exposed() {
+  local port
+  for port in 8080 8081 8082 8083; do
+    "$cluster" expose --name demo "$port" shop.shop.svc.cluster.local:80 2> /dev/null && return
+  done
+  echo "(no port from 8080 to 8083 is free)"
+}
+
 kept() {
-  local url
-  url=$("$cluster" expose --name demo 8080 shop.shop.svc.cluster.local:80)
   heading "The cluster stays"
   cat <<K
-  $url/                the shop, in this machine's browser
+  The shop, on this machine: $(exposed)/
+
   tests/cluster/cluster exec --name demo -- CMD     runs CMD inside, for example:
-    kubectl -n shop get assetrelease shop -o yaml
-    kubectl -n shop get configmap shop-pointer -o yaml
-    kubectl -n shop patch assetrelease shop --type merge -p '{"spec":{"version":"v1"}}'
     kubectl -n shop get assetrelease shop -w
+    kubectl -n shop patch assetrelease shop --type merge -p '{"spec":{"version":"v1"}}'
+    kubectl -n shop events --for assetrelease/shop
+    kubectl -n shop get configmap shop-pointer -o yaml
+    kubectl -n shop delete pod -l app=shop
   tests/cluster/cluster down --name demo            ends it; nothing is left
 K
 }
@@ -176,11 +150,14 @@ outside() {
   build_images
   if [ -z "${KEEP:-}" ]; then
     "$cluster" run --name "demo-$$" -- "$0" --inside
-  else
-    "$cluster" up --name demo
-    "$cluster" exec --name demo -- "$0" --inside
-    kept
+    return
   fi
+  local code=0
+  "$cluster" down --name demo
+  "$cluster" up --name demo
+  "$cluster" exec --name demo -- "$0" --inside || code=$?
+  kept
+  return "$code"
 }
 
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"

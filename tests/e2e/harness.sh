@@ -139,3 +139,43 @@ watch_until() { # VERSION [OPTION…] -- CMD…
   shift
   "$built/rollcall-load" watch --namespace "$namespace" --release shop --pods app=shop --until "$version" "$@" > "$scratch/watch.json"
 }
+
+# --- the naive order, for comparison -----------------------------------------------------------------------------------
+
+# Each pod has one build at a time and takes v2 as soon as its own mount of a ConfigMap says so. Tells who switched when.
+naive_order() {
+  local url=http://naive.naive.svc.cluster.local/
+  kubectl create namespace naive > /dev/null
+  kubectl -n naive apply -f "$root/tests/e2e/naive.yaml" > /dev/null
+  kubectl -n naive rollout status deployment/naive --timeout=30s > /dev/null
+  wait_for 15 "the Service" answers "$url"
+  visitors_come naive --url "$url"
+  sleep 3
+  kubectl -n naive patch configmap version --type merge -p '{"data":{"version":"v2"}}' > /dev/null
+  tell_switches
+  sleep 2
+  visitors_leave naive
+}
+
+tell_switches() {
+  local began name address switched=''
+  began=$(date +%s%N)
+  until [ "$(wc -w <<< "$switched")" = 3 ]; do
+    while read -r name address; do
+      case $switched in *"$name"*) continue ;; esac
+      [ "$(version_of "$address")" = v2 ] || continue
+      switched="$switched $name"
+      printf '  %5s s  switched    %s serves v2: %d/3\n' "$(seconds_since "$began")" "$name" "$(wc -w <<< "$switched")"
+    done < <(kubectl -n naive get pods --no-headers -o custom-columns=N:.metadata.name,I:.status.podIP)
+    [ $((($(date +%s%N) - began) / 1000000000)) -lt 60 ] || { echo "the naive pods never heard of v2" >&2; return 1; }
+  done
+}
+
+version_of() { # POD-ADDRESS
+  curl -fsS --max-time 1 "http://$1:8080/version.json" 2> /dev/null | jq -r .version
+}
+
+seconds_since() { # NANOSECONDS
+  local tenths=$((($(date +%s%N) - $1) / 100000000))
+  echo "$((tenths / 10)).$((tenths % 10))"
+}

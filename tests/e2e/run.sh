@@ -157,6 +157,13 @@ a_rollback_needs_no_source() {
   kubectl wait -n "$namespace" --for=condition=Ready assetrelease/shop --timeout=5s > /dev/null
 }
 
+# Without this, "0 broken" above could mean that the visitors see nothing.
+the_naive_order_breaks_pages_in_the_same_harness() {
+  naive_order > /dev/null
+  jq -e '.broken > 0 and .failedStatuses["404"] > 0' "$scratch/naive.json" > /dev/null || broken "no page was broken: $(cat "$scratch/naive.json")"
+  echo "# $(jq -r '"\(.pageLoads) page loads, \(.broken) broken"' "$scratch/naive.json")"
+}
+
 checks=(
   helm_installs_the_chart_and_the_controller_becomes_ready
   a_live_application_is_adopted_without_a_broken_page
@@ -166,6 +173,7 @@ checks=(
   a_suspended_release_stays_where_it_is_until_it_is_resumed
   a_manual_release_waits_until_its_version_is_approved_by_name
   a_rollback_needs_no_source
+  the_naive_order_breaks_pages_in_the_same_harness
 )
 
 explain() {
