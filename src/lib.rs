@@ -66,4 +66,6 @@ pub mod roles;
 pub mod rollout;
 pub mod source;
 pub mod telemetry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod upload;

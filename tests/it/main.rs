@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions only, not what they share")]
 
 mod apiserver;
+mod apiserver_parity;
 mod bucket_contract;
 mod chart;
 mod crd;
@@ -13,6 +14,7 @@ mod kustomize;
 mod promises;
 mod purity;
 mod repository;
+mod simulation;
 mod source_http;
 mod upload;
 

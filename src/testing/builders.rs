@@ -1,0 +1,105 @@
+//! The objects of a small shop, and builds of it.
+//! Never a default that hides what a test is about.
+
+use serde_json::{Value, json};
+
+use crate::api::names::CONDITION_ASSETS;
+use crate::api::{AssetRelease, ContentHash};
+
+/// Namespace of everything.
+pub const NAMESPACE: &str = "shop";
+
+/// Name of the release and of its Deployment.
+pub const APP: &str = "web";
+
+/// Name of the pointer.
+pub const POINTER: &str = "web-assets";
+
+/// Where pods fetch from; the bucket's root.
+pub const STORE_URL: &str = "http://store.test/";
+
+/// The store.
+#[must_use]
+pub fn store() -> Value {
+    json!({"apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetStore", "metadata": {"name": "store", "namespace": NAMESPACE},
+        "spec": {"bucket": {"name": "assets", "region": "us-east-1"}, "publicUrl": STORE_URL}})
+}
+
+/// A release of this version, whose pods report by their condition and serve the pages themselves.
+#[must_use]
+pub fn release(version: &str) -> Value {
+    json!({"apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetRelease", "metadata": {"name": APP, "namespace": NAMESPACE},
+    "spec": {
+        "storeRef": {"name": "store"},
+        "prefix": "web/",
+        "version": version,
+        "source": source(version),
+        "targets": [{"workloadRef": {"kind": "Deployment", "name": APP}}],
+        "pointer": {"configMapName": POINTER},
+    }})
+}
+
+/// Where the build of a version is.
+#[must_use]
+pub fn source(version: &str) -> Value {
+    json!({"http": {"url": build_url(version), "sha256": ContentHash::of(version.as_bytes())}})
+}
+
+/// The URL of a version's archive.
+#[must_use]
+pub fn build_url(version: &str) -> String {
+    format!("http://builds.test/{version}.tar.gz")
+}
+
+/// The files of a version: a page, a script of its own, a script that all versions share.
+#[must_use]
+pub fn build(version: &str) -> Vec<(String, String)> {
+    let script = format!("console.log({version:?});");
+    let own = format!("assets/app.{}.js", &ContentHash::of(script.as_bytes()).as_str()[..16]);
+    let shared = "assets/vendor.0123456789abcdef.js";
+    let page = format!("<!doctype html><title>{version}</title><script src=\"/{shared}\"></script><script src=\"/{own}\"></script>");
+    vec![("index.html".into(), page), (own, script), (shared.into(), "console.log('vendor');".into())]
+}
+
+/// The Deployment whose pods are asked.
+#[must_use]
+pub fn deployment() -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": APP, "namespace": NAMESPACE},
+        "spec": {"selector": {"matchLabels": {"app": APP}}, "template": {"metadata": {"labels": {"app": APP}}, "spec": {"containers": []}}}})
+}
+
+/// What a pod's template has beside its containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sidecar {
+    /// An agent, and the readiness gate.
+    Agent,
+    /// Nothing: it does not follow the pointer.
+    None,
+}
+
+/// A pod of the Deployment on this node.
+#[must_use]
+pub fn pod(name: &str, node: &str, sidecar: Sidecar) -> Value {
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app": APP}},
+        "spec": {"nodeName": node, "containers": [{"name": "web", "image": "web"}], "terminationGracePeriodSeconds": 30}});
+    if sidecar == Sidecar::Agent {
+        pod["spec"]["readinessGates"] = json!([{"conditionType": CONDITION_ASSETS}]);
+    }
+    pod
+}
+
+/// A node that answers.
+#[must_use]
+pub fn node(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+}
+
+/// The release as a type.
+///
+/// # Panics
+/// When it is not one.
+#[must_use]
+pub fn typed(release: &Value) -> AssetRelease {
+    serde_json::from_value(release.clone()).expect("what the API server keeps as an AssetRelease is one")
+}

@@ -1,0 +1,282 @@
+//! The promises, checked after every committed write of the API server and of the bucket.
+//! Looks at what is really there (bytes, volumes, objects), never at what somebody reports of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::Value;
+
+use super::kstatus;
+use super::kubelet::{Kubelet, Running, condition, pod_key, report, says_ready};
+use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
+use crate::api::{ContentHash, ManifestDigest, PointedVersion, Pointer};
+use crate::bucket::memory::MemoryBucket;
+use crate::manifest::{Class, Layout, Manifest, object};
+use crate::testing::apiserver::{ApiServer, Change, Key, Kind};
+use crate::testing::builders::{APP, NAMESPACE, POINTER, Sidecar};
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    /// `I1` to `I12`.
+    pub promise: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+/// Checks promises.
+pub(super) struct Checker {
+    server: ApiServer,
+    bucket: Arc<MemoryBucket>,
+    layout: Layout,
+    kubelet: Mutex<Option<Arc<Kubelet>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    violations: Vec<Violation>,
+    first_bytes: BTreeMap<String, ContentHash>,
+    highest: (i64, i64, i64),
+}
+
+/// The pointer as it stands; empty when there is none.
+pub(super) fn pointer(object: Option<&Value>) -> Pointer {
+    let text = object.and_then(|object| object["data"][POINTER_KEY].as_str()).unwrap_or_default();
+    Pointer::parse(text).unwrap_or_else(|_| Pointer::empty())
+}
+
+/// The key of the pointer.
+pub(super) fn pointer_key() -> Key {
+    Key::new(Kind::named("ConfigMap"), NAMESPACE, POINTER)
+}
+
+impl Checker {
+    pub(super) fn new(server: ApiServer, bucket: Arc<MemoryBucket>) -> Self {
+        let layout = Layout::new("", "web/");
+        Self { server, bucket, layout, kubelet: Mutex::default(), state: Mutex::default() }
+    }
+
+    pub(super) fn look_at(&self, kubelet: Arc<Kubelet>) {
+        *self.kubelet.lock().expect("no holder of this lock panics") = Some(kubelet);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    /// Everything that was broken so far; the same thing once.
+    pub(super) fn violations(&self) -> Vec<Violation> {
+        self.state().violations.clone()
+    }
+
+    pub(super) fn report(&self, promise: &'static str, what: String) {
+        let violation = Violation { promise, what };
+        let mut state = self.state();
+        if !state.violations.contains(&violation) {
+            state.violations.push(violation);
+        }
+    }
+
+    /// After a write of the API server.
+    pub(super) fn api_changed(&self, change: &Change) {
+        if change.key == pointer_key() {
+            self.pointer_moved(&pointer(change.was.as_deref()), &pointer(change.now()));
+        }
+        if let (Some(now), true) = (change.now(), change.key.group == crate::api::names::GROUP) {
+            for fault in kstatus::faults(now) {
+                self.report("I9", format!("{}: {fault}", change.key));
+            }
+        }
+        if change.key.plural == "pods" {
+            self.check_readiness(change);
+        }
+        self.check_pods();
+    }
+
+    /// After a write of the bucket.
+    pub(super) fn bucket_changed(&self, key: &str) {
+        self.check_bytes(key);
+        let now = pointer(self.server.get(&pointer_key()).as_deref());
+        self.check_objects(&now);
+        self.check_page(key);
+        self.check_pods();
+    }
+
+    /// I4, and at a flip I1 and I2.
+    fn pointer_moved(&self, was: &Pointer, now: &Pointer) {
+        let (stage, sequence, epoch) = std::mem::replace(&mut self.state().highest, (now.stage, now.sequence, now.epoch));
+        // A pointer that vanished is empty until it is restored.
+        let restored = was.sequence == 0 && was.active.is_none();
+        let gone = now.sequence == 0 && now.active.is_none();
+        if gone {
+            self.state().highest = (stage, sequence, epoch);
+            return;
+        }
+        if now.stage < stage || now.sequence < sequence || now.epoch < epoch {
+            self.report("I4", format!("the pointer went back from {:?} to {:?}", (stage, sequence, epoch), (now.stage, now.sequence)));
+        }
+        self.check_objects(now);
+        let moved = digest(was.active.as_ref()) != digest(now.active.as_ref());
+        if now.sequence == was.sequence + 1 {
+            self.check_flip(was, now);
+        } else if moved && !restored {
+            self.report("I4", format!("active moved without a flip at sequence {}", now.sequence));
+        }
+    }
+
+    fn check_flip(&self, was: &Pointer, now: &Pointer) {
+        if digest(now.active.as_ref()) != digest(was.candidate.as_ref()) || now.stage != was.stage {
+            self.report("I4", format!("flip {} activated what was not the candidate", now.sequence));
+        }
+        let Some(active) = &now.active else { return };
+        for (name, pod, object) in self.pods() {
+            if counts(&pod, &object) && !pod.has(&active.digest) {
+                self.report("I2", format!("flip {} to {:?}: pod {name} counts and lacks it", now.sequence, active.version));
+            }
+        }
+    }
+
+    /// I1: whatever the pointer offers is in the store, with its own bytes.
+    fn check_objects(&self, pointer: &Pointer) {
+        for pointed in [&pointer.active, &pointer.candidate].into_iter().flatten() {
+            if let Some(missing) = self.missing(&pointed.digest) {
+                self.report("I1", format!("{:?} is pointed at, and {missing} is not in the store", pointed.version));
+            }
+        }
+    }
+
+    /// The first thing of a build that is not in the store.
+    fn missing(&self, digest: &ManifestDigest) -> Option<String> {
+        let place = self.layout.manifest(digest);
+        let Some(bytes) = self.bucket.bytes(&place) else { return Some(place) };
+        let Ok(manifest) = Manifest::parse(&bytes, digest) else { return Some(place) };
+        let right = |key: &str, hash: &ContentHash| self.bucket.bytes(key).is_some_and(|bytes| ContentHash::of(&bytes) == *hash);
+        manifest
+            .files
+            .iter()
+            .map(|file| (self.layout.key(&file.key), &file.sha256))
+            .find(|(key, hash)| !right(key, hash))
+            .map(|(key, _)| key)
+    }
+
+    /// I3: a key has the bytes that it first had, but for entry files at their public keys.
+    fn check_bytes(&self, key: &str) {
+        // Intents and tombstones are notes, not objects.
+        let is_note = ["intents/", "sweeps/"].iter().any(|folder| key.contains(&format!("{}{folder}", object::OWN_FOLDER)));
+        let Some(bytes) = self.bucket.bytes(key).filter(|_| !is_note) else { return };
+        let hash = ContentHash::of(&bytes);
+        let first = self.state().first_bytes.entry(key.to_owned()).or_insert_with(|| hash.clone()).clone();
+        let is_page = key.ends_with(".html") && !key.contains(object::OWN_FOLDER);
+        if first != hash && !is_page {
+            self.report("I3", format!("{key} changed its bytes"));
+        }
+    }
+
+    /// I10: a page at its public key has everything that it refers to beside it.
+    fn check_page(&self, key: &str) {
+        if key.contains(object::OWN_FOLDER) {
+            return;
+        }
+        let Some(writer) = self.bucket.stored(key).and_then(|stored| stored.writer) else { return };
+        let bytes = self.bucket.bytes(&self.layout.manifest(&writer.digest));
+        let manifest = bytes.and_then(|bytes| Manifest::parse(&bytes, &writer.digest).ok());
+        let is_entry = |file: &&crate::manifest::ManifestFile| file.class == Class::Entry && self.layout.key(&file.path) == key;
+        let page = manifest.as_ref().is_none_or(|manifest| manifest.files.iter().any(|file| is_entry(&file)));
+        if page
+            && key.ends_with(".html")
+            && let Some(missing) = self.missing(&writer.digest)
+        {
+            self.report("I10", format!("page {key} of {:?} is public before {missing}", writer.version));
+        }
+    }
+
+    /// I2 for good, and I11.
+    fn check_pods(&self) {
+        let pods = self.pods();
+        let ready: Vec<_> = pods.iter().filter(|(_, pod, object)| pod.is_ready(object)).collect();
+        let active = pointer(self.server.get(&pointer_key()).as_deref()).active;
+        for (name, pod, _) in &ready {
+            if let Some(active) = active.as_ref().filter(|active| !pod.has(&active.digest)) {
+                self.report("I2", format!("pod {name} is Ready and lacks the active version {:?}", active.version));
+            }
+            for (other, elsewhere, _) in &ready {
+                if let Some(served) = pod.served.as_ref().filter(|served| !elsewhere.has(served)) {
+                    self.report("I11", format!("pod {name} serves a page of {} that pod {other} cannot serve", served.short()));
+                }
+            }
+        }
+    }
+
+    fn pods(&self) -> Vec<(String, Truth, Arc<Value>)> {
+        let kubelet = self.kubelet.lock().expect("no holder of this lock panics").clone();
+        // Writes of the kubelet itself come while it holds its pods: they are checked when it is done.
+        let Some(kubelet) = kubelet else { return Vec::new() };
+        let pods = kubelet.pods();
+        let known = pods.iter().filter_map(|(name, pod)| Some((name, pod, self.server.get(&pod_key(name))?)));
+        known.map(|(name, pod, object)| (name.clone(), Truth::of(pod, kubelet.is_silent(&object)), object)).collect()
+    }
+
+    /// I12: a pod that was Ready and whose life goes on stays Ready.
+    fn check_readiness(&self, change: &Change) {
+        let (Some(was), Some(now)) = (change.was.as_deref(), change.now()) else { return };
+        let untouched = |(name, pod, _): &(String, Truth, Arc<Value>)| *name == change.key.name && pod.alive && !pod.ending && !pod.silent;
+        let same_life = |object: &Value| report(object).map(|report| report.instance);
+        if says_ready(was) && !says_ready(now) && same_life(was) == same_life(now) && self.pods().iter().any(|pod| untouched(pod)) {
+            self.report("I12", format!("pod {} lost its readiness though nothing happened to it", change.key.name));
+        }
+    }
+
+    /// What the release says of itself.
+    pub(super) fn release(&self) -> Option<Arc<Value>> {
+        self.server.get(&Key::new(Kind::named("AssetRelease"), NAMESPACE, APP))
+    }
+}
+
+fn digest(version: Option<&PointedVersion>) -> Option<&ManifestDigest> {
+    version.map(|version| &version.digest)
+}
+
+/// A pod as it really is.
+struct Truth {
+    sidecar: Sidecar,
+    instance: String,
+    alive: bool,
+    ending: bool,
+    silent: bool,
+    held: Vec<ManifestDigest>,
+    served: Option<ManifestDigest>,
+    uid: String,
+}
+
+impl Truth {
+    fn of(pod: &Running, silent: bool) -> Self {
+        Self {
+            sidecar: pod.sidecar,
+            instance: pod.instance(),
+            alive: pod.agent.is_some(),
+            ending: pod.ending.is_some(),
+            silent,
+            held: pod.volume.digests(),
+            served: pod.volume.served(),
+            uid: pod.uid.clone(),
+        }
+    }
+
+    fn has(&self, digest: &ManifestDigest) -> bool {
+        self.held.contains(digest)
+    }
+
+    /// Whether visitors are sent to it, and its agent answers them.
+    fn is_ready(&self, object: &Value) -> bool {
+        let of_this_life = report(object).is_some_and(|report| report.instance == self.instance);
+        self.sidecar == Sidecar::Agent && self.alive && !self.ending && of_this_life && says_ready(object)
+    }
+}
+
+/// Whether the pod counts at a flip (design: Ready, or bound and announced). Ending pods have left the endpoints here, and a pod
+/// on a silent node is excused by rule.
+fn counts(pod: &Truth, object: &Value) -> bool {
+    let announced = condition(object, CONDITION_ASSETS).is_some() && report(object).is_some_and(|report| report.pod_uid == pod.uid);
+    pod.sidecar == Sidecar::Agent && !pod.ending && !pod.silent && (announced || says_ready(object))
+}

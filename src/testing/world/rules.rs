@@ -1,0 +1,104 @@
+//! Rules of the protocol, each of which can be taken out, to show what it is for.
+//! Taken out at the border between two processes: one is shown what it would go by if the rule were not there. The programs
+//! themselves stay as they are.
+
+use serde_json::{Value, json};
+
+use super::invariants::{pointer, pointer_key};
+use super::lives::is_controller;
+use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
+use crate::api::{Pointer, Report};
+use crate::testing::apiserver::{ApiServer, Before, Hook, Seen, Verb};
+
+/// A rule of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Reports count for the stage number that they name. Without it the controller takes every report for one of this stage.
+    StageNumbers,
+    /// No second flip before every Ready pod serves the first one. Without it every pod seems to serve the active version.
+    ConvergeGate,
+    /// A pod loads the previous version before its first Ready. Without it agents see no `previous`.
+    Previous,
+    /// A pod that has announced itself counts before it is Ready. Without it the controller sees no report of a pod that is not Ready.
+    Announcement,
+    /// A pod reads the pointer by quorum when it starts. Without it the first read may be as old as the cache of a server.
+    QuorumRead,
+}
+
+/// Takes one rule out.
+pub(super) struct Without {
+    pub(super) rule: Rule,
+    pub(super) server: ApiServer,
+}
+
+impl Without {
+    fn pointer(&self) -> Pointer {
+        pointer(self.server.get(&pointer_key()).as_deref())
+    }
+
+    fn change_report(object: &mut Value, change: impl FnOnce(&mut Report)) {
+        let conditions = object["status"]["conditions"].as_array_mut().into_iter().flatten();
+        for condition in conditions.filter(|condition| condition["type"] == CONDITION_ASSETS).take(1) {
+            let Ok(mut report) = Report::parse(condition["message"].as_str().unwrap_or_default()) else { return };
+            change(&mut report);
+            condition["message"] = json!(report.to_json());
+            return;
+        }
+    }
+
+    fn hide_report(object: &mut Value) {
+        let conditions = object["status"]["conditions"].as_array_mut();
+        let is_ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+        if let Some(conditions) = conditions.filter(|conditions| !conditions.iter().any(is_ready)) {
+            conditions.retain(|condition| condition["type"] != CONDITION_ASSETS);
+        }
+    }
+}
+
+impl Hook for Without {
+    fn show(&self, seen: &Seen, object: &mut Value) {
+        let (is_pod, is_pointer) = (seen.key.plural == "pods", seen.key.plural == "configmaps");
+        match self.rule {
+            Rule::StageNumbers if is_pod && is_controller(&seen.actor) => {
+                let stage = self.pointer().stage;
+                Self::change_report(object, |report| report.stage = stage);
+            }
+            Rule::ConvergeGate if is_pod && is_controller(&seen.actor) => {
+                let active = self.pointer().active.map(|active| active.digest);
+                Self::change_report(object, |report| report.serving = active);
+            }
+            Rule::Announcement if is_pod && is_controller(&seen.actor) => Self::hide_report(object),
+            Rule::Previous if is_pointer && !is_controller(&seen.actor) && !object["data"][POINTER_KEY].is_null() => {
+                let shown = Pointer { previous: None, ..pointer(Some(object)) };
+                object["data"][POINTER_KEY] = json!(shown.to_json());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A cache that answers agents' reads from an earlier version, wherever a read allows it.
+pub(super) struct StaleCache {
+    pub(super) process: String,
+    pub(super) version: u64,
+    pub(super) quorum_read: QuorumRead,
+}
+
+/// Whether the rule of that name is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum QuorumRead {
+    Kept,
+    TakenOut,
+}
+
+impl Hook for StaleCache {
+    fn before(&self, seen: &Seen) -> Before {
+        if seen.actor != self.process || seen.key.plural != "configmaps" || seen.verb == Verb::Watch {
+            return Before::Pass;
+        }
+        match self.quorum_read {
+            QuorumRead::Kept => Before::FromVersion(self.version),
+            QuorumRead::TakenOut => Before::Lie(self.version),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The bucket as one process sees it, and the pods' side of it.
+//! Every change is counted as a crash point and checked right after it.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::invariants::Checker;
+use super::lives::{Lives, Pulse};
+use crate::agent::fetch::{BucketFetch, Fetch, FetchError, Pieces};
+use crate::bucket::s3::S3Settings;
+use crate::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped};
+use crate::controller::Buckets;
+
+/// A process's way to the bucket.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub(super) bucket: Arc<dyn Bucket>,
+    pub(super) process: String,
+    pub(super) lives: Arc<Lives>,
+    pub(super) checker: Arc<Checker>,
+}
+
+impl Buckets for Line {
+    fn open(&self, _settings: &S3Settings) -> Result<Arc<dyn Bucket>, BucketError> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl Line {
+    async fn read<T>(&self, call: impl Future<Output = T> + Send) -> T {
+        self.only_alive(self.lives.pulse(&self.process)).await;
+        call.await
+    }
+
+    async fn change<T>(&self, what: &str, key: &str, call: impl Future<Output = T> + Send) -> T {
+        let (nth, pulse) = self.lives.begin(&self.process, &format!("{what} {key}"));
+        self.only_alive(pulse).await;
+        let answer = call.await;
+        self.checker.bucket_changed(key);
+        self.only_alive(self.lives.end(&self.process, nth)).await;
+        answer
+    }
+
+    async fn only_alive(&self, pulse: Pulse) {
+        if pulse == Pulse::Dead {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Bucket for Line {
+    async fn create(&self, key: &str, body: Body, attributes: &Attributes) -> Result<Created, BucketError> {
+        self.change("create", key, self.bucket.create(key, body, attributes)).await
+    }
+
+    async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError> {
+        self.change("replace", key, self.bucket.replace(key, body, attributes, expected)).await
+    }
+
+    async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, BucketError> {
+        self.read(self.bucket.get(key, bytes_max)).await
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError> {
+        self.read(self.bucket.head(key)).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BucketError> {
+        self.read(self.bucket.list(prefix, after)).await
+    }
+
+    async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {
+        self.change("delete", key, self.bucket.delete(key, etag)).await
+    }
+}
+
+/// What pods fetch from. URLs that contain one of the broken texts do not come.
+pub(super) struct Shelf {
+    inner: BucketFetch,
+    broken: Mutex<Vec<String>>,
+}
+
+impl Shelf {
+    pub(super) fn new(bucket: Arc<dyn Bucket>, base: &str) -> Self {
+        Self { inner: BucketFetch::new(bucket, base), broken: Mutex::default() }
+    }
+
+    pub(super) fn break_urls_with(&self, text: &str) {
+        self.broken.lock().expect("no holder of this lock panics").push(text.to_owned());
+    }
+
+    pub(super) fn mend(&self) {
+        self.broken.lock().expect("no holder of this lock panics").clear();
+    }
+}
+
+#[async_trait]
+impl Fetch for Shelf {
+    async fn get(&self, url: &str) -> Result<Pieces, FetchError> {
+        let broken = self.broken.lock().expect("no holder of this lock panics").iter().any(|text| url.contains(text));
+        if broken {
+            return Err(FetchError::Unavailable { url: url.to_owned(), cause: "broken by the test".into() });
+        }
+        self.inner.get(url).await
+    }
+}
