@@ -173,7 +173,7 @@ async fn ask_all(client: &Client) -> Vec<Value> {
 fn compared(code: u16, answer: &Value) -> Value {
     if answer["kind"] == "Status" {
         let message = answer["message"].as_str().unwrap_or_default();
-        let quotes = ["UID", "ResourceVersion", "continue", "Too large", "[]string"].iter().any(|word| message.contains(word));
+        let quotes = ["UID", "ResourceVersion", "continue", "Too large", "found new finalizers"].iter().any(|word| message.contains(word));
         let mut causes: Vec<Value> = answer["details"]["causes"].as_array().cloned().unwrap_or_default();
         causes.retain(|cause| cause["reason"] != "FieldValueForbidden");
         causes.dedup();
