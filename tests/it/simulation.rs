@@ -221,7 +221,7 @@ async fn stormy(world: &mut World, seed: u64) {
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how long")]
 fn seeds() -> u64 {
-    std::env::var("ROLLCALL_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(30)
+    std::env::var("ROLLCALL_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(10)
 }
 
 #[test]
