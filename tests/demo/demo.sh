@@ -35,11 +35,16 @@ install() {
 first_release() {
   heading "First release: v1 for three pods that wait for it"
   kubectl apply -k "$root/deploy/demo" > /dev/null
+  wait_for 30 "three agents to announce themselves" announced 3
   apply_release v1
   watch_until v1 --for 60 -- true
   k rollout status deployment/shop --timeout=30s > /dev/null
   wait_for 15 "the Service" answers "$site"
   flips "v1, first release"
+}
+
+announced() { # NUMBER
+  [ "$(k get pods -l app=shop -o json | jq '[.items[].status.conditions[]? | select(.type == "rollcall.dev/assets")] | length')" = "$1" ]
 }
 
 flips() { # NAME: keeps what was measured for the table
