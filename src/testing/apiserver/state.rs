@@ -49,7 +49,7 @@ pub(super) struct State {
     objects: BTreeMap<Key, Arc<Value>>,
     history: Vec<Change>,
     admissions: Vec<Admission>,
-    defaults: BTreeMap<&'static str, Value>,
+    defaults: &'static BTreeMap<&'static str, Value>,
 }
 
 impl State {

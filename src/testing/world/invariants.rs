@@ -38,6 +38,7 @@ struct State {
     violations: Vec<Violation>,
     first_bytes: BTreeMap<String, ContentHash>,
     highest: (i64, i64, i64),
+    manifests: BTreeMap<ManifestDigest, Arc<Manifest>>,
 }
 
 /// The pointer as it stands; empty when there is none.
@@ -149,15 +150,34 @@ impl Checker {
     /// The first thing of a build that is not in the store.
     fn missing(&self, digest: &ManifestDigest) -> Option<String> {
         let place = self.layout.manifest(digest);
-        let Some(bytes) = self.bucket.bytes(&place) else { return Some(place) };
-        let Ok(manifest) = Manifest::parse(&bytes, digest) else { return Some(place) };
-        let right = |key: &str, hash: &ContentHash| self.bucket.bytes(key).is_some_and(|bytes| ContentHash::of(&bytes) == *hash);
+        if !self.has_bytes(&place, digest.hex()) {
+            return Some(place);
+        }
+        let Some(manifest) = self.manifest(digest) else { return Some(place) };
+        let right = |key: &str, hash: &ContentHash| self.has_bytes(key, hash.as_str());
         manifest
             .files
             .iter()
             .map(|file| (self.layout.key(&file.key), &file.sha256))
             .find(|(key, hash)| !right(key, hash))
             .map(|(key, _)| key)
+    }
+
+    /// The bucket in memory hashes what it is given, and forgets the hash of what is written past it: asking for the hash is enough,
+    /// and hashing everything anew after every write would take most of the time of a run.
+    fn has_bytes(&self, key: &str, hash: &str) -> bool {
+        self.bucket.stored(key).and_then(|stored| stored.sha256).is_some_and(|found| found.as_str() == hash)
+    }
+
+    /// A manifest that was in the store; its bytes never change.
+    fn manifest(&self, digest: &ManifestDigest) -> Option<Arc<Manifest>> {
+        if let Some(known) = self.state().manifests.get(digest) {
+            return Some(known.clone());
+        }
+        let bytes = self.bucket.bytes(&self.layout.manifest(digest))?;
+        let manifest = Arc::new(Manifest::parse(&bytes, digest).ok()?);
+        self.state().manifests.insert(digest.clone(), manifest.clone());
+        Some(manifest)
     }
 
     /// I3: a key has the bytes that it first had, but for entry files at their public keys.
@@ -179,8 +199,7 @@ impl Checker {
             return;
         }
         let Some(writer) = self.bucket.stored(key).and_then(|stored| stored.writer) else { return };
-        let bytes = self.bucket.bytes(&self.layout.manifest(&writer.digest));
-        let manifest = bytes.and_then(|bytes| Manifest::parse(&bytes, &writer.digest).ok());
+        let manifest = self.manifest(&writer.digest);
         let is_entry = |file: &&crate::manifest::ManifestFile| file.class == Class::Entry && self.layout.key(&file.path) == key;
         let page = manifest.as_ref().is_none_or(|manifest| manifest.files.iter().any(|file| is_entry(&file)));
         if page
