@@ -20,4 +20,4 @@ trap - EXIT
 # Inside the cluster's namespaces nothing reaches the outside, so everything was compiled before.
 tests/cluster/cluster run --name "test-$$" --api-only -- env ROLLCALL_REQUIRE_ALL=1 CARGO_NET_OFFLINE=true cargo test --locked --all-features
 tests/cluster/self-test
-if [ -x tests/e2e/run.sh ]; then tests/e2e/run.sh; fi
+tests/e2e/run.sh

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::api::release::{HttpReport, ReportSpec};
 
@@ -25,6 +26,8 @@ const PAGE: u32 = 500;
 
 /// The server ends a watch after this time; the client waits a little longer before it takes the connection for dead.
 const WATCH_SECONDS: u32 = 60;
+/// A watch that held this long was no failure: the next LIST begins with the shortest pause.
+const WATCH_HOLDS: Duration = Duration::from_secs(10);
 const WATCH_SILENCE_MAX: Duration = Duration::from_secs(65);
 
 /// Least time between two polls of one pod whose answer did not change: a server may ignore `wait`.
@@ -136,6 +139,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How following a watch ended.
+#[derive(PartialEq, Eq)]
+enum Followed {
+    /// A newer stage wants a new LIST.
+    NewStage,
+    /// It could not go on.
+    Broken,
+}
+
 struct Watcher {
     api: Api<PodLite>,
     release: ReleaseKey,
@@ -154,16 +166,28 @@ impl Watcher {
             let stage = *self.wanted_stage.borrow_and_update();
             match self.list().await {
                 Ok((pods, version)) => {
-                    pauses = Doubling::default();
                     self.show(pods, stage);
-                    self.follow(version).await;
+                    let begun = Instant::now();
+                    if self.follow(version).await == Followed::Broken {
+                        if begun.elapsed() > WATCH_HOLDS {
+                            pauses = Doubling::default();
+                        }
+                        self.pause(&mut pauses).await;
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(release.namespace = %self.release.namespace, release.name = %self.release.name, %error, "pods cannot be listed");
-                    let pause = pauses.next().unwrap_or(WATCH_SILENCE_MAX);
-                    let _ = tokio::time::timeout(pause, self.wanted_stage.changed()).await;
+                    self.pause(&mut pauses).await;
                 }
             }
+        }
+    }
+
+    /// Waits before the next LIST; a newer stage does not.
+    async fn pause(&mut self, pauses: &mut Doubling) {
+        let pause = pauses.next().unwrap_or(WATCH_SILENCE_MAX);
+        if let Ok(Ok(())) = tokio::time::timeout(pause, self.wanted_stage.changed()).await {
+            self.wanted_stage.mark_changed();
         }
     }
 
@@ -182,28 +206,29 @@ impl Watcher {
     }
 
     /// Follows the watch until a newer stage wants a new LIST or the server has forgotten our version.
-    async fn follow(&mut self, mut version: String) {
+    async fn follow(&mut self, mut version: String) -> Followed {
         let params = WatchParams::default().labels(&self.selector).timeout(WATCH_SECONDS);
         let api = self.api.clone();
         loop {
             let Ok(stream) = Call::new("watch", "Pod", &self.release.namespace, "").make(api.watch(&params, &version)).await else {
-                return;
+                return Followed::Broken;
             };
+            let begun = Instant::now();
             let mut stream = stream.boxed();
             loop {
                 let event = tokio::select! {
                     biased;
-                    _ = self.wanted_stage.changed() => return,
+                    _ = self.wanted_stage.changed() => return Followed::NewStage,
                     event = tokio::time::timeout(WATCH_SILENCE_MAX, stream.next()) => event,
                 };
                 match event {
                     Ok(Some(Ok(event))) => match self.apply(event) {
                         Some(newer) => version = newer,
-                        None => return,
+                        None => return Followed::Broken,
                     },
                     // The server ended the watch as it was asked to: go on where it stopped.
-                    Ok(None) => break,
-                    Ok(Some(Err(_))) | Err(_) => return,
+                    Ok(None) if begun.elapsed() > Duration::from_secs(1) => break,
+                    Ok(None | Some(Err(_))) | Err(_) => return Followed::Broken,
                 }
             }
         }

@@ -108,8 +108,11 @@ fn facts(config_map: &ConfigMap) -> PointerFacts {
 /// The first manager, by name, that is not us and owns one of our keys.
 fn contested_by(entries: &[ManagedFieldsEntry]) -> Option<String> {
     let owns_ours = |entry: &&ManagedFieldsEntry| {
-        let data = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:data"));
-        data.is_some_and(|data| [POINTER_KEY, NAME_MAP_KEY].iter().any(|key| data.get(format!("f:{key}")).is_some()))
+        let Some(fields) = entry.fields_v1.as_ref().map(|fields| &fields.0) else { return false };
+        let data =
+            fields.get("f:data").is_some_and(|data| [POINTER_KEY, NAME_MAP_KEY].iter().any(|key| data.get(format!("f:{key}")).is_some()));
+        let labels = fields.get("f:metadata").and_then(|metadata| metadata.get("f:labels"));
+        data || labels.is_some_and(|labels| [LABEL_POINTER, LABEL_RELEASE].iter().any(|label| labels.get(format!("f:{label}")).is_some()))
     };
     let managers = entries.iter().filter(owns_ours).filter_map(|entry| entry.manager.clone());
     managers.filter(|manager| manager != FIELD_MANAGER).min()

@@ -39,7 +39,7 @@ pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: 
         }
         Step::CreatePointer => Ok(look.pointer.create().await?),
         Step::WritePointer(write) => {
-            if cx.outside.clock.now().duration_since(look.observed.now) >= FACTS_AGE_MAX {
+            if cx.outside.clock.now().duration_since(look.begun_at) >= FACTS_AGE_MAX {
                 return Ok(StepOutcome::Lost);
             }
             Ok(look.pointer.write(write).await?)

@@ -53,6 +53,8 @@ pub struct Context {
     pub(super) pods: PodViews,
     pub(super) jobs: Jobs,
     pub(super) attempts: Attempts,
+    /// Lost races in a row: a loss that repeats itself is no race.
+    pub(super) losses: Attempts,
     nodes: Mutex<Nodes>,
     memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
     cluster: tokio::sync::OnceCell<String>,
@@ -65,12 +67,16 @@ pub struct Context {
 pub(super) struct Memory {
     /// UID of the release that this is about.
     pub(super) uid: String,
+    /// The store that record and ownership are of.
+    pub(super) store: String,
     /// The record of the version that was last looked up; immutable in the bucket.
     pub(super) record: Option<VersionRecord>,
     /// Whether the prefix was seen to be ours.
     pub(super) owns_prefix: bool,
     /// When the status was last written.
     pub(super) status_written_at: Option<jiff::Timestamp>,
+    /// When this process first looked at the release.
+    pub(super) first_look: Option<jiff::Timestamp>,
     /// Reason of the blocker that was last told by event.
     pub(super) told: Option<String>,
 }
@@ -84,6 +90,7 @@ impl Context {
             pods: PodViews::new(outside.client.clone(), outside.reports.clone(), changed.clone()),
             jobs: Jobs::new(changed, outside.clock.clone()),
             attempts: Attempts::default(),
+            losses: Attempts::default(),
             nodes: Mutex::default(),
             memory: Mutex::default(),
             cluster: tokio::sync::OnceCell::new(),
@@ -135,5 +142,6 @@ impl Context {
         self.pods.keep_only(key, &[]);
         self.jobs.forget(key);
         self.attempts.succeeded(key);
+        self.losses.succeeded(key);
     }
 }

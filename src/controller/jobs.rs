@@ -57,7 +57,9 @@ pub(super) struct Jobs {
 struct Slot {
     running: Option<Running>,
     ended: Vec<(Job, JobEnd)>,
+    /// Failures in a row of the last job; another job begins anew.
     failures: u32,
+    last: Option<Job>,
     started: u64,
 }
 
@@ -103,6 +105,10 @@ impl Jobs {
         }
         let (progress_in, progress) = watch::channel(UploadStatus::default());
         let cancel = CancellationToken::new();
+        if slot.last.as_ref() != Some(&job) {
+            slot.failures = 0;
+            slot.last = Some(job.clone());
+        }
         slot.started += 1;
         let number = slot.started;
         self.tell_progress(key.clone(), progress.clone());
@@ -182,12 +188,14 @@ impl Ending {
 }
 
 impl Slot {
-    /// One end for each kind of job. A publish that ended well makes what the store said before worthless.
+    /// One end for each kind of job; entry files that were confirmed stay so when a second look fails. A publish that ended well makes what the store said before worthless.
     fn remember(&mut self, job: Job, end: JobEnd) {
         let published = matches!(end, JobEnd::Published { .. });
+        let failed = matches!(end, JobEnd::Failed(_));
+        let is_kept = |old: &JobEnd| failed && matches!(old, JobEnd::EntriesPublished);
         let is_outdated =
             |old: &Job| std::mem::discriminant(old) == std::mem::discriminant(&job) || (published && matches!(old, Job::Verify { .. }));
-        self.ended.retain(|(old, _)| !is_outdated(old));
+        self.ended.retain(|(old, old_end)| !is_outdated(old) || is_kept(old_end));
         self.ended.push((job, end));
     }
 }

@@ -24,6 +24,8 @@ use super::store::{OpenStore, open_store};
 /// One look, and the handles that a step needs.
 pub(super) struct Look {
     pub(super) observed: Observed,
+    /// When the first of its reads was begun: no fact is older.
+    pub(super) begun_at: Timestamp,
     pub(super) pointer: PointerObject,
     pub(super) store: OpenStore,
     /// Finalizers and resource version of the release, for the finalizer's patch.
@@ -34,20 +36,21 @@ pub(super) struct Look {
 /// Looks at everything that a decision about this release may need; `None` when the release is gone.
 pub(super) async fn observe(cx: &Context, trigger: &AssetRelease, key: &ReleaseKey) -> Result<Option<Look>, Failure> {
     let client = &cx.outside.client;
+    let begun_at = cx.outside.clock.now();
     let pointer = PointerObject::new(client.clone(), &key.namespace, &trigger.spec.pointer.config_map_name, &key.name);
     let pointer_facts = pointer.read().await?;
     let stage = pointer_of(&pointer_facts).map_or(0, |pointer| pointer.stage);
     let targets = observe_targets(cx, key, &trigger.spec.targets, stage).await?;
+    let store = open_store(cx, key, &release_facts(trigger, key), pointer_of(&pointer_facts)).await?;
     let api: Api<AssetRelease> = Api::namespaced(client.clone(), &key.namespace);
     let Some(release) = Call::new("get", "AssetRelease", &key.namespace, &key.name).find(api.get_opt(&key.name)).await? else {
         return Ok(None);
     };
-    if release.spec.targets != trigger.spec.targets || release.spec.pointer != trigger.spec.pointer {
+    if release.spec != trigger.spec || release.metadata.uid != trigger.metadata.uid || is_deleting(&release) != is_deleting(trigger) {
         // The trigger was older than the release: what was looked at so far is not what the release speaks of.
         return Box::pin(observe(cx, &release, key)).await;
     }
     let facts = release_facts(&release, key);
-    let store = open_store(cx, key, &facts, pointer_of(&pointer_facts)).await?;
     let observed = Observed {
         now: cx.outside.clock.now(),
         store: store.facts.clone(),
@@ -59,6 +62,7 @@ pub(super) async fn observe(cx: &Context, trigger: &AssetRelease, key: &ReleaseK
     };
     Ok(Some(Look {
         observed,
+        begun_at,
         pointer,
         store,
         finalizers: release.finalizers().to_vec(),
@@ -73,15 +77,24 @@ fn pointer_of(facts: &PointerFacts) -> Option<&Pointer> {
     }
 }
 
+fn is_deleting(release: &AssetRelease) -> bool {
+    release.metadata.deletion_timestamp.is_some()
+}
+
+/// What status has room for; a longer request is another one when these characters differ.
+fn request(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
 fn release_facts(release: &AssetRelease, key: &ReleaseKey) -> ReleaseFacts {
     ReleaseFacts {
         namespace: key.namespace.clone(),
         name: key.name.clone(),
         uid: release.uid().unwrap_or_default(),
         generation: release.metadata.generation.unwrap_or_default(),
-        deleting: release.metadata.deletion_timestamp.is_some(),
+        deleting: is_deleting(release),
         has_finalizer: release.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
-        requested_at: release.annotations().get(ANNOTATION_REQUESTED_AT).cloned(),
+        requested_at: release.annotations().get(ANNOTATION_REQUESTED_AT).map(|text| request(text)),
         spec: release.spec.clone(),
         status: release.status.clone().unwrap_or_default(),
     }
@@ -179,6 +192,7 @@ fn has_agent(pod: &PodLite, spec: &TargetSpec) -> bool {
 fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str) -> ReportFacts {
     let text = match &spec.report.http {
         Some(_) => match snapshot.polled.get(uid) {
+            None if pod.status.pod_ip.is_some() => return ReportFacts::NotAsked,
             None => return ReportFacts::Silent,
             Some(Err(cause)) => return ReportFacts::Unusable(cause.clone()),
             Some(Ok(text)) => text.as_str(),

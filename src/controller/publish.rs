@@ -13,16 +13,19 @@ use crate::api::names::FIELD_MANAGER;
 use crate::api::{AssetRelease, AssetReleaseStatus, ContentHash};
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
-use crate::rollout::Decision;
 use crate::rollout::decision::{PointerChange, Step};
 use crate::rollout::observed::Observed;
 use crate::rollout::status::{self, StepOutcome};
+use crate::rollout::{Blocker, Decision};
 
 use super::context::Context;
 use super::retry::Failure;
 
 /// Figures that only move on are written at most this often.
 const PROGRESS_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+
+/// A LIST of pods takes about 0.1 s; after this time its absence is worth telling.
+const VIEWS_ARRIVE_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
 
 /// What was written of the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,9 @@ pub(super) async fn publish(
     decision: &Decision,
     outcome: StepOutcome,
 ) -> Result<Published, Failure> {
+    if let Some(at) = is_beginning(cx, key, observed, decision) {
+        return Ok(Published::Later(at));
+    }
     tell_events(cx, key, observed, decision, outcome).await;
     cx.metrics.decided(key, observed, decision, outcome);
     let next = status::next(observed, decision, outcome);
@@ -57,6 +63,15 @@ pub(super) async fn publish(
         return Ok(Published::Later(at));
     }
     write_status(cx, key, observed, &next).await
+}
+
+/// Right after a start no view of pods has arrived yet. Nothing has changed, so for a few seconds nothing is told.
+fn is_beginning(cx: &Context, key: &ReleaseKey, observed: &Observed, decision: &Decision) -> Option<Timestamp> {
+    let first_look = cx.recall(key, &observed.release.uid).first_look.unwrap_or(observed.now);
+    cx.remember(key, &observed.release.uid, |memory| memory.first_look = Some(first_look));
+    let at = first_look + VIEWS_ARRIVE_WITHIN;
+    let is_unseen = matches!(decision.blockers.first(), Some(Blocker::PodsUnseen { .. }));
+    (is_unseen && observed.now < at && observed.release.status.active.is_some()).then_some(at)
 }
 
 /// Applied with the UID, so that the status of an object that was recreated meanwhile is not written from facts of the old one.

@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use crate::api::AssetRelease;
+use crate::cluster::Class;
 use crate::cluster::pods::ReleaseKey;
 use crate::rollout::decision::{Decision, Wait};
 use crate::rollout::status::StepOutcome;
@@ -49,15 +50,25 @@ async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Re
         cx.forget(key);
         return Ok(Action::await_change());
     };
-    let decision = decide(&look.observed);
+    let mut decision = decide(&look.observed);
     tracing::debug!(release.namespace = %key.namespace, release.name = %key.name, step = ?decision.step, blockers = ?decision.blockers, "decided");
-    let outcome = act(cx, key, &look, &decision.step).await?;
+    let acted = act(cx, key, &look, &decision.step).await;
+    if let Err(failure) = &acted {
+        // Told as far as it can be told: whoever waits must not have to read the log.
+        decision.blockers.insert(0, Blocker::StepFailed { message: failure.to_string() });
+        let _ = publish(cx, key, &look.observed, &decision, StepOutcome::Lost).await?;
+    }
+    let outcome = acted?;
     let published = publish(cx, key, &look.observed, &decision, outcome).await?;
-    Ok(next_look(&decision, outcome, published, look.observed.now))
+    if outcome == StepOutcome::Lost || published == Published::Lost {
+        return Ok(Action::requeue(delay(Class::Conflict, cx.losses.failed(key))));
+    }
+    cx.losses.succeeded(key);
+    Ok(next_look(&decision, published, look.observed.now))
 }
 
-fn next_look(decision: &Decision, outcome: StepOutcome, published: Published, now: Timestamp) -> Action {
-    if outcome == StepOutcome::Lost || published == Published::Lost || decision.wait == Wait::Again {
+fn next_look(decision: &Decision, published: Published, now: Timestamp) -> Action {
+    if decision.wait == Wait::Again {
         return Action::requeue(Duration::ZERO);
     }
     let decided = match decision.wait {
@@ -87,6 +98,9 @@ fn is_unwatched(blocker: &Blocker) -> bool {
             | Blocker::WorkloadMissing { .. }
             | Blocker::NotConverged { .. }
             | Blocker::PointerUnreadable { .. }
+            | Blocker::PointerContested { .. }
+            | Blocker::PointerVanished { .. }
+            | Blocker::StepFailed { .. }
             | Blocker::PointerTaken { .. }
     )
 }

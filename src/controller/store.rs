@@ -15,7 +15,7 @@ use crate::manifest::{Layout, Owner};
 use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, StoreFacts, StoreProblem};
 use crate::upload;
 
-use super::context::Context;
+use super::context::{Context, Memory};
 use super::retry::Failure;
 
 /// A release's store as far as it could be opened.
@@ -39,7 +39,7 @@ pub(super) async fn open_store(
     let Some(store) = Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await? else {
         return Ok(unopened(StoreFacts::Missing, release, None));
     };
-    let facts = usable(&store.spec, release);
+    let facts = usable(&store, release);
     if !needs_bucket(release, pointer, &facts) {
         return Ok(unopened(facts, release, Some(&store.spec)));
     }
@@ -51,7 +51,8 @@ pub(super) async fn open_store(
     match cx.outside.buckets.open(&address) {
         Err(error) => Ok(OpenStore { facts, prefix: PrefixFacts::Fault(fault(&error)), layout, bucket: None }),
         Ok(bucket) => {
-            let prefix = look_at_prefix(cx, key, release, &layout, bucket.as_ref()).await?;
+            let place = Place { store: identity(&store), layout: &layout, bucket: bucket.as_ref() };
+            let prefix = look_at_prefix(cx, key, release, &place).await?;
             Ok(OpenStore { facts, prefix, layout, bucket: Some(bucket) })
         }
     }
@@ -66,16 +67,21 @@ fn layout(store: &AssetStoreSpec, release: &ReleaseFacts) -> Layout {
     Layout::new(store.bucket.prefix.as_deref().unwrap_or_default(), &release.spec.prefix)
 }
 
-fn usable(store: &AssetStoreSpec, release: &ReleaseFacts) -> StoreFacts {
+fn usable(store: &AssetStore, release: &ReleaseFacts) -> StoreFacts {
     let at = |url: &str| format!("{url}{}", release.spec.prefix);
-    StoreFacts::Usable { base_url: at(&store.public_url), fetch_url: at(store.internal_url.as_ref().unwrap_or(&store.public_url)) }
+    let spec = &store.spec;
+    StoreFacts::Usable {
+        identity: identity(store),
+        base_url: at(&spec.public_url),
+        fetch_url: at(spec.internal_url.as_ref().unwrap_or(&spec.public_url)),
+    }
 }
 
 /// The bucket is asked only on the way to a flip and for entry files in the bucket. A release whose version is active, or that
 /// is suspended or being deleted, makes no request.
 fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts) -> bool {
     use crate::api::release::PublishEntries;
-    let StoreFacts::Usable { base_url, fetch_url } = store else { return false };
+    let StoreFacts::Usable { base_url, fetch_url, .. } = store else { return false };
     let active = pointer
         .and_then(|pointer| pointer.active.as_ref())
         .is_some_and(|active| active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url);
@@ -120,15 +126,21 @@ async fn read_secret(cx: &Context, namespace: &str, name: &str) -> Result<Result
     }))
 }
 
-async fn look_at_prefix(
-    cx: &Context,
-    key: &ReleaseKey,
-    release: &ReleaseFacts,
-    layout: &Layout,
-    bucket: &dyn Bucket,
-) -> Result<PrefixFacts, Failure> {
+/// A prefix in a bucket of a store.
+struct Place<'a> {
+    store: String,
+    layout: &'a Layout,
+    bucket: &'a dyn Bucket,
+}
+
+/// UID and generation: another store of this name, or this one with another endpoint, is another store.
+fn identity(store: &AssetStore) -> String {
+    format!("{}/{}", store.metadata.uid.as_deref().unwrap_or_default(), store.metadata.generation.unwrap_or_default())
+}
+
+async fn look_at_prefix(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts, place: &Place<'_>) -> Result<PrefixFacts, Failure> {
     let ours = Owner { owner_version: crate::manifest::record::FORMAT, cluster: cluster_id(cx).await?, release: release.full_name() };
-    Ok(match read_prefix(cx, key, release, layout, bucket, ours).await {
+    Ok(match read_prefix(cx, key, release, place, ours).await {
         Ok(facts) => facts,
         Err(fault) => PrefixFacts::Fault(fault),
     })
@@ -138,15 +150,16 @@ async fn read_prefix(
     cx: &Context,
     key: &ReleaseKey,
     release: &ReleaseFacts,
-    layout: &Layout,
-    bucket: &dyn Bucket,
+    place: &Place<'_>,
     ours: Owner,
 ) -> Result<PrefixFacts, BucketFault> {
+    let Place { store, layout, bucket } = place;
     let memory = cx.recall(key, &release.uid);
+    let memory = if memory.store == *store { memory } else { Memory::default() };
     let owner = if memory.owns_prefix {
         OwnerFacts::Us
     } else {
-        match upload::read_owner(bucket, layout).await.map_err(|failure| document_fault(&failure))? {
+        match upload::read_owner(*bucket, layout).await.map_err(|failure| document_fault(&failure))? {
             None => OwnerFacts::Nobody(ours),
             Some(owner) if owner == ours => OwnerFacts::Us,
             Some(owner) => OwnerFacts::Other(owner),
@@ -155,9 +168,10 @@ async fn read_prefix(
     let version = release.spec.version.as_str();
     let record = match memory.record.filter(|record| record.version == version) {
         Some(record) => Some(record),
-        None => upload::read_record(bucket, layout, version).await.map_err(|failure| document_fault(&failure))?,
+        None => upload::read_record(*bucket, layout, version).await.map_err(|failure| document_fault(&failure))?,
     };
     cx.remember(key, &release.uid, |memory| {
+        store.clone_into(&mut memory.store);
         memory.owns_prefix = owner == OwnerFacts::Us;
         memory.record.clone_from(&record);
     });

@@ -81,15 +81,17 @@ impl Task {
     }
 
     async fn verify(&self, digest: &ManifestDigest) -> Worked {
+        // Before the first request: what the store says is at least as new as this.
+        let at = self.cx.outside.clock.now();
         let verified = upload::verify(self.bucket.as_ref(), &self.layout, digest).await;
         match verified {
             Ok(verified) => {
                 let mut missing: Vec<String> = verified.missing.into_iter().chain(verified.wrong_size).collect();
                 missing.sort();
-                Ok(JobEnd::Verified { missing, name_map: verified.manifest.name_map(&self.base_url).into() })
+                Ok(JobEnd::Verified { missing, name_map: verified.manifest.name_map(&self.base_url).into(), at })
             }
             // A manifest that is gone is mended like any other object: by publishing again.
-            Err(VerifyFailure::ManifestMissing { key }) => Ok(JobEnd::Verified { missing: vec![key], name_map: "{}".into() }),
+            Err(VerifyFailure::ManifestMissing { key }) => Ok(JobEnd::Verified { missing: vec![key], name_map: "{}".into(), at }),
             Err(failure @ VerifyFailure::Read(_)) => Err(read_failure(failure.reason(), failure.to_string())),
         }
     }

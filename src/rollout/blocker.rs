@@ -134,6 +134,11 @@ pub enum Blocker {
         /// The version.
         version: String,
     },
+    /// A step was decided and could not be done.
+    StepFailed {
+        /// What was seen.
+        message: String,
+    },
     /// The attempt was given up.
     GivenUp {
         /// The version.
@@ -183,6 +188,7 @@ impl Blocker {
             Self::NotConverged { .. } => "NotConverged",
             Self::NotApproved { .. } => "NotApproved",
             Self::PublishingEntries { .. } => "PublishingEntries",
+            Self::StepFailed { .. } => "StepFailed",
             Self::GivenUp { .. } => "ProgressDeadlineExceeded",
         }
     }
@@ -231,6 +237,7 @@ impl Blocker {
                 format!("every other gate holds: set activation.approvedVersion to {version:?} to activate it")
             }
             Self::PublishingEntries { version } => format!("the entry files of version {version:?} are being written to the bucket"),
+            Self::StepFailed { message } => message.clone(),
             Self::GivenUp { version, message } => format!(
                 "version {version:?} was taken back at its deadline ({message}); change the spec, or annotate the release with {}=<now> to try again",
                 names::ANNOTATION_REQUESTED_AT
@@ -285,6 +292,7 @@ impl Blocker {
             | Self::PodsMissing { .. }
             | Self::NotConverged { .. }
             | Self::NotApproved { .. }
+            | Self::StepFailed { .. }
             | Self::PublishingEntries { .. } => false,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::names::NAME_MAP_BYTES_MAX;
-use crate::api::release::{Phase, PublishEntries};
+use crate::api::release::{ActivatedVersion, Phase, PublishEntries};
 use crate::api::{ManifestDigest, PointedVersion, Pointer};
 use crate::manifest::{Layout, Owner};
 
@@ -91,12 +91,12 @@ fn cancel_an_unwanted_job(observed: &Observed) -> Option<Decision> {
 fn is_job_wanted(observed: &Observed, job: &Job) -> bool {
     match job {
         Job::Publish { .. } => publish_job(observed).as_ref() == Some(job),
-        Job::Verify { digest, stage } => {
-            let Some(found) = observed.found() else { return false };
-            match &found.pointer.candidate {
-                Some(candidate) => candidate.digest == *digest && found.pointer.stage == *stage,
-                None => recorded_digest(observed) == Some(digest) && found.pointer.stage + 1 == *stage,
-            }
+        Job::Verify { .. } => {
+            let staged = observed
+                .found()
+                .zip(observed.candidate())
+                .map(|(found, candidate)| verify(observed, &candidate.digest, found.pointer.stage));
+            staged.or_else(|| next_verify(observed)).as_ref() == Some(job)
         }
         Job::PublishEntries { .. } => entries_job(observed).as_ref() == Some(job),
     }
@@ -144,30 +144,37 @@ fn vanished(observed: &Observed) -> Option<Blocker> {
 fn highest_reported(observed: &Observed) -> (i64, i64) {
     let reports = observed.targets.iter().flat_map(|target| &target.pods).filter_map(|pod| match &pod.report {
         ReportFacts::Known(report) => Some((report.sequence, report.stage)),
-        ReportFacts::Silent | ReportFacts::Unusable(_) => None,
+        ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) => None,
     });
     reports.fold((0, 0), |(sequence, stage), report| (sequence.max(report.0), stage.max(report.1)))
 }
 
-/// An empty pointer of a release that has flipped before gets back what status knows; sequence and stage go on.
+/// An empty pointer of a release that has staged or flipped before gets back what is known of it: sequence and stage go on, or
+/// else old reports would count for a new staging (I2).
 fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
-    let status = &observed.release.status;
-    let active = status.active.as_ref()?;
     if found.pointer.sequence > 0 || found.pointer.stage > 0 {
         return None;
     }
     if let Some(blocker) = vanished(observed) {
         return Some(Decision::blocked(Phase::Pending, blocker));
     }
-    let StoreFacts::Usable { base_url, fetch_url } = &observed.store else { return None };
-    let at_store = |version: &str, digest: &ManifestDigest| pointed(version, digest, base_url, fetch_url);
-    let pointer = Pointer {
-        active: Some(at_store(&active.version, &active.digest)),
-        previous: status.previous.as_ref().map(|previous| at_store(&previous.version, &previous.digest)),
-        sequence: active.sequence,
-        stage: status.last_stage.max(highest_reported(observed).1),
-        activated_at: active.activated_at.as_ref().map(|at| at.0),
-        ..found.pointer.clone()
+    let status = &observed.release.status;
+    let stage = status.last_stage.max(highest_reported(observed).1);
+    let pointer = match &status.active {
+        None if stage == 0 => return None,
+        None => Pointer { stage, ..found.pointer.clone() },
+        Some(active) => {
+            let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
+            let at_store = |it: &ActivatedVersion| pointed(&it.version, &it.digest, base_url, fetch_url);
+            Pointer {
+                active: Some(at_store(active)),
+                previous: status.previous.as_ref().map(at_store),
+                sequence: active.sequence,
+                stage,
+                activated_at: active.activated_at.as_ref().map(|at| at.0),
+                ..found.pointer.clone()
+            }
+        }
     };
     Some(Decision::step(Phase::Pending, write(found, PointerChange::Restore, pointer, None)))
 }
@@ -196,13 +203,15 @@ fn publish_the_entries(observed: &Observed) -> Option<Decision> {
     let version = observed.release.spec.version.clone();
     match observed.jobs.end_of(&job) {
         Some(JobEnd::EntriesPublished) => None,
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) && !were_published(observed) => {
             Some(Decision::blocked(Phase::Converging, Blocker::JobFailed(failure.clone())).until(failure.retry_at))
         }
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => None,
         _ if observed.jobs.running.is_some() && were_published(observed) => None,
         _ if observed.jobs.running.is_some() => Some(Decision::blocked(Phase::Converging, Blocker::PublishingEntries { version })),
-        _ => match unusable_store(observed) {
+        _ => match storeless(observed).filter(|_| !were_published(observed)) {
             Some(blocker) => Some(Decision::blocked(Phase::Converging, blocker)),
+            None if storeless(observed).is_some() => None,
             None => Some(Decision::step(if were_published(observed) { Phase::Active } else { Phase::Converging }, Step::StartJob(job))),
         },
     }
@@ -248,11 +257,19 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     let found = observed.found()?;
     let candidate = found.pointer.candidate.as_ref()?;
     let rolls = roll_call::of_candidate(observed);
-    let verify = Job::Verify { digest: candidate.digest.clone(), stage: found.pointer.stage };
-    if let Some(step) = start_if_due(observed, &verify) {
-        return Some(Decision { rolls, ..Decision::step(Phase::RollCall, step) });
+    let verify = verify(observed, &candidate.digest, found.pointer.stage);
+    let mut blockers = gates::blockers(FLIP_GATES, observed);
+    if is_verify_due(observed, &verify, blockers.is_empty()) {
+        match storeless(observed) {
+            // Without its store nothing can be asked; the deadline goes on (I12).
+            Some(blocker) => blockers.insert(0, blocker),
+            None if observed.jobs.running.is_none() => {
+                return Some(Decision { rolls, ..Decision::step(Phase::RollCall, Step::StartJob(verify)) });
+            }
+            None if blockers.is_empty() => blockers.push(Blocker::Verifying { version: candidate.version.clone() }),
+            None => {}
+        }
     }
-    let blockers = gates::blockers(FLIP_GATES, observed);
     if blockers.is_empty() {
         let pointer = found.pointer.flipped(observed.now);
         let change = PointerChange::Flip { overridden: gates::overridden(FLIP_GATES, observed) };
@@ -303,13 +320,7 @@ fn retry_time(blockers: &[Blocker]) -> Option<Timestamp> {
 }
 
 fn have_a_usable_store(observed: &Observed) -> Option<Decision> {
-    if let Some(blocker) = unusable_store(observed) {
-        return Some(Decision::blocked(Phase::Pending, blocker));
-    }
-    match &observed.prefix {
-        PrefixFacts::Fault(fault) => Some(Decision::blocked(Phase::Pending, Blocker::BucketFault(fault.clone()))),
-        PrefixFacts::NotNeeded | PrefixFacts::Known { .. } => None,
-    }
+    storeless(observed).map(|blocker| Decision::blocked(Phase::Pending, blocker))
 }
 
 fn unusable_store(observed: &Observed) -> Option<Blocker> {
@@ -346,8 +357,12 @@ fn have_the_version_recorded(observed: &Observed) -> Option<Decision> {
     }
     let version = observed.release.spec.version.clone();
     let Some(job) = job else {
-        let blocker = lost_objects(observed).unwrap_or(Blocker::SourceMissing { version });
-        return Some(Decision::blocked(Phase::Stalled, blocker));
+        let Some(blocker) = lost_objects(observed) else {
+            return Some(Decision::blocked(Phase::Stalled, Blocker::SourceMissing { version }));
+        };
+        let ask_again = next_verify(observed).is_some_and(|verify| is_verify_due(observed, &verify, false));
+        let waiting = Decision::blocked(Phase::Stalled, blocker).until(observed.now.checked_add(ASK_AGAIN_AFTER).ok());
+        return (!ask_again && observed.jobs.running.is_none()).then_some(waiting);
     };
     match observed.jobs.end_of(&job) {
         Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
@@ -374,7 +389,11 @@ fn recorded_digest(observed: &Observed) -> Option<&ManifestDigest> {
 
 fn next_verify(observed: &Observed) -> Option<Job> {
     let stage = observed.found()?.pointer.stage + 1;
-    Some(Job::Verify { digest: recorded_digest(observed)?.clone(), stage })
+    Some(verify(observed, recorded_digest(observed)?, stage))
+}
+
+fn verify(observed: &Observed, digest: &ManifestDigest, stage: i64) -> Job {
+    Job::Verify { digest: digest.clone(), stage, store: observed.store_identity().to_owned() }
 }
 
 fn lost_objects(observed: &Observed) -> Option<Blocker> {
@@ -401,19 +420,37 @@ fn have_the_store_verified(observed: &Observed) -> Option<Decision> {
 
 fn stage(observed: &Observed) -> Option<Decision> {
     let found = observed.found()?;
-    let StoreFacts::Usable { base_url, fetch_url } = &observed.store else { return None };
+    let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
     let candidate = pointed(&observed.release.spec.version, recorded_digest(observed)?, base_url, fetch_url);
     let pointer = found.pointer.staged(candidate, observed.now);
     Some(Decision::step(Phase::RollCall, write(found, PointerChange::Stage, pointer, found.name_map.clone())))
 }
 
-fn start_if_due(observed: &Observed, job: &Job) -> Option<Step> {
-    let is_due = match observed.jobs.end_of(job) {
+/// Evidence of the store is asked for again when it is this old at the moment when everything else holds (I1): a candidate may
+/// have waited for its approval for days.
+const EVIDENCE_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
+/// Missing objects may be put back by hand: the store is asked again after this time.
+const ASK_AGAIN_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
+
+fn is_verify_due(observed: &Observed, job: &Job, is_last_gate: bool) -> bool {
+    match observed.jobs.end_of(job) {
         None => true,
-        Some(JobEnd::Failed(failure)) => failure.retry_at.is_some_and(|at| at <= observed.now),
-        Some(_) => false,
-    };
-    (is_due && observed.jobs.running.is_none()).then(|| Step::StartJob(job.clone()))
+        Some(JobEnd::Failed(failure)) => is_due(failure.retry_at, observed.now),
+        Some(JobEnd::Verified { missing, at, .. }) if missing.is_empty() => {
+            is_last_gate && observed.now.duration_since(*at) > EVIDENCE_AGE_MAX
+        }
+        Some(JobEnd::Verified { at, .. }) => observed.now.duration_since(*at) >= ASK_AGAIN_AFTER,
+        Some(JobEnd::Published { .. } | JobEnd::EntriesPublished) => false,
+    }
+}
+
+/// What keeps the bucket from being asked at all.
+fn storeless(observed: &Observed) -> Option<Blocker> {
+    match &observed.prefix {
+        PrefixFacts::Fault(fault) => Some(Blocker::BucketFault(fault.clone())),
+        PrefixFacts::NotNeeded | PrefixFacts::Known { .. } => unusable_store(observed),
+    }
 }
 
 fn is_due(retry_at: Option<Timestamp>, now: Timestamp) -> bool {

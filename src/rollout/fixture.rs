@@ -34,7 +34,11 @@ pub(crate) fn fixture() -> Observed {
             spec,
             status: AssetReleaseStatus::default(),
         },
-        store: StoreFacts::Usable { base_url: "https://cdn.example.com/shop/".into(), fetch_url: "http://store/b/shop/".into() },
+        store: StoreFacts::Usable {
+            identity: STORE.into(),
+            base_url: "https://cdn.example.com/shop/".into(),
+            fetch_url: "http://store/b/shop/".into(),
+        },
         pointer: PointerFacts::Absent,
         prefix: PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record("v2")) },
         jobs: JobFacts::default(),
@@ -79,7 +83,15 @@ pub(crate) fn owner(release: &str) -> Owner {
 }
 
 pub(crate) fn verified(missing: &[&str]) -> JobEnd {
-    JobEnd::Verified { missing: missing.iter().map(ToString::to_string).collect(), name_map: "{}".into() }
+    JobEnd::Verified { missing: missing.iter().map(ToString::to_string).collect(), name_map: "{}".into(), at: at(990) }
+}
+
+/// The store of the fixture.
+pub(crate) const STORE: &str = "store-uid/1";
+
+/// The job that asks the fixture's store for `v2`.
+pub(crate) fn verify(stage: i64) -> Job {
+    Job::Verify { digest: digest("v2"), stage, store: STORE.into() }
 }
 
 pub(crate) fn failed(retry_at: Option<Timestamp>) -> JobEnd {
@@ -126,7 +138,7 @@ impl Observed {
     }
 
     pub(crate) fn verified_for(mut self, stage: i64, missing: &[&str]) -> Self {
-        self.jobs.ended = vec![(Job::Verify { digest: digest("v2"), stage }, verified(missing))];
+        self.jobs.ended = vec![(verify(stage), verified(missing))];
         self
     }
 

@@ -4,7 +4,7 @@
 use crate::api::release::{ActivationMode, ProceedOrWait, SkippableGate};
 
 use super::blocker::Blocker;
-use super::observed::{Job, JobEnd, Observed};
+use super::observed::{Job, JobEnd, Observed, ReportFacts};
 use super::roll_call;
 
 /// A named precondition.
@@ -60,7 +60,8 @@ fn objects_are_in_the_store(observed: &Observed) -> Result<(), Blocker> {
         return Err(Blocker::Verifying { version: observed.release.spec.version.clone() });
     };
     let version = candidate.version.clone();
-    let job = Job::Verify { digest: candidate.digest.clone(), stage: found.pointer.stage };
+    let store = observed.store_identity().to_owned();
+    let job = Job::Verify { digest: candidate.digest.clone(), stage: found.pointer.stage, store };
     match observed.jobs.end_of(&job) {
         Some(JobEnd::Verified { missing, .. }) if missing.is_empty() => Ok(()),
         Some(JobEnd::Verified { missing, .. }) => Err(Blocker::ObjectsMissing { version, keys: missing.clone() }),
@@ -100,7 +101,10 @@ pub(super) fn pods_were_seen(observed: &Observed) -> Result<(), Blocker> {
 }
 
 fn seen_since(observed: &Observed, stage: i64) -> Result<(), Blocker> {
-    let targets = names(observed, |target| target.exists && target.seen_since_stage.is_none_or(|seen| seen < stage));
+    let targets = names(observed, |target| {
+        let not_asked = target.pods.iter().any(|pod| !pod.finished && pod.report == ReportFacts::NotAsked);
+        target.exists && (not_asked || target.seen_since_stage.is_none_or(|seen| seen < stage))
+    });
     if targets.is_empty() { Ok(()) } else { Err(Blocker::PodsUnseen { targets }) }
 }
 
@@ -119,6 +123,7 @@ fn every_pod_reported(observed: &Observed) -> Result<(), Blocker> {
 /// I11: no second flip while a Ready pod still serves the version before. Nothing skips this gate: a new pod holds active and
 /// previous only, so it would lack that page's assets.
 fn previous_flip_has_converged(observed: &Observed) -> Result<(), Blocker> {
+    pods_were_seen(observed)?;
     let pods = roll_call::not_serving(observed);
     if pods.is_empty() { Ok(()) } else { Err(Blocker::NotConverged { pods }) }
 }

@@ -67,6 +67,8 @@ pub enum StoreFacts {
     Unusable(StoreProblem),
     /// It can be used; with the URLs of this release's prefix.
     Usable {
+        /// Which store, in which generation of its spec: evidence and memory of another one do not count.
+        identity: String,
         /// What pages put in front of a path; ends with `/`.
         base_url: String,
         /// Where pods fetch from; ends with `/`.
@@ -176,6 +178,8 @@ pub enum Job {
         digest: ManifestDigest,
         /// The stage number.
         stage: i64,
+        /// Which store was asked: see [`StoreFacts::Usable`].
+        store: String,
     },
     /// Write the entry files to their public keys.
     PublishEntries {
@@ -253,6 +257,8 @@ pub enum JobEnd {
         missing: Vec<String>,
         /// The version's name map.
         name_map: Arc<str>,
+        /// When the store had answered.
+        at: Timestamp,
     },
     /// The entry files are confirmed at their public keys.
     EntriesPublished,
@@ -315,6 +321,8 @@ pub struct PodFacts {
 /// What a pod reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportFacts {
+    /// It has not been asked yet: nothing can be said of it, neither good nor bad.
+    NotAsked,
     /// Nothing (or nothing of this pod).
     Silent,
     /// Something that is no report we know.
@@ -345,13 +353,22 @@ impl Observed {
         self.found().and_then(|found| found.pointer.active.as_ref())
     }
 
+    /// Which store this is; empty while there is none that can be used.
+    #[must_use]
+    pub fn store_identity(&self) -> &str {
+        match &self.store {
+            StoreFacts::Usable { identity, .. } => identity,
+            StoreFacts::Missing | StoreFacts::Unusable(_) => "",
+        }
+    }
+
     /// Whether a pointed version is what the spec wants, at the URLs that the store says now. An unusable store says nothing,
     /// and then the version's name decides.
     #[must_use]
     pub fn is_wanted(&self, pointed: &PointedVersion) -> bool {
         pointed.version == self.release.spec.version
             && match &self.store {
-                StoreFacts::Usable { base_url, fetch_url } => pointed.base_url == *base_url && pointed.fetch_base() == fetch_url,
+                StoreFacts::Usable { base_url, fetch_url, .. } => pointed.base_url == *base_url && pointed.fetch_base() == fetch_url,
                 StoreFacts::Missing | StoreFacts::Unusable(_) => true,
             }
     }

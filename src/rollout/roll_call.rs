@@ -90,11 +90,15 @@ impl RollCall {
     fn add_missing(&mut self, pod: &PodFacts, question: &Question<'_>) {
         self.counted += 1;
         self.missing.push(LaggingPod { name: pod.name.clone(), why: why_not_reported(pod, question) });
-        if pod.terminating {
-            // Nothing tells us when it leaves the EndpointSlices; a second is short beside a termination grace period.
-            let soon = question.now + Duration::from_secs(1);
-            self.next_change = Some(self.next_change.map_or(soon, |next| next.min(soon)));
-        }
+        // Nothing tells us when a pod leaves the EndpointSlices: a second is short beside a termination grace period. Nor when
+        // the node of a pod that was not Ready before dies: ten seconds are short beside the five minutes of its excuse.
+        let pause = match (pod.terminating, pod.ready) {
+            (true, _) => Duration::from_secs(1),
+            (false, false) if pod.unreachable_since.is_none() => Duration::from_secs(10),
+            (false, _) => return,
+        };
+        let soon = question.now + pause;
+        self.next_change = Some(self.next_change.map_or(soon, |next| next.min(soon)));
     }
 }
 
@@ -121,7 +125,7 @@ fn has_reported(pod: &PodFacts, question: &Question<'_>) -> bool {
 }
 
 fn has_announced(pod: &PodFacts) -> bool {
-    pod.report != ReportFacts::Silent
+    !matches!(pod.report, ReportFacts::Silent | ReportFacts::NotAsked)
 }
 
 enum Excuse {
@@ -143,7 +147,11 @@ fn excuse(target: &TargetFacts, pod: &PodFacts, question: &Question<'_>) -> Excu
 
 /// A pod that answers this stage with a problem is not silent: it is waited for, and its problem is shown.
 fn is_silent(pod: &PodFacts, stage: i64) -> bool {
-    !matches!(&pod.report, ReportFacts::Known(report) if report.stage == stage && !report.joining)
+    match &pod.report {
+        ReportFacts::Known(report) => report.stage != stage || report.joining,
+        ReportFacts::NotAsked => false,
+        ReportFacts::Silent | ReportFacts::Unusable(_) => true,
+    }
 }
 
 fn why_not_reported(pod: &PodFacts, question: &Question<'_>) -> String {
@@ -151,6 +159,7 @@ fn why_not_reported(pod: &PodFacts, question: &Question<'_>) -> String {
         return "its node does not answer".into();
     }
     match &pod.report {
+        ReportFacts::NotAsked => "not asked yet".into(),
         ReportFacts::Silent if !pod.has_agent => "has no agent".into(),
         ReportFacts::Silent => "silent".into(),
         ReportFacts::Unusable(cause) => cause.clone(),
@@ -200,6 +209,7 @@ fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts, activ
             None => lagging("serves nothing yet".into()),
         },
         ReportFacts::Unusable(cause) => lagging(cause.clone()),
+        ReportFacts::NotAsked => lagging("not asked yet".into()),
         ReportFacts::Silent => {
             let since = observed.found().and_then(|found| found.pointer.activated_at).unwrap_or(observed.now);
             let excused = target.target.excuse_after().is_some_and(|patience| since.max(pod.created_at) + patience <= observed.now);

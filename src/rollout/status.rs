@@ -12,6 +12,7 @@ use crate::api::{ManifestDigest, Pointer};
 use super::blocker::{Blocker, LaggingPod};
 use super::decide::{approval_wait, deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, Step, UnstageReason};
+use super::gates;
 use super::observed::{Job, JobEnd, Observed, PrefixFacts};
 use super::roll_call::{self, RollCall};
 
@@ -227,7 +228,7 @@ impl View<'_> {
         if flips_now {
             return Verdict::no("Converging", "the flip was made just now");
         }
-        if let Some(unseen @ Blocker::PodsUnseen { .. }) = self.blocker() {
+        if let Err(unseen) = gates::pods_were_seen(self.observed) {
             return Verdict::no(unseen.reason(), unseen.message());
         }
         if pods.is_empty() {
@@ -337,7 +338,12 @@ impl View<'_> {
             history.insert(0, self.activation(active, at));
         }
         history.splice(0..0, self.given_up_now());
-        history.truncate(HISTORY_MAX);
+        while history.len() > HISTORY_MAX {
+            // The active version's entry stays, however many attempts were given up since.
+            let is_active = |entry: &HistoryEntry| entry.sequence > 0 && entry.retired_at.is_none();
+            let oldest = history.iter().rposition(|entry| !is_active(entry)).unwrap_or_default();
+            history.remove(oldest);
+        }
         history
     }
 

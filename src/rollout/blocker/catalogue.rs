@@ -41,6 +41,9 @@ impl Blocker {
             Self::NotApproved { .. } => {
                 "Look at the candidate, then set `activation.approvedVersion`. The deadline stands still meanwhile."
             }
+            Self::StepFailed { .. } => {
+                "What the API server or the store answered is in the message; it is tried again, later and later. A right that is missing (`forbidden`) is in the chart's ClusterRole; a webhook or a quota that refuses is yours."
+            }
             Self::GivenUp { .. } => {
                 "The message holds what was missing at the deadline. Mend that, then change the spec or set the annotation. The active version was never touched."
             }
@@ -150,6 +153,7 @@ fn of_the_roll_call() -> Vec<Blocker> {
         Blocker::NotConverged { pods: pod("serves sha256:5f3a…") },
         Blocker::NotApproved { version: version() },
         Blocker::PublishingEntries { version: version() },
+        Blocker::StepFailed { message: "apply ConfigMap shop/shop-assets failed: configmaps is forbidden".into() },
         Blocker::GivenUp { version: version(), message: Blocker::PodsMissing { reported: 2, counted: 3, pods: pod("silent") }.message() },
     ]
 }

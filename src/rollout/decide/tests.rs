@@ -1,7 +1,7 @@
 //! The rules as a table: a sentence, the facts, the step or the blocker.
 
 use super::super::decision::PointerWrite;
-use super::super::fixture::{at, digest, failed, fixture, owner, pointed, record, seconds, verified};
+use super::super::fixture::{STORE, at, digest, failed, fixture, owner, pointed, record, seconds, verified, verify};
 use super::super::observed::*;
 use super::*;
 use crate::api::release::{
@@ -137,7 +137,7 @@ fn a_publish_that_time_cannot_mend_is_tried_again_only_on_request() {
 #[test]
 fn a_recorded_version_is_verified_without_its_source() {
     let observed = fixture().after_v1().spec(|spec| spec.source = None);
-    assert_eq!(step(&observed), Step::StartJob(Job::Verify { digest: digest("v2"), stage: 3 }));
+    assert_eq!(step(&observed), Step::StartJob(verify(3)));
 }
 
 /// I1: nothing is staged before the store was asked for this very staging.
@@ -272,8 +272,8 @@ fn manual_activation_waits_for_the_approval_of_this_very_version() {
 fn a_staged_candidate_is_verified_again_after_a_restart() {
     let mut observed = fixture().after_v1().staged();
     observed.jobs = JobFacts::default();
-    assert_eq!(step(&observed), Step::StartJob(Job::Verify { digest: digest("v2"), stage: 3 }));
-    observed.jobs.ended = vec![(Job::Verify { digest: digest("v2"), stage: 3 }, verified(&["shop/a.js"]))];
+    assert_eq!(step(&observed), Step::StartJob(verify(3)));
+    observed.jobs.ended = vec![(verify(3), verified(&["shop/a.js"]))];
     assert_eq!(first_reason(&observed), "ObjectsMissing");
 }
 
@@ -296,7 +296,7 @@ fn break_glass_skips_named_gates_of_one_version_and_is_remembered() {
     let write = pointer_write(&silent.spec(glass("v2")));
     assert_eq!(write.kind, PointerChange::Flip { overridden: vec![SkippableGate::EveryPodReported] });
     let mut missing = fixture().after_v1().staged().spec(glass("v2"));
-    missing.jobs.ended = vec![(Job::Verify { digest: digest("v2"), stage: 3 }, verified(&["shop/a.js"]))];
+    missing.jobs.ended = vec![(verify(3), verified(&["shop/a.js"]))];
     assert_eq!(first_reason(&missing), "ObjectsMissing", "never I1");
 }
 
@@ -524,7 +524,11 @@ fn entry_files_are_confirmed_once_more_when_no_stalled_write_can_land() {
 #[test]
 fn a_changed_public_url_is_a_new_flip_of_the_same_version() {
     let mut observed = fixture().activated("v1").activated("v2");
-    observed.store = StoreFacts::Usable { base_url: "https://new.example.com/shop/".into(), fetch_url: "http://store/b/shop/".into() };
+    observed.store = StoreFacts::Usable {
+        identity: STORE.into(),
+        base_url: "https://new.example.com/shop/".into(),
+        fetch_url: "http://store/b/shop/".into(),
+    };
     observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record("v2")) };
     assert!(matches!(step(&observed), Step::StartJob(Job::Verify { stage: 3, .. })));
     let write = pointer_write(&observed.verified_for(3, &[]));
@@ -536,4 +540,74 @@ fn a_store_that_is_down_does_not_stop_a_roll_call() {
     let mut observed = fixture().after_v1().staged().reporting("a", &["v1", "v2"], "v1");
     observed.prefix = PrefixFacts::Fault(BucketFault { reason: "StoreUnavailable", message: "refused".into() });
     assert!(flips(&observed));
+}
+
+/// I11: break-glass cannot skip the converge gate by way of pods that were not looked at.
+#[test]
+fn an_empty_view_does_not_pass_for_convergence() {
+    let glass = OverrideSpec { version: "v2".into(), gates: vec![SkippableGate::EveryPodReported], reason: "fire".into() };
+    let mut observed = fixture().after_v1().staged().spec(|spec| spec.activation.r#override = Some(glass));
+    assert!(flips(&observed));
+    observed.targets[0].seen_since_stage = None;
+    assert_eq!(first_reason(&observed), "PodsUnseen");
+}
+
+/// I2: stage numbers go on even when nothing was ever active, or old reports would count for a new staging.
+#[test]
+fn an_emptied_pointer_gets_its_stage_number_back_before_the_first_flip() {
+    let mut observed = fixture();
+    observed.release.status.last_stage = 4;
+    let write = pointer_write(&observed);
+    assert_eq!((write.kind, write.pointer.stage, write.pointer.active), (PointerChange::Restore, 4, None));
+    let mut recreated = fixture();
+    let report = fixture().with_pointer(Pointer { stage: 6, ..Pointer::empty() }).report(&["v2"], "");
+    recreated = recreated.pod("a", report);
+    assert_eq!(pointer_write(&recreated).pointer.stage, 6, "from the pods, when status is new");
+}
+
+#[test]
+fn a_pod_that_was_not_asked_yet_is_neither_excused_nor_overlooked() {
+    let mut observed = fixture().after_v1().staged().pod("a", ReportFacts::NotAsked).spec(|spec| {
+        spec.targets[0].silent_pods = SilentPods::ExcuseAfter;
+        spec.targets[0].excuse_after_seconds = Some(1);
+        spec.targets[0].report.http = Some(serde_json::from_str(r#"{"port":8080}"#).unwrap());
+    });
+    assert_eq!(first_reason(&observed), "PodsUnseen");
+    observed.targets[0].pods[0].report = ReportFacts::Silent;
+    assert!(flips(&observed), "asked, and silent for longer than it is waited for");
+}
+
+/// I1: evidence of the store grows old, and another store's does not count.
+#[test]
+fn the_store_is_asked_again_when_its_evidence_is_old_or_of_another_store() {
+    let waiting = fixture().after_v1().staged().spec(|spec| spec.activation.mode = ActivationMode::Manual);
+    let later = waiting.at(at(1_000 + 3_600));
+    assert_eq!(first_reason(&later), "NotApproved", "the deadline still stands still");
+    let approved = later.spec(|spec| spec.activation.approved_version = Some("v2".into()));
+    assert_eq!(step(&approved), Step::StartJob(verify(3)));
+    let mut moved = fixture().after_v1().staged();
+    moved.store = StoreFacts::Usable {
+        identity: "store-uid/2".into(),
+        base_url: "https://cdn.example.com/shop/".into(),
+        fetch_url: "http://store/b/shop/".into(),
+    };
+    assert!(matches!(step(&moved), Step::StartJob(Job::Verify { store, .. }) if store == "store-uid/2"));
+}
+
+/// I12: a candidate whose store cannot be asked is taken back at its deadline like any other.
+#[test]
+fn a_staged_candidate_without_its_store_waits_and_is_given_up() {
+    let mut observed = fixture().after_v1().staged();
+    observed.jobs = JobFacts::default();
+    observed.store = StoreFacts::Missing;
+    assert_eq!(first_reason(&observed), "StoreMissing");
+    assert!(matches!(unstages(&observed.at(at(9_000))), Some(UnstageReason::DeadlineExceeded(_))));
+}
+
+#[test]
+fn objects_that_were_put_back_by_hand_are_found() {
+    let lost = fixture().after_v1().verified_for(3, &["shop/a.js"]).spec(|spec| spec.source = None);
+    assert_eq!(first_reason(&lost), "ObjectsMissing");
+    assert_eq!(decide(&lost).wait, Wait::Until(at(1_030)));
+    assert_eq!(step(&lost.at(at(1_030))), Step::StartJob(verify(3)));
 }

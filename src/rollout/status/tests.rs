@@ -1,7 +1,7 @@
 //! What users see of facts and decisions.
 
 use super::super::decide::decide;
-use super::super::fixture::{at, digest, failed, fixture, verified};
+use super::super::fixture::{at, failed, fixture, verified, verify};
 use super::super::observed::*;
 use super::*;
 use crate::api::AssetReleaseSpec;
@@ -174,7 +174,7 @@ fn steps_tell_where_a_release_is() {
 #[test]
 fn a_failure_shows_in_the_step_that_it_stops() {
     let mut observed = fixture().after_v1();
-    observed.jobs.ended = vec![(Job::Verify { digest: digest("v2"), stage: 3 }, failed(None))];
+    observed.jobs.ended = vec![(verify(3), failed(None))];
     let status = status_of(&observed);
     assert_eq!(condition(&status, STORE_VERIFIED).unwrap().reason, "SourceUnavailable");
     assert_eq!(status.phase, Some(Phase::Stalled));
@@ -186,7 +186,7 @@ fn figures_that_only_move_on_are_told_from_news() {
     let two = status_of(&fixture().after_v1().staged().reporting("a", &["v1"], "v1").reporting("b", &["v1", "v2"], "v1"));
     assert!(one != two && differs_in_progress_only(&one, &two));
     let mut ended = fixture().after_v1().staged().reporting("a", &["v1"], "v1");
-    ended.jobs.ended = vec![(Job::Verify { digest: digest("v2"), stage: 3 }, verified(&["x"]))];
+    ended.jobs.ended = vec![(verify(3), verified(&["x"]))];
     assert!(!differs_in_progress_only(&one, &status_of(&ended)));
 }
 
