@@ -9,7 +9,7 @@ MUSL_FOLDER := $(HOME)/.cache/rollcall/target-musl
 IMAGE := rollcall.local/rollcall:dev
 IMAGE_FILE := target/rollcall-image.tar
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
-SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh tests/demo/*.sh tests/e2e/*.sh)
+SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh tests/demo/*.sh tests/e2e/*.sh tests/bench/*.sh)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .PHONY: help
@@ -51,6 +51,10 @@ demo: setup ## Four releases under load on a cluster of its own, then the naive 
 .PHONY: test-cluster
 test-cluster: setup ## Releases on a real cluster while pods, agents and the controller end (2 minutes)
 	@tests/e2e/run.sh
+
+.PHONY: bench
+bench: setup ## Latency of flips, memory and requests of an idle controller, on a real API server (15 minutes)
+	@tests/bench/run.sh
 
 .PHONY: lint
 lint: setup ## Formatting, clippy, shell scripts, dependencies (the last two when their tools are installed)

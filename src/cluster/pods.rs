@@ -18,7 +18,7 @@ use crate::api::release::{HttpReport, ReportSpec};
 
 use super::calls::{Call, CallError};
 use super::lite::PodLite;
-use super::reports::{POLL_WAIT, ReportReader};
+use super::reports::{Answer, POLL_WAIT, ReportReader};
 use super::streams::Doubling;
 
 /// Pods of one page of a LIST; slim pods of 500 take about 2 MB while they are parsed.
@@ -30,7 +30,7 @@ const WATCH_SECONDS: u32 = 60;
 const WATCH_HOLDS: Duration = Duration::from_secs(10);
 const WATCH_SILENCE_MAX: Duration = Duration::from_secs(65);
 
-/// Least time between two polls of one pod whose answer did not change: a server may ignore `wait`.
+/// Least time between the beginnings of two polls of one pod whose answer did not change: a server may ignore `wait`.
 const POLL_PAUSE: Duration = Duration::from_millis(500);
 
 /// `namespace` and `name` of a release.
@@ -337,30 +337,36 @@ impl Poll {
     async fn run(self) {
         // The first answer must come at once: what the pod has is not known yet.
         let mut wait = Duration::ZERO;
+        let mut known = None;
         loop {
+            let begun = Instant::now();
             let mut wanted = self.stage.clone();
             let stage = *wanted.borrow_and_update();
             let answer = tokio::select! {
                 biased;
-                _ = wanted.changed() => { wait = Duration::ZERO; continue },
-                answer = self.ask(stage, wait) => answer,
+                // Asked anew and with the same wait: an answer at once would be the one that is known, and the pause behind
+                // it would hide the one that is waited for.
+                _ = wanted.changed() => continue,
+                answer = self.ask(known.as_ref(), stage, wait) => answer,
             };
             wait = if answer.is_ok() { POLL_WAIT } else { Duration::ZERO };
-            if !self.remember(&answer) {
-                let _ = tokio::time::timeout(POLL_PAUSE, wanted.changed()).await;
+            if !self.remember(answer.as_ref().map(|answer| &answer.text).map_err(String::as_str)) {
+                let _ = tokio::time::timeout(POLL_PAUSE.saturating_sub(begun.elapsed()), wanted.changed()).await;
             }
+            known = answer.ok();
         }
     }
 
-    async fn ask(&self, stage: i64, wait: Duration) -> Result<String, String> {
+    async fn ask(&self, known: Option<&Answer>, stage: i64, wait: Duration) -> Result<Answer, String> {
         let address = self.address.parse().map_err(|_| format!("{:?} is not an address", self.address))?;
-        self.reader.read(address, &self.channel, stage, wait).await
+        self.reader.read_after(known, address, &self.channel, stage, wait).await
     }
 
     /// Whether the answer says something new.
-    fn remember(&self, answer: &Result<String, String>) -> bool {
+    fn remember(&self, answer: Result<&String, &str>) -> bool {
+        let answer = answer.cloned().map_err(str::to_owned);
         let previous = lock(&self.snapshot).polled.insert(self.uid.clone(), answer.clone());
-        let is_new = previous.as_ref() != Some(answer);
+        let is_new = previous != Some(answer);
         if is_new {
             let _ = self.changed.send(self.release.clone());
         }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::StatusCode;
+use reqwest::header::{ETAG, IF_NONE_MATCH};
 
 use crate::api::release::HttpReport;
 
@@ -14,11 +16,33 @@ pub const POLL_WAIT: Duration = Duration::from_secs(30);
 /// Largest report that is read: a report has a few digests of 71 bytes.
 const REPORT_BYTES_MAX: usize = 64 * 1024;
 
+/// What a pod answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The report, as it came.
+    pub text: String,
+    /// Its `ETag`, if the pod gives one.
+    pub tag: Option<String>,
+}
+
 /// Reads one pod's report.
 #[async_trait]
 pub trait ReportReader: Send + Sync + 'static {
-    /// The body of `GET <path>?wait=…&stage=…`; the pod answers early when its report changes.
+    /// The body of `GET <path>?wait=…&stage=…`; the pod answers early when its report is for this stage.
     async fn read(&self, address: IpAddr, channel: &HttpReport, stage: i64, wait: Duration) -> Result<String, String>;
+
+    /// The same for a caller that has an answer already: a pod that gives tags waits until its report is another one.
+    async fn read_after(
+        &self,
+        known: Option<&Answer>,
+        address: IpAddr,
+        channel: &HttpReport,
+        stage: i64,
+        wait: Duration,
+    ) -> Result<Answer, String> {
+        let _without_tags = known;
+        Ok(Answer { text: self.read(address, channel, stage, wait).await?, tag: None })
+    }
 }
 
 /// Reads it over HTTP.
@@ -43,20 +67,44 @@ impl HttpReportReader {
 #[async_trait]
 impl ReportReader for HttpReportReader {
     async fn read(&self, address: IpAddr, channel: &HttpReport, stage: i64, wait: Duration) -> Result<String, String> {
+        Ok(self.read_after(None, address, channel, stage, wait).await?.text)
+    }
+
+    async fn read_after(
+        &self,
+        known: Option<&Answer>,
+        address: IpAddr,
+        channel: &HttpReport,
+        stage: i64,
+        wait: Duration,
+    ) -> Result<Answer, String> {
         let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
         let path = channel.path.trim_start_matches('/');
         let url = format!("http://{host}:{}/{path}?wait={}s&stage={stage}", channel.port, wait.as_secs());
-        let mut answer = self.client.get(&url).send().await.map_err(|error| format!("{url}: {error}"))?;
-        if !answer.status().is_success() {
-            return Err(format!("{url}: answered {}", answer.status()));
+        let mut request = self.client.get(&url);
+        if let Some(tag) = known.and_then(|known| known.tag.as_ref()) {
+            request = request.header(IF_NONE_MATCH, tag);
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| format!("{url}: {error}"))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > REPORT_BYTES_MAX {
-                return Err(format!("{url}: the report is longer than {REPORT_BYTES_MAX} bytes"));
-            }
+        let answer = request.send().await.map_err(|error| format!("{url}: {error}"))?;
+        match known {
+            Some(known) if answer.status() == StatusCode::NOT_MODIFIED => Ok(known.clone()),
+            _ => read_answer(answer).await.map_err(|cause| format!("{url}: {cause}")),
         }
-        String::from_utf8(body).map_err(|_| format!("{url}: the report is not UTF-8"))
     }
+}
+
+async fn read_answer(mut answer: reqwest::Response) -> Result<Answer, String> {
+    if !answer.status().is_success() {
+        return Err(format!("answered {}", answer.status()));
+    }
+    let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {
+        body.extend_from_slice(&chunk);
+        if body.len() > REPORT_BYTES_MAX {
+            return Err(format!("the report is longer than {REPORT_BYTES_MAX} bytes"));
+        }
+    }
+    let text = String::from_utf8(body).map_err(|_| "the report is not UTF-8")?;
+    Ok(Answer { text, tag })
 }

@@ -1,0 +1,55 @@
+//! The shipped program as processes of their own: the store and the controller. They end with this program.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::{Failure, Given};
+
+/// The store's address; the cluster's network is its own, so the port is free.
+pub const STORE: &str = "127.0.0.1:9000";
+/// The store's bucket.
+pub const BUCKET: &str = "web";
+/// The store's key.
+pub const KEY: [&str; 2] = ["bench", "bench-secret"];
+
+/// A process that ends with its owner.
+pub struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The embedded store, in a folder of the scratch folder.
+pub fn store(given: &Given) -> Result<Program, Failure> {
+    let folder = given.scratch.join("store");
+    let mut command = Command::new(&given.rollcall);
+    command.args(["dev-store", "--listen", STORE, "--bucket", BUCKET, "--folder"]).arg(folder);
+    command.args(["--access-key-id", KEY[0], "--secret-access-key", KEY[1]]);
+    start(&mut command, &given.scratch.join("store.log"))
+}
+
+/// The controller, as the chart starts it but for the kubeconfig.
+pub fn controller(given: &Given) -> Result<Program, Failure> {
+    let mut command = Command::new(&given.rollcall);
+    command.arg("controller").arg("--kubeconfig").arg(&given.account);
+    command.arg("--workspace").arg(given.scratch.join("workspace"));
+    command.args(["--source-allow", "127.0.0.1", "--log", &given.log]);
+    start(&mut command, &given.scratch.join("controller.log"))
+}
+
+fn start(command: &mut Command, log: &Path) -> Result<Program, Failure> {
+    let log = std::fs::File::create(log)?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Ok(Program(command.spawn()?))
+}
+
+/// Resident memory of a process in KiB, as the kernel counts it.
+pub fn resident_kib(program: &Program) -> Result<u64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.0.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# `make bench`: the shipped, static controller on a real API server, each measurement in a cluster of its own; the figures go to
+# OUT (target/bench) as JSON and to the terminal as tables. About 15 minutes with nothing else on the machine.
+# It must never measure another build than the shipped one, nor change a cluster that it has not made.
+#
+#   run.sh [condition|http|idle|idle-many]…     all of them without a word
+#   FLIPS=300 PODS=100 SECONDS_IDLE=120 LOG=info
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+musl=x86_64-unknown-linux-musl
+folder=${CARGO_TARGET_DIR:-${ROLLCALL_MUSL_FOLDER:-$HOME/.cache/rollcall/target-musl}}
+programs=$folder/$musl/release
+out=${OUT:-$top/target/bench}
+
+# Compiled before a cluster is entered: from inside there is no way out. The shipped program comes last and without the
+# `testing` feature, so that what is measured is what the image holds.
+compile() {
+  (cd "$top" && export CARGO_TARGET_DIR=$folder \
+    && cargo build --locked --release --target $musl --features testing --bin rollcall-bench \
+    && cargo build --locked --release --target $musl --bin rollcall)
+}
+
+# The rights of the chart and no others, and the one Secret that the Role names, as the documentation tells users to.
+account() { # file
+  local token
+  kubectl apply --server-side -f "$top/deploy/rollcall.yaml" > /dev/null
+  kubectl -n rollcall-system delete deployment rollcall --wait=false > /dev/null
+  kubectl create namespace bench > /dev/null
+  kubectl -n bench create role bucket-keys --verb=get --resource=secrets --resource-name=bucket-keys > /dev/null
+  kubectl -n bench create rolebinding bucket-keys --role=bucket-keys --serviceaccount=rollcall-system:rollcall > /dev/null
+  kubectl -n bench create rolebinding agents --clusterrole=rollcall-agent --serviceaccount=bench:default > /dev/null
+  kubectl wait --for=condition=Established --timeout=60s crd/assetreleases.rollcall.dev crd/assetstores.rollcall.dev > /dev/null
+  token=$(kubectl -n rollcall-system create token rollcall --duration=2h)
+  cp "$KUBECONFIG" "$1"
+  kubectl --kubeconfig "$1" config set-credentials account --token="$token" > /dev/null
+  kubectl --kubeconfig "$1" config set-context --current --user=account > /dev/null
+}
+
+inside() { # what
+  local measure
+  scratch=$ROLLCALL_CLUSTER_STATE/bench
+  mkdir -p "$scratch"
+  trap 'cp "$scratch"/*.log "$out/" 2> /dev/null || true' EXIT
+  account "$scratch/account.kubeconfig"
+  "$top/examples/shop/pack.sh" v1 "$scratch/v1.tar.gz" > /dev/null
+  "$top/examples/shop/pack.sh" v2 "$scratch/v2.tar.gz" > /dev/null
+  local pods=${PODS:-100}
+  case $1 in
+    condition | http) measure=(flips --channel "$1" --count "${FLIPS:-300}") ;;
+    idle) measure=(idle --audit "$ROLLCALL_CLUSTER_STATE/audit.log" --seconds "${SECONDS_IDLE:-120}") ;;
+    idle-many) pods=2000 measure=(idle --audit "$ROLLCALL_CLUSTER_STATE/audit.log" --seconds "${SECONDS_IDLE:-120}") ;;
+    *) echo "bench: nothing is called '$1'" >&2; exit 2 ;;
+  esac
+  "$programs/rollcall-bench" --rollcall "$programs/rollcall" --admin "$KUBECONFIG" --account "$scratch/account.kubeconfig" \
+    --builds "$scratch" --scratch "$scratch" --pods "$pods" --out "$out/$1.json" --log "${LOG:-info}" "${measure[@]}" | tee "$out/$1.md"
+}
+
+mkdir -p "$out"
+if [ "${1:-}" = inside ]; then
+  inside "$2"
+  exit
+fi
+[ $# -gt 0 ] || set -- condition http idle idle-many
+compile
+for what in "$@"; do
+  "$top/tests/cluster/cluster" run --api-only --audit -- "$here/run.sh" inside "$what"
+done
