@@ -45,7 +45,7 @@ pub async fn measure(given: &Given, channel: Channel, count: usize) -> Result<St
 
 /// Two flips in a burst, then two with a straggler whose delay is in no step with anything that happens every so often.
 fn pause(number: usize) -> Duration {
-    if number / 2 % 2 == 0 { Duration::ZERO } else { Duration::from_millis(100 + (number as u64 * 37) % 300) }
+    if (number / 2).is_multiple_of(2) { Duration::ZERO } else { Duration::from_millis(100 + (number as u64 * 37) % 300) }
 }
 
 /// Below zero when the event came before the acknowledgement.

@@ -45,8 +45,6 @@ fn told(figures: &Figures) -> String {
     let Figures { pods, seconds, resident_kib_before, resident_kib_after, .. } = figures;
     let mut text = format!("idle for {seconds} s with {pods} pods: {resident_kib_before} KiB resident, then {resident_kib_after} KiB\n\n");
     text += "| request | count |\n|---|---|\n";
-    for (request, count) in &figures.requests {
-        text += &format!("| {request} | {count} |\n");
-    }
+    text.extend(figures.requests.iter().map(|(request, count)| format!("| {request} | {count} |\n")));
     text
 }

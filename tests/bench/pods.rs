@@ -51,7 +51,7 @@ struct Played {
 
 /// How a pod reports.
 enum Voice {
-    Condition(Api<PodLite>),
+    Condition(Box<Api<PodLite>>),
     Http(Endpoint),
 }
 
@@ -113,7 +113,7 @@ async fn create(config: &Config, client: &Client, channel: Channel, number: usiz
     let status = Patch::Strategic(objects::pod_status(&address.to_string()));
     api.patch_status(&name, &PatchParams::default(), &status).await?;
     let voice = match channel {
-        Channel::Condition => Voice::Condition(Api::namespaced(own_client(config, client, &name, &uid).await?, NAMESPACE)),
+        Channel::Condition => Voice::Condition(Box::new(Api::namespaced(own_client(config, client, &name, &uid).await?, NAMESPACE))),
         Channel::Http => Voice::Http(Endpoint::open(address).await?),
     };
     Ok(Played { name, uid, voice })
