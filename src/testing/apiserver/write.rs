@@ -25,7 +25,7 @@ pub(super) fn carry_out(state: &mut State, call: &Call, actor: &str) -> Answer {
         Verb::Patch => {
             let old = live(state, &call.key())?;
             let patched = patch::apply(call.patch, &old, &call.body)?;
-            settle(state, call, &old, patched, actor, true)
+            settle(state, call, &old, &patched, actor, Books::ToBeWritten)
         }
         Verb::Get | Verb::List | Verb::Watch => unreachable!("reads are answered elsewhere"),
     }
@@ -111,7 +111,7 @@ fn update(state: &mut State, call: &Call, actor: &str) -> Answer {
         let found = old["metadata"]["uid"].as_str().unwrap_or_default();
         return Err(Refusal::conflict(&key, &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}")));
     }
-    settle(state, call, &old, call.body.clone(), actor, true)
+    settle(state, call, &old, &call.body, actor, Books::ToBeWritten)
 }
 
 fn apply(state: &mut State, call: &Call, actor: &str) -> Answer {
@@ -134,7 +134,7 @@ fn apply(state: &mut State, call: &Call, actor: &str) -> Answer {
             merged["metadata"][name] = value.clone();
         }
     }
-    settle(state, call, &old, merged, actor, false)
+    settle(state, call, &old, &merged, actor, Books::Written)
 }
 
 fn apply_to_nothing(state: &mut State, call: &Call, key: &Key, writer: &Writer, intent: &mut Value, actor: &str) -> Answer {
@@ -164,13 +164,20 @@ fn through_door(call: &Call, body: &Value) -> Value {
     rest
 }
 
+/// Whether the managed fields of a wish are right already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Books {
+    ToBeWritten,
+    Written,
+}
+
 /// From the object that a caller would like to the one that is stored.
-fn settle(state: &mut State, call: &Call, old: &Arc<Value>, wished: Value, actor: &str, book: bool) -> Answer {
+fn settle(state: &mut State, call: &Call, old: &Arc<Value>, wished: &Value, actor: &str, books: Books) -> Answer {
     let key = call.key();
-    check(&key, old, &wished)?;
-    let mut new = combine(call, old, &wished);
+    check(&key, old, wished)?;
+    let mut new = combine(call, old, wished);
     keep_identity(&key, old, &mut new)?;
-    if book {
+    if books == Books::ToBeWritten {
         managed::book(Some(old), &mut new, &writer(call, actor, "Update"), &json!(state.now()));
     }
     state.fill_in(call.kind, &mut new);

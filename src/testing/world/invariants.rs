@@ -11,6 +11,7 @@ use super::kubelet::{Kubelet, Running, condition, pod_key, report, says_ready};
 use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
 use crate::api::{ContentHash, ManifestDigest, PointedVersion, Pointer};
 use crate::bucket::memory::MemoryBucket;
+use crate::manifest::classify::is_page;
 use crate::manifest::{Class, Layout, Manifest, object};
 use crate::testing::apiserver::{ApiServer, Change, Key, Kind};
 use crate::testing::builders::{APP, NAMESPACE, POINTER, Sidecar};
@@ -187,8 +188,8 @@ impl Checker {
         let Some(bytes) = self.bucket.bytes(key).filter(|_| !is_note) else { return };
         let hash = ContentHash::of(&bytes);
         let first = self.state().first_bytes.entry(key.to_owned()).or_insert_with(|| hash.clone()).clone();
-        let is_page = key.ends_with(".html") && !key.contains(object::OWN_FOLDER);
-        if first != hash && !is_page {
+        let is_public = is_page(key) && !key.contains(object::OWN_FOLDER);
+        if first != hash && !is_public {
             self.report("I3", format!("{key} changed its bytes"));
         }
     }
@@ -203,7 +204,7 @@ impl Checker {
         let is_entry = |file: &&crate::manifest::ManifestFile| file.class == Class::Entry && self.layout.key(&file.path) == key;
         let page = manifest.as_ref().is_none_or(|manifest| manifest.files.iter().any(|file| is_entry(&file)));
         if page
-            && key.ends_with(".html")
+            && is_page(key)
             && let Some(missing) = self.missing(&writer.digest)
         {
             self.report("I10", format!("page {key} of {:?} is public before {missing}", writer.version));
@@ -241,7 +242,7 @@ impl Checker {
         let (Some(was), Some(now)) = (change.was.as_deref(), change.now()) else { return };
         let untouched = |(name, pod, _): &(String, Truth, Arc<Value>)| *name == change.key.name && pod.alive && !pod.ending && !pod.silent;
         let same_life = |object: &Value| report(object).map(|report| report.instance);
-        if says_ready(was) && !says_ready(now) && same_life(was) == same_life(now) && self.pods().iter().any(|pod| untouched(pod)) {
+        if says_ready(was) && !says_ready(now) && same_life(was) == same_life(now) && self.pods().iter().any(untouched) {
             self.report("I12", format!("pod {} lost its readiness though nothing happened to it", change.key.name));
         }
     }

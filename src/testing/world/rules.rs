@@ -37,12 +37,11 @@ impl Without {
     }
 
     fn change_report(object: &mut Value, change: impl FnOnce(&mut Report)) {
-        let conditions = object["status"]["conditions"].as_array_mut().into_iter().flatten();
-        for condition in conditions.filter(|condition| condition["type"] == CONDITION_ASSETS).take(1) {
-            let Ok(mut report) = Report::parse(condition["message"].as_str().unwrap_or_default()) else { return };
+        let mut conditions = object["status"]["conditions"].as_array_mut().into_iter().flatten();
+        let Some(condition) = conditions.find(|condition| condition["type"] == CONDITION_ASSETS) else { return };
+        if let Ok(mut report) = Report::parse(condition["message"].as_str().unwrap_or_default()) {
             change(&mut report);
             condition["message"] = json!(report.to_json());
-            return;
         }
     }
 
