@@ -113,6 +113,7 @@ fn every_story_ends_where_it_should_and_then_nothing_is_written() {
 }
 
 /// I1 to I4, I7, I9 to I12 at every crash point: the controller is ended before and after each of its mutating requests in turn.
+#[expect(clippy::print_stdout, reason = "the number of crash points is a figure that people ask for")]
 fn ended_at_every_request(story: Story) {
     let (expected, requests) = run(async || {
         let mut world = World::new(1);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 
 /// Tells the story under the rule and without it. Without it this promise must break.
+#[expect(clippy::needless_pass_by_value, reason = "a story is written where it is told")]
 fn needs(rule: Rule, promise: &str, story: impl AsyncFn(&mut World)) {
     run(async || {
         let mut world = World::new(1);
