@@ -108,3 +108,32 @@ async fn read_answer(mut answer: reqwest::Response) -> Result<Answer, String> {
     let text = String::from_utf8(body).map_err(|_| "the report is not UTF-8")?;
     Ok(Answer { text, tag })
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, StatusCode, header};
+    use axum::response::IntoResponse;
+    use axum::routing::get;
+
+    use super::*;
+
+    /// The same answer again would be indistinguishable from a server that ignores `wait`, and be asked for twice a second.
+    #[tokio::test]
+    async fn a_pod_that_gives_tags_is_asked_for_another_answer_than_the_known_one() {
+        let report = async |headers: HeaderMap| {
+            let status = if headers.contains_key(header::IF_NONE_MATCH) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+            (status, [(header::ETAG, "\"7\"")], if status == StatusCode::OK { "the report" } else { "" }).into_response()
+        };
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/report", get(report))).await });
+        let channel = HttpReport { port: address.port().into(), path: "/report".into() };
+        let reader = HttpReportReader::new().unwrap();
+        let ask = async |known: Option<&Answer>| reader.read_after(known, address.ip(), &channel, 3, Duration::ZERO).await;
+        let first = ask(None).await.unwrap();
+        assert_eq!(first, Answer { text: "the report".into(), tag: Some("\"7\"".into()) });
+        assert_eq!(ask(Some(&first)).await, Ok(first.clone()));
+        let without_tag = Answer { tag: None, ..first.clone() };
+        assert_eq!(ask(Some(&without_tag)).await, Ok(first));
+    }
+}
