@@ -10,6 +10,7 @@ pub mod pointer;
 pub mod release;
 pub mod report;
 pub mod schema;
+pub mod status;
 pub mod store;
 
 pub use digest::{ContentHash, ManifestDigest};

@@ -110,7 +110,7 @@ const QUESTIONS: &[(&str, &str, &str, &str)] = &[
         "PATCH",
         "pods/p/status?fieldManager=agent",
         APPLY,
-        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"status":{"conditions":[{"type":"rollcall.dev/assets","status":"True","message":"m"}]}}"#,
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"status":{"conditions":[{"type":"example.com/probe","status":"True","message":"m"}]}}"#,
     ),
     (
         "PATCH",
@@ -122,7 +122,7 @@ const QUESTIONS: &[(&str, &str, &str, &str)] = &[
         "PATCH",
         "pods/p/status?fieldManager=agent",
         APPLY,
-        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","uid":"nope"},"status":{"conditions":[{"type":"rollcall.dev/assets","status":"False"}]}}"#,
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","uid":"nope"},"status":{"conditions":[{"type":"example.com/probe","status":"False"}]}}"#,
     ),
     (
         "PATCH",

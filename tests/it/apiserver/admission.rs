@@ -147,7 +147,7 @@ impl Stage {
                 if refused {
                     break;
                 }
-                assert!(attempt < 100, "the policy {message:?} does not take effect: {answer:?}");
+                assert!(attempt < 600, "the policy {message:?} does not take effect: {answer:?}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

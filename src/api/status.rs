@@ -1,0 +1,247 @@
+//! The status of an `AssetRelease`: what became of the wish. Its documentation is what `kubectl explain assetrelease.status` prints.
+//! Written by the controller alone; never read back to decide but for its named facts.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ManifestDigest;
+
+/// What the controller last did and saw.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssetReleaseStatus {
+    /// The generation that everything here speaks of; -1 until the controller has looked for the first time.
+    #[serde(default = "super::schema::never_observed")]
+    pub observed_generation: i64,
+    /// Where the release is, in one word. For people; derived from the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// What is being waited for, in one sentence. For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub message: Option<String>,
+    /// How many of the pods that count have the wanted version, for example `7/8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub pods: Option<String>,
+    /// `Ready`, `SourceFetched`, `Uploaded`, `StoreVerified`, `PodsAcknowledged`, `Activated`, `Converged`; and, present only when
+    /// True: `Reconciling`, `Stalled`, `PointerContested`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The version on its way, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<CandidateStatus>,
+    /// The version that pages refer to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<ActivatedVersion>,
+    /// The version that was active before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<ActivatedVersion>,
+    /// What was activated or given up, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub history: Vec<HistoryEntry>,
+    /// The attempt that was given up and is not tried again until the spec changes or `rollcall.dev/requestedAt` does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GivenUp>,
+    /// The highest stage number that was written; a pointer that vanished is recreated above it.
+    #[serde(default)]
+    pub last_stage: i64,
+    /// The value of the annotation `rollcall.dev/requestedAt` that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_handled_request: Option<String>,
+}
+
+impl Default for AssetReleaseStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: super::schema::never_observed(),
+            phase: None,
+            message: None,
+            pods: None,
+            conditions: Vec::new(),
+            candidate: None,
+            active: None,
+            previous: None,
+            history: Vec::new(),
+            given_up: None,
+            last_stage: 0,
+            last_handled_request: None,
+        }
+    }
+}
+
+/// Where a release is, in one word.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Phase {
+    /// Not looked at yet, or something is missing before work can begin.
+    Pending,
+    /// The source is fetched and missing objects are uploaded.
+    Uploading,
+    /// The store is asked whether it has every object.
+    Verifying,
+    /// The candidate is staged; pods load it and report.
+    RollCall,
+    /// Every gate but the approval holds.
+    AwaitingApproval,
+    /// The flip is done; pods move their pages.
+    Converging,
+    /// The wanted version is active and served everywhere.
+    Active,
+    /// Told to stop.
+    Suspended,
+    /// Given up until somebody changes something.
+    Stalled,
+    /// Being deleted.
+    Terminating,
+}
+
+/// The version on its way.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateStatus {
+    /// Its label.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Its identity, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 71))]
+    pub digest: Option<ManifestDigest>,
+    /// The stage number under which it is staged; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<i64>,
+    /// When the attempt is given up; absent before staging. Moved on by the time spent waiting for approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Time>,
+    /// Seconds of this staging spent waiting for approval alone, until `awaitingApprovalSince`.
+    #[serde(default)]
+    pub approval_wait_seconds: i64,
+    /// Since when only the approval is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting_approval_since: Option<Time>,
+    /// How far the upload is; absent when nothing had to be uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<UploadStatus>,
+    /// How far the roll call is, for each target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub targets: Vec<TargetStatus>,
+}
+
+/// How far an upload is.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadStatus {
+    /// Objects of the build.
+    pub objects_total: i64,
+    /// Objects sent so far.
+    pub objects_sent: i64,
+    /// Objects that were there already.
+    pub objects_reused: i64,
+    /// Bytes of the build.
+    pub bytes_total: i64,
+    /// Bytes sent so far.
+    pub bytes_sent: i64,
+}
+
+/// How far the roll call of one target is.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// `Kind/name` of the workload.
+    #[schemars(length(max = 280))]
+    pub name: String,
+    /// Pods that count.
+    pub pods: i32,
+    /// Pods that count and have reported the candidate for this stage.
+    pub reported: i32,
+    /// Names of pods that have not, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(max = 253)))]
+    pub missing: Vec<String>,
+    /// Names of pods that were excused, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(max = 253)))]
+    pub excused: Vec<String>,
+}
+
+/// A version that is or was active.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivatedVersion {
+    /// Its label.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Its identity.
+    #[schemars(with = "String", length(max = 71))]
+    pub digest: ManifestDigest,
+    /// Number of the flip that activated it.
+    pub sequence: i64,
+    /// When it was activated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activated_at: Option<Time>,
+}
+
+/// One line of the history.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// The version's label.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// Its identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 71))]
+    pub digest: Option<ManifestDigest>,
+    /// Number of the flip; 0 for an attempt that was given up.
+    pub sequence: i64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When it was activated or given up.
+    pub at: Time,
+    /// When another version took its place; absent while it is active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<Time>,
+    /// Gates that break-glass skipped, and why; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub overridden: Option<String>,
+    /// Pods that were excused at the flip, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(max = 253)))]
+    pub excused: Vec<String>,
+}
+
+/// What became of an attempt.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Outcome {
+    /// It became active.
+    Activated,
+    /// It became active again: the version had been active before.
+    RolledBack,
+    /// It was taken back at its deadline.
+    GivenUp,
+}
+
+/// An attempt that is not tried again by itself.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenUp {
+    /// The version that was given up.
+    #[schemars(length(max = 128))]
+    pub version: String,
+    /// The generation of the spec that wanted it.
+    pub generation: i64,
+    /// The value of `rollcall.dev/requestedAt` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub request: Option<String>,
+    /// What was still missing.
+    #[schemars(length(max = 2048))]
+    pub message: String,
+    /// When.
+    pub at: Time,
+}
