@@ -123,13 +123,24 @@ async fn an_untouched_object_is_in_progress() {
     server.forget(&namespace).await;
 }
 
+/// The server's OpenAPI documents follow a CRD some moments after it is established.
+async fn explained_soon(server: &apiserver::Server, kind: &str) -> String {
+    for _ in 0..300 {
+        if let Ok(explained) = server.kubectl(&["explain", kind, "--recursive"]) {
+            return explained;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    server.kubectl(&["explain", kind, "--recursive"]).unwrap()
+}
+
 #[tokio::test]
 async fn kubectl_explains_every_field() {
     let Some(server) = apiserver::server().await else { return };
     server.install_crds().await;
     for crd in schema::crds() {
         let kind = crd.spec.names.singular.clone().unwrap();
-        let all = server.kubectl(&["explain", &kind, "--recursive"]).unwrap();
+        let all = explained_soon(&server, &kind).await;
         assert!(all.contains("spec\t<Object> -required-"), "{all}");
         for path in objects(&serde_json::to_value(&crd.spec.versions[0].schema).unwrap()["openAPIV3Schema"], &kind) {
             let explained = server.kubectl(&["explain", &path]).unwrap();

@@ -138,10 +138,13 @@ impl Stage {
     /// A new policy takes effect when the API server's own watch has seen it.
     async fn wait_for_the_policies(&self) {
         let agent = self.token("shop", Some("shop-0")).await;
-        let probes =
-            [(self.server.client.clone(), report("probe"), OWN_REPORT), (agent, json!({"status": {"phase": "Running"}}), NO_STATUS)];
+        let probe = |text: String| json!({"status": {"message": text}});
+        let probes: [(Client, fn(String) -> Value, &str); 2] =
+            [(self.server.client.clone(), |text| report(&text), OWN_REPORT), (agent, probe, NO_STATUS)];
         for (who, body, message) in probes {
             for attempt in 0.. {
+                // Another text each time: what was accepted before the policy took effect would be no change any more.
+                let body = body(format!("probe {attempt}"));
                 let answer = self.patch(&who, "shop-1", &body).await;
                 let refused = answer.as_ref().is_err_and(|error| error.contains(message) || error.contains(OWN_POD));
                 if refused {
