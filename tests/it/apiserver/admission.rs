@@ -137,10 +137,10 @@ impl Stage {
 
     /// A new policy takes effect when the API server's own watch has seen it.
     async fn wait_for_the_policies(&self) {
+        type Body = fn(String) -> Value;
         let agent = self.token("shop", Some("shop-0")).await;
         let probe = |text: String| json!({"status": {"message": text}});
-        let probes: [(Client, fn(String) -> Value, &str); 2] =
-            [(self.server.client.clone(), |text| report(&text), OWN_REPORT), (agent, probe, NO_STATUS)];
+        let probes: [(Client, Body, &str); 2] = [(self.server.client.clone(), |text| report(&text), OWN_REPORT), (agent, probe, NO_STATUS)];
         for (who, body, message) in probes {
             for attempt in 0.. {
                 // Another text each time: what was accepted before the policy took effect would be no change any more.
