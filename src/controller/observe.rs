@@ -121,7 +121,7 @@ async fn observe_target(cx: &Context, key: &ReleaseKey, spec: &TargetSpec, stage
         BTreeSet::new()
     };
     let mut pods: Vec<PodFacts> = snapshot.pods.values().map(|pod| pod_facts(pod, spec, &snapshot, &in_endpoints)).collect();
-    find_unreachable(cx, &mut pods, &snapshot, stage).await?;
+    find_unreachable(cx, &mut pods, &snapshot, stage).await;
     Ok(TargetFacts { target: spec.clone(), exists: true, seen_since_stage: snapshot.seen_since_stage, pods })
 }
 
@@ -211,24 +211,19 @@ fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str
 }
 
 /// Asks for the nodes of pods that are not Ready and have not reported this stage: only those can be excused for their node.
-async fn find_unreachable(cx: &Context, pods: &mut [PodFacts], snapshot: &Snapshot, stage: i64) -> Result<(), Failure> {
+async fn find_unreachable(cx: &Context, pods: &mut [PodFacts], snapshot: &Snapshot, stage: i64) {
     let now = cx.outside.clock.now();
     let is_behind = |pod: &PodFacts| !matches!(&pod.report, ReportFacts::Known(report) if report.stage >= stage);
-    for pod in pods.iter_mut().filter(|pod| pod.bound && !pod.finished && !pod.ready && is_behind(pod)) {
-        let Some(node) = snapshot.pods.get(&pod.name).and_then(|pod| pod.spec.node_name.clone()) else { continue };
-        let fresh = cx.nodes().fresh(&node, now);
-        pod.unreachable_since = match fresh {
-            Some(since) => since,
-            None => {
-                let since = match nodes::unreachable_since(&cx.outside.client, &node, pod.created_at).await {
-                    // Without the right to see nodes no pod is excused for its node; everything else goes on.
-                    Err(error) if error.class == Class::Denied => None,
-                    answer => answer?,
-                };
-                cx.nodes().remember(&node, now, since);
-                since
-            }
-        };
+    let waited_for = pods.iter_mut().filter(|pod| pod.bound && !pod.finished && !pod.ready && is_behind(pod));
+    let with_node: Vec<(&mut PodFacts, &str)> = waited_for
+        .filter_map(|pod| Some((snapshot.pods.get(&pod.name)?.spec.node_name.as_deref()?, pod)))
+        .map(|(node, pod)| (pod, node))
+        .collect();
+    let unknown: BTreeSet<String> =
+        with_node.iter().filter(|(_, node)| cx.nodes().fresh(node, now).is_none()).map(|(_, node)| (*node).to_owned()).collect();
+    let answers = nodes::ask(&cx.outside.client, unknown).await;
+    cx.nodes().remember(answers, now);
+    for (pod, node) in with_node {
+        pod.unreachable_since = cx.nodes().fresh(node, now).and_then(|state| state.unreachable_since(pod.created_at));
     }
-    Ok(())
 }
