@@ -4,6 +4,8 @@
 //! flip; the watch is as good, because reports only grow within a stage. The view may be old, but never older than the stage
 //! that it names. Never begun from a cache (resourceVersion=0).
 
+mod polls;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,12 +16,13 @@ use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::api::release::{HttpReport, ReportSpec};
+use crate::api::release::ReportSpec;
 
 use super::calls::{Call, CallError};
 use super::lite::PodLite;
-use super::reports::{Answer, POLL_WAIT, ReportReader};
+use super::reports::ReportReader;
 use super::streams::Doubling;
+use polls::Polls;
 
 /// Pods of one page of a LIST; slim pods of 500 take about 2 MB while they are parsed.
 const PAGE: u32 = 500;
@@ -29,9 +32,6 @@ const WATCH_SECONDS: u32 = 60;
 /// A watch that held this long was no failure: the next LIST begins with the shortest pause.
 const WATCH_HOLDS: Duration = Duration::from_secs(10);
 const WATCH_SILENCE_MAX: Duration = Duration::from_secs(65);
-
-/// Least time between the beginnings of two polls of one pod whose answer did not change: a server may ignore `wait`.
-const POLL_PAUSE: Duration = Duration::from_millis(500);
 
 /// `namespace` and `name` of a release.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,7 +127,7 @@ impl PodViews {
             wanted_stage,
             snapshot: snapshot.clone(),
             changed: self.changed.clone(),
-            polls: wish.report.http.clone().map(|channel| Polls { channel, reader: self.reader.clone(), running: BTreeMap::new() }),
+            polls: wish.report.http.clone().map(|channel| Polls::new(channel, self.reader.clone())),
         };
         let task = Task(tokio::spawn(watcher.run()));
         View { selector: wish.selector.clone(), report: wish.report.clone(), stage, snapshot, _task: task }
@@ -279,97 +279,4 @@ fn slim(mut pod: PodLite) -> (String, Arc<PodLite>) {
     pod.metadata.managed_fields = None;
     pod.metadata.annotations = None;
     (pod.metadata.name.clone().unwrap_or_default(), Arc::new(pod))
-}
-
-/// One long-poll for each running pod.
-struct Polls {
-    channel: HttpReport,
-    reader: Arc<dyn ReportReader>,
-    running: BTreeMap<String, (String, Task)>,
-}
-
-impl Polls {
-    fn keep_up(
-        &mut self,
-        snapshot: &Arc<Mutex<Snapshot>>,
-        stage: &watch::Receiver<i64>,
-        changed: &mpsc::UnboundedSender<ReleaseKey>,
-        release: &ReleaseKey,
-    ) {
-        let addresses = addresses(&lock(snapshot).pods);
-        self.running.retain(|uid, (address, _)| addresses.get(uid) == Some(address));
-        for (uid, address) in addresses {
-            if !self.running.contains_key(&uid) {
-                let poll = Poll {
-                    uid: uid.clone(),
-                    address: address.clone(),
-                    channel: self.channel.clone(),
-                    reader: self.reader.clone(),
-                    stage: stage.clone(),
-                    snapshot: snapshot.clone(),
-                    changed: changed.clone(),
-                    release: release.clone(),
-                };
-                self.running.insert(uid, (address, Task(tokio::spawn(poll.run()))));
-            }
-        }
-        let running = &self.running;
-        lock(snapshot).polled.retain(|uid, _| running.contains_key(uid));
-    }
-}
-
-fn addresses(pods: &BTreeMap<String, Arc<PodLite>>) -> BTreeMap<String, String> {
-    pods.values().filter_map(|pod| Some((pod.uid().to_owned(), pod.status.pod_ip.clone()?))).collect()
-}
-
-struct Poll {
-    uid: String,
-    address: String,
-    channel: HttpReport,
-    reader: Arc<dyn ReportReader>,
-    stage: watch::Receiver<i64>,
-    snapshot: Arc<Mutex<Snapshot>>,
-    changed: mpsc::UnboundedSender<ReleaseKey>,
-    release: ReleaseKey,
-}
-
-impl Poll {
-    async fn run(self) {
-        // The first answer must come at once: what the pod has is not known yet.
-        let mut wait = Duration::ZERO;
-        let mut known = None;
-        loop {
-            let begun = Instant::now();
-            let mut wanted = self.stage.clone();
-            let stage = *wanted.borrow_and_update();
-            let answer = tokio::select! {
-                biased;
-                // Asked anew and with the same wait: an answer at once would be the one that is known, and the pause behind
-                // it would hide the one that is waited for.
-                _ = wanted.changed() => continue,
-                answer = self.ask(known.as_ref(), stage, wait) => answer,
-            };
-            wait = if answer.is_ok() { POLL_WAIT } else { Duration::ZERO };
-            if !self.remember(answer.as_ref().map(|answer| &answer.text).map_err(String::as_str)) {
-                let _ = tokio::time::timeout(POLL_PAUSE.saturating_sub(begun.elapsed()), wanted.changed()).await;
-            }
-            known = answer.ok();
-        }
-    }
-
-    async fn ask(&self, known: Option<&Answer>, stage: i64, wait: Duration) -> Result<Answer, String> {
-        let address = self.address.parse().map_err(|_| format!("{:?} is not an address", self.address))?;
-        self.reader.read_after(known, address, &self.channel, stage, wait).await
-    }
-
-    /// Whether the answer says something new.
-    fn remember(&self, answer: Result<&String, &str>) -> bool {
-        let answer = answer.cloned().map_err(str::to_owned);
-        let previous = lock(&self.snapshot).polled.insert(self.uid.clone(), answer.clone());
-        let is_new = previous != Some(answer);
-        if is_new {
-            let _ = self.changed.send(self.release.clone());
-        }
-        is_new
-    }
 }
