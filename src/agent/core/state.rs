@@ -144,8 +144,9 @@ impl Core {
         }
     }
 
+    /// Before anything was staged, no pointer and an empty one are the same: there is no release yet, and that is no problem.
     fn missing(&mut self, answers: u64) {
-        if self.pointer.is_none() {
+        if self.pointer.as_ref().is_none_or(|known| *known == Pointer::empty()) {
             return self.answered(answers, Pointer::empty());
         }
         self.pointer_problem = Some("the pointer ConfigMap is gone; going on with what it said last".into());

@@ -304,10 +304,25 @@ fn without_an_active_version_the_pod_reports_the_candidate_and_is_not_ready() {
 }
 
 #[test]
-fn a_missing_pointer_is_an_empty_one_at_first_and_a_problem_later() {
+fn before_the_first_release_a_missing_or_empty_pointer_is_no_problem_however_often_it_is_read() {
+    for first in [Event::PointerMissing { answers: 1 }, Event::PointerRead { answers: 1, pointer: Pointer::empty() }] {
+        let mut life = Life::announced();
+        life.on(first);
+        for _ in 0..3 {
+            life.on(Event::PointerMissing { answers: 1 });
+            let publication = life.publication();
+            assert_eq!((publication.report.problem, publication.reason), (None, "NoActiveVersion"));
+            assert!(!publication.report.joining);
+        }
+    }
+}
+
+#[test]
+fn a_pointer_that_is_gone_is_a_problem_once_something_was_staged() {
     let mut life = Life::announced();
+    life.read(pointer(None, Some("v1"), None, 1, 0));
     life.on(Event::PointerMissing { answers: 1 });
-    assert!(!life.publication().report.joining);
+    assert!(life.publication().report.problem.unwrap().contains("gone"));
     let mut life = Life::ready();
     life.on(Event::PointerMissing { answers: 1 });
     let publication = life.publication();
