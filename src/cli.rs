@@ -106,6 +106,12 @@ pub struct AgentArgs {
     /// Hours that a version stays after nothing wanted or served it
     #[arg(long, env = "ROLLCALL_KEEP_HOURS", default_value_t = 24)]
     pub keep_hours: u64,
+    /// Files that visitors ask for and the mirror lacks: fetch this many a second from the store, on average
+    #[arg(long, env = "ROLLCALL_MISS_RATE", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub miss_rate: u32,
+    /// The same: fetch at most this many at once after a quiet time; visitors beyond it get 503
+    #[arg(long, env = "ROLLCALL_MISS_BURST", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub miss_burst: u32,
     /// Seconds to go on serving after the request to stop
     #[arg(long, env = "ROLLCALL_DRAIN_SECONDS", default_value_t = 10)]
     pub drain_seconds: u64,
@@ -173,6 +179,23 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    fn agent(options: &[&str]) -> Result<AgentArgs, clap::Error> {
+        let needed = ["rollcall", "agent", "--pointer=shop", "--namespace=ns", "--pod-name=a", "--pod-uid=u"];
+        match Cli::try_parse_from(needed.into_iter().chain(options.iter().copied()))?.role {
+            Role::Agent(args) => Ok(args),
+            other => panic!("expected the agent, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn misses_towards_the_store_are_bounded_as_typed_and_never_off() {
+        let args = agent(&["--miss-rate=5", "--miss-burst=7"]).unwrap();
+        assert_eq!((args.miss_rate, args.miss_burst), (5, 7));
+        assert!(agent(&["--miss-rate=0"]).is_err() && agent(&["--miss-burst=0"]).is_err());
+        let (args, defaults) = (agent(&[]).unwrap(), crate::agent::Settings::new("shop"));
+        assert_eq!((args.miss_rate, args.miss_burst), (defaults.miss_rate, defaults.miss_burst));
     }
 
     #[test]

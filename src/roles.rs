@@ -96,6 +96,8 @@ fn agent_settings(args: AgentArgs) -> agent::Settings {
         base_path: args.base_path.trim_end_matches('/').to_owned(),
         age_floor: Duration::from_secs(args.keep_hours.saturating_mul(3600)),
         drain: Duration::from_secs(args.drain_seconds),
+        miss_rate: args.miss_rate,
+        miss_burst: args.miss_burst,
         ..agent::Settings::new(&args.pointer)
     }
 }
