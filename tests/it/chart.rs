@@ -81,7 +81,7 @@ fn helm_finds_nothing_to_complain_about() {
 }
 
 /// What each look and each act of the controller needs; a call that is not here fails on a cluster, not here.
-const CONTROLLER: [&str; 35] = [
+const CONTROLLER: [&str; 33] = [
     "rollcall.dev/assetreleases get",
     "rollcall.dev/assetreleases list",
     "rollcall.dev/assetreleases watch",
@@ -114,8 +114,6 @@ const CONTROLLER: [&str; 35] = [
     "discovery.k8s.io/endpointslices watch",
     "events.k8s.io/events create",
     "events.k8s.io/events patch",
-    "/nodes list",
-    "/nodes watch",
     "/nodes get",
 ];
 const CLUSTER_ONLY: [&str; 1] = ["/namespaces get [kube-system]"];
@@ -162,7 +160,7 @@ fn nobody_gets_a_wildcard_or_secrets_that_were_not_named() {
 fn an_agent_may_read_the_pointer_and_write_a_report() {
     let Some(helm) = helm() else { return };
     let agent = rights(named(&rendered(&helm, &[]), "ClusterRole", "rollcall-agent"));
-    let expected = ["/configmaps get", "/configmaps list", "/configmaps watch", "/pods/status patch", "rollcall.dev/agents confined"];
+    let expected = ["/configmaps get", "/configmaps watch", "/pods/status patch", "rollcall.dev/agents confined"];
     assert_eq!(agent, expected.iter().map(ToString::to_string).collect());
 }
 
