@@ -316,7 +316,7 @@ fn store_message(store: &str, namespace: &str, problem: &StoreProblem) -> String
 }
 
 /// At most ten names, sorted, and how many more there are.
-fn some_of(names: &[String]) -> String {
+pub(super) fn some_of(names: &[String]) -> String {
     let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     let shown = sorted[..sorted.len().min(NAMES_MAX)].join(", ");

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::api::ManifestDigest;
 
-use super::blocker::LaggingPod;
+use super::blocker::{LaggingPod, some_of};
 use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
 
 /// After this time a pod on a node that does not answer is excused: one dead node must not block a hotfix. Five minutes is when
@@ -182,7 +182,7 @@ fn cut(problem: &str) -> String {
 }
 
 /// Ready pods that serve another version than the active one (I11). A pod without an agent does not follow the pointer before
-/// the second flip; a silent pod that is excused has never said what it serves.
+/// the second flip.
 #[must_use]
 pub fn not_serving(observed: &Observed) -> Vec<LaggingPod> {
     let Some((found, active)) = observed.found().zip(observed.active()) else {
@@ -210,10 +210,30 @@ fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts, activ
         },
         ReportFacts::Unusable(cause) => lagging(cause.clone()),
         ReportFacts::NotAsked => lagging("not asked yet".into()),
-        ReportFacts::Silent => {
-            let since = observed.found().and_then(|found| found.pointer.activated_at).unwrap_or(observed.now);
-            let excused = target.target.excuse_after().is_some_and(|patience| since.max(pod.created_at) + patience <= observed.now);
-            if excused { None } else { lagging("silent".into()) }
-        }
+        ReportFacts::Silent if is_excused_from_serving(observed, target, pod) => None,
+        ReportFacts::Silent if !pod.has_agent => lagging("has no agent".into()),
+        ReportFacts::Silent => lagging("silent".into()),
     }
+}
+
+/// Only a pod without an agent, that never said anything: what it serves cannot be known, so the user's word and the wait from
+/// the flip on stand for it. A pod that has an agent may have said that it serves the version before: it is never excused (I11).
+fn is_excused_from_serving(observed: &Observed, target: &TargetFacts, pod: &PodFacts) -> bool {
+    let never_spoke = pod.report == ReportFacts::Silent && !pod.has_agent;
+    let since = observed.found().and_then(|found| found.pointer.activated_at).unwrap_or(observed.now).max(pod.created_at);
+    never_spoke && target.target.excuse_after().is_some_and(|patience| since + patience <= observed.now)
+}
+
+/// Who serves the active version when nobody lags behind: nothing is claimed of pods of which nobody knows what they serve (I9).
+#[must_use]
+pub fn who_serves(observed: &Observed) -> String {
+    let is_first = observed.found().is_none_or(|found| found.pointer.sequence <= 1);
+    let is_excused =
+        |target: &TargetFacts, pod: &PodFacts| pod.ready && counts(target, pod, is_first) && is_excused_from_serving(observed, target, pod);
+    let pods = observed.targets.iter().flat_map(|target| target.pods.iter().filter(move |pod| is_excused(target, pod)));
+    let excused: Vec<String> = pods.map(|pod| pod.name.clone()).collect();
+    if excused.is_empty() {
+        return "every Ready pod serves the active version".into();
+    }
+    format!("every Ready pod that reports serves the active version; excused, because nobody knows what they serve: {}", some_of(&excused))
 }

@@ -232,7 +232,7 @@ impl View<'_> {
             return Verdict::no(unseen.reason(), unseen.message());
         }
         if pods.is_empty() {
-            return Verdict::yes("EveryPodServes", "every Ready pod serves the active version");
+            return Verdict::yes("EveryPodServes", roll_call::who_serves(self.observed));
         }
         Verdict::no("NotConverged", Blocker::NotConverged { pods }.message())
     }

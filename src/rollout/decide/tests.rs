@@ -302,7 +302,10 @@ fn break_glass_skips_named_gates_of_one_version_and_is_remembered() {
 
 #[test]
 fn silent_pods_are_excused_only_when_the_spec_says_so() {
-    let silent = fixture().after_v1().staged().reporting("a", &["v1"], "v1").last_pod(|pod| pod.report = ReportFacts::Silent);
+    let silent = fixture().after_v1().staged().reporting("a", &["v1"], "v1").last_pod(|pod| {
+        pod.report = ReportFacts::Silent;
+        pod.has_agent = false;
+    });
     let excusing = silent.spec(|spec| {
         spec.targets[0].silent_pods = SilentPods::ExcuseAfter;
         spec.targets[0].excuse_after_seconds = Some(150);
@@ -312,6 +315,29 @@ fn silent_pods_are_excused_only_when_the_spec_says_so() {
     let later = excusing.at(at(1_050));
     assert!(flips(&later));
     assert_eq!(decide(&later).rolls[0].excused, ["a"]);
+}
+
+/// I11: nobody knows what a pod without an agent serves, so after the wait it is the user's word that counts; a pod that has an
+/// agent, or ever said anything, is not excused from what it may still serve.
+#[test]
+fn only_a_pod_that_never_said_anything_is_excused_from_converging() {
+    let excusing = |observed: Observed| {
+        observed.spec(|spec| {
+            spec.targets[0].silent_pods = SilentPods::ExcuseAfter;
+            spec.targets[0].excuse_after_seconds = Some(10);
+        })
+    };
+    let silent = |pod: &mut PodFacts| pod.report = ReportFacts::Silent;
+    let with_agent = excusing(fixture().after_v1().staged().reporting("a", &["v1"], "v1").last_pod(silent));
+    assert_eq!(first_reason(&with_agent), "NotConverged", "its report is gone, and what it said with it");
+    let serves_another = excusing(fixture().after_v1().staged().reporting("a", &["v0", "v1", "v2"], "v0"));
+    assert_eq!(first_reason(&serves_another), "NotConverged");
+    let without_agent = with_agent.last_pod(|pod| pod.has_agent = false);
+    assert!(flips(&without_agent));
+    let text = crate::rollout::roll_call::who_serves(&without_agent);
+    assert!(text.ends_with("nobody knows what they serve: a"), "I9: {text}");
+    let just_flipped = without_agent.at(at(109));
+    assert!(crate::rollout::roll_call::not_serving(&just_flipped).iter().any(|pod| pod.why == "has no agent"));
 }
 
 #[test]
@@ -574,6 +600,7 @@ fn a_pod_that_was_not_asked_yet_is_neither_excused_nor_overlooked() {
     });
     assert_eq!(first_reason(&observed), "PodsUnseen");
     observed.targets[0].pods[0].report = ReportFacts::Silent;
+    observed.targets[0].pods[0].has_agent = false;
     assert!(flips(&observed), "asked, and silent for longer than it is waited for");
 }
 
