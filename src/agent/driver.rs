@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use kube::api::Api;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -52,9 +53,22 @@ struct Driver {
 /// # Errors
 /// When the mirror is of no use or an address is taken.
 pub async fn run(context: Context, shutdown: impl Future<Output = ()> + Send) -> Result<(), AgentError> {
+    run_showing(context, |_behind_the_address| {}, shutdown).await
+}
+
+/// The same for a caller in this process, who is handed what answers at [`super::Settings::listen_pod`] before anything else happens.
+///
+/// # Errors
+/// As those of [`run`].
+pub async fn run_showing(
+    context: Context,
+    show: impl FnOnce(Router) + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), AgentError> {
     let (events, mut inbox) = mpsc::channel(EVENTS_MAX);
     let (learned, mut lessons) = mpsc::channel(EVENTS_MAX);
-    let mut driver = Driver::start(context, events, learned).await?;
+    let (mut driver, pod) = Driver::start(context, events, learned).await?;
+    show(pod);
     let mut shutdown = pin!(shutdown);
     let mut stop_at: Option<Instant> = None;
     driver.step(Event::Tick);
@@ -79,7 +93,7 @@ impl Driver {
         context: Context,
         events: mpsc::Sender<Event>,
         learned: mpsc::Sender<(PointedVersion, FetchedManifest)>,
-    ) -> Result<Self, AgentError> {
+    ) -> Result<(Self, Router), AgentError> {
         let held = context.mirror.held().await?;
         let rendering = if context.settings.application == Application::None { Rendering::Agent } else { Rendering::Application };
         let digests = held.iter().map(|version| version.pointed.digest.clone()).collect();
@@ -104,12 +118,13 @@ impl Driver {
             draining: watch::Sender::new(false),
             stopping: watch::Sender::new(false),
         };
-        driver.start_servers().await?;
+        let pod = driver.start_servers().await?;
         driver.start_channels();
-        Ok(driver)
+        Ok((driver, pod))
     }
 
-    async fn start_servers(&mut self) -> Result<(), AgentError> {
+    /// What answers for the pod's own business, whether or not it listens anywhere.
+    async fn start_servers(&mut self) -> Result<Router, AgentError> {
         let settings = self.context.settings.clone();
         let feeds = serve::Feeds {
             catalogue: self.library.catalogue(),
@@ -132,7 +147,7 @@ impl Driver {
         if let Application::Polled(url) = settings.application {
             self.tasks.spawn(serve::poll(url, self.library.catalogue(), self.events.clone()));
         }
-        Ok(())
+        Ok(serve::pod(&shared))
     }
 
     /// Not ready any more, but everything goes on: clients learn only after a while that this pod goes. Returns when to stop.

@@ -27,6 +27,8 @@ use std::sync::Arc;
 use crate::clock::Clock;
 
 pub use driver::run;
+#[cfg(feature = "testing")]
+pub(crate) use driver::run_showing;
 pub(crate) use serve::metrics_example;
 pub use settings::{Application, ReportChannel, Settings, default_mirror};
 

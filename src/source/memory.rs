@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +25,7 @@ enum Answer {
 #[derive(Debug, Default)]
 pub struct MemorySource {
     answers: Mutex<BTreeMap<String, Answer>>,
+    asked: AtomicU64,
 }
 
 impl MemorySource {
@@ -49,6 +51,12 @@ impl MemorySource {
         self.set(url, Answer::Hangs);
     }
 
+    /// How often anybody asked for a build.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     fn set(&self, url: &str, answer: Answer) {
         self.answers.lock().expect("no holder of this lock panics").insert(url.to_owned(), answer);
     }
@@ -57,6 +65,7 @@ impl MemorySource {
 #[async_trait]
 impl Source for MemorySource {
     async fn fetch(&self, wanted: &Wanted, _workspace: &Path) -> Result<Build, SourceError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let answer = self.answers.lock().expect("no holder of this lock panics").get(&wanted.url).cloned();
         match answer {
             Some(Answer::Files(files)) => Ok(Build::new(files.into_iter().map(file).collect())),

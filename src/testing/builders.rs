@@ -15,6 +15,9 @@ pub const APP: &str = "web";
 /// Name of the pointer.
 pub const POINTER: &str = "web-assets";
 
+/// Where pods answer that report over HTTP.
+pub const REPORT_PORT: i32 = 8481;
+
 /// Where pods fetch from; the bucket's root.
 pub const STORE_URL: &str = "http://store.test/";
 
@@ -64,8 +67,24 @@ pub fn build(version: &str) -> Vec<(String, String)> {
 /// The Deployment whose pods are asked.
 #[must_use]
 pub fn deployment() -> Value {
-    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": APP, "namespace": NAMESPACE},
-        "spec": {"selector": {"matchLabels": {"app": APP}}, "template": {"metadata": {"labels": {"app": APP}}, "spec": {"containers": []}}}})
+    workload("Deployment", APP)
+}
+
+/// A workload of this kind, whose pods have its name as their label `app`.
+#[must_use]
+pub fn workload(kind: &str, name: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": []}}}})
+}
+
+/// A target of a release: a workload, and how its pods report.
+#[must_use]
+pub fn target(kind: &str, name: &str, sidecar: Sidecar) -> Value {
+    let mut target = json!({"workloadRef": {"kind": kind, "name": name}});
+    if sidecar == Sidecar::HttpAgent {
+        target["report"] = json!({"http": {"port": REPORT_PORT}});
+    }
+    target
 }
 
 /// What a pod's template has beside its containers.
@@ -73,18 +92,35 @@ pub fn deployment() -> Value {
 pub enum Sidecar {
     /// An agent, and the readiness gate.
     Agent,
+    /// An agent that is asked over HTTP: a declared port, no readiness gate.
+    HttpAgent,
     /// Nothing: it does not follow the pointer.
     None,
 }
 
-/// A pod of the Deployment on this node.
+/// How a pod is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodPlan {
+    /// Its name.
+    pub name: String,
+    /// The workload that it belongs to.
+    pub workload: String,
+    /// Its node.
+    pub node: String,
+    /// What it has beside its containers.
+    pub sidecar: Sidecar,
+}
+
+/// A pod.
 #[must_use]
-pub fn pod(name: &str, node: &str, sidecar: Sidecar) -> Value {
+pub fn pod(plan: &PodPlan) -> Value {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app": APP}},
-        "spec": {"nodeName": node, "containers": [{"name": "web", "image": "web"}], "terminationGracePeriodSeconds": 30}});
-    if sidecar == Sidecar::Agent {
-        pod["spec"]["readinessGates"] = json!([{"conditionType": CONDITION_ASSETS}]);
+        "metadata": {"name": plan.name, "namespace": NAMESPACE, "labels": {"app": plan.workload}},
+        "spec": {"nodeName": plan.node, "containers": [{"name": "web", "image": "web"}], "terminationGracePeriodSeconds": 30}});
+    match plan.sidecar {
+        Sidecar::Agent => pod["spec"]["readinessGates"] = json!([{"conditionType": CONDITION_ASSETS}]),
+        Sidecar::HttpAgent => pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": REPORT_PORT}]),
+        Sidecar::None => {}
     }
     pod
 }

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::kstatus;
+use super::lives::is_controller;
 use super::kubelet::{Kubelet, Running, condition, pod_key, report, says_ready};
 use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
 use crate::api::{ContentHash, ManifestDigest, PointedVersion, Pointer};
@@ -40,6 +43,12 @@ struct State {
     first_bytes: BTreeMap<String, ContentHash>,
     highest: (i64, i64, i64),
     manifests: BTreeMap<ManifestDigest, Arc<Manifest>>,
+    /// Since when each life of a pod counts, by instance.
+    counts_since: BTreeMap<String, Instant>,
+    /// The newest stage number, and when it was written.
+    staged: Option<(i64, Instant)>,
+    /// How old the controller's view of pods may be.
+    view_age: Duration,
 }
 
 /// The pointer as it stands; empty when there is none.
@@ -82,7 +91,11 @@ impl Checker {
 
     /// After a write of the API server.
     pub(super) fn api_changed(&self, change: &Change) {
-        if change.key == pointer_key() {
+        if change.key.plural == "pods" || change.key == pointer_key() {
+            self.note_who_counts();
+        }
+        // What another hand does to the pointer breaks no promise of ours; what we do after it may.
+        if change.key == pointer_key() && is_controller(&change.actor) {
             self.pointer_moved(&pointer(change.was.as_deref()), &pointer(change.now()));
         }
         if let (Some(now), true) = (change.now(), change.key.group == crate::api::names::GROUP) {
@@ -118,6 +131,9 @@ impl Checker {
         if now.stage < stage || now.sequence < sequence || now.epoch < epoch {
             self.report("I4", format!("the pointer went back from {:?} to {:?}", (stage, sequence, epoch), (now.stage, now.sequence)));
         }
+        if now.stage > was.stage {
+            self.state().staged = Some((now.stage, Instant::now()));
+        }
         self.check_objects(now);
         let moved = digest(was.active.as_ref()) != digest(now.active.as_ref());
         if now.sequence == was.sequence + 1 {
@@ -133,10 +149,35 @@ impl Checker {
         }
         let Some(active) = &now.active else { return };
         for (name, pod, object) in self.pods() {
-            if counts(&pod, &object) && !pod.has(&active.digest) {
+            if counts(&pod, &object) && self.is_in_view(&pod, was) && !pod.has(&active.digest) {
                 self.report("I2", format!("flip {} to {:?}: pod {name} counts and lacks it", now.sequence, active.version));
             }
         }
+    }
+
+    /// Remembers since when pods count.
+    fn note_who_counts(&self) {
+        let counting: Vec<String> =
+            self.pods().into_iter().filter(|(_, pod, object)| counts(pod, object)).map(|(_, pod, _)| pod.instance).collect();
+        let mut state = self.state();
+        state.counts_since.retain(|instance, _| counting.contains(instance));
+        for instance in counting {
+            state.counts_since.entry(instance).or_insert_with(Instant::now);
+        }
+    }
+
+    /// From now on the controller's view of pods may be so old.
+    pub(super) fn allow_views(&self, age: Duration) {
+        self.state().view_age = age;
+    }
+
+    /// Whether the controller must have seen that the pod counts. Its view is never older than the stage; a pod that came later is
+    /// seen when the watch brings it, and holds everything before it is Ready in any case.
+    fn is_in_view(&self, pod: &Truth, at_flip: &Pointer) -> bool {
+        let state = self.state();
+        let Some(since) = state.counts_since.get(&pod.instance) else { return false };
+        let staged = state.staged.filter(|(stage, _)| *stage == at_flip.stage).map(|(_, at)| at);
+        staged.is_none_or(|staged| *since <= staged) || since.elapsed() >= state.view_age
     }
 
     /// I1: whatever the pointer offers is in the store, with its own bytes.
@@ -272,7 +313,7 @@ struct Truth {
 impl Truth {
     fn of(pod: &Running, silent: bool) -> Self {
         Self {
-            sidecar: pod.sidecar,
+            sidecar: pod.plan.sidecar,
             instance: pod.instance(),
             alive: pod.agent.is_some(),
             ending: pod.ending.is_some(),
@@ -287,16 +328,25 @@ impl Truth {
         self.held.contains(digest)
     }
 
-    /// Whether visitors are sent to it, and its agent answers them.
+    /// Whether visitors are sent to it, and its agent answers them. Over HTTP kubelet asked this life itself.
     fn is_ready(&self, object: &Value) -> bool {
-        let of_this_life = report(object).is_some_and(|report| report.instance == self.instance);
-        self.sidecar == Sidecar::Agent && self.alive && !self.ending && of_this_life && says_ready(object)
+        let of_this_life = match self.sidecar {
+            Sidecar::Agent => report(object).is_some_and(|report| report.instance == self.instance),
+            Sidecar::HttpAgent => true,
+            Sidecar::None => false,
+        };
+        self.alive && !self.ending && of_this_life && says_ready(object)
     }
 }
 
-/// Whether the pod counts at a flip (design: Ready, or bound and announced). Ending pods have left the endpoints here, and a pod
-/// on a silent node is excused by rule.
+/// Whether the pod counts at a flip (design: Ready, or bound and announced; over HTTP, bound). Ending pods have left the endpoints
+/// here, and a pod on a silent node is excused by rule.
 fn counts(pod: &Truth, object: &Value) -> bool {
-    let announced = condition(object, CONDITION_ASSETS).is_some() && report(object).is_some_and(|report| report.pod_uid == pod.uid);
-    pod.sidecar == Sidecar::Agent && !pod.ending && !pod.silent && (announced || says_ready(object))
+    let announced = || condition(object, CONDITION_ASSETS).is_some() && report(object).is_some_and(|report| report.pod_uid == pod.uid);
+    let follows = match pod.sidecar {
+        Sidecar::Agent => announced() || says_ready(object),
+        Sidecar::HttpAgent => true,
+        Sidecar::None => false,
+    };
+    follows && !pod.ending && !pod.silent
 }

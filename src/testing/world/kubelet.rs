@@ -2,6 +2,8 @@
 //! Never decides what an agent decides: a pod is Ready when its own agent of this life says so and its node answers.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,15 +11,16 @@ use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::doors::{Doors, Manner};
 use super::lives::Lives;
 use super::storage::Shelf;
 use super::volume::Volume;
-use crate::agent::{self, Identity};
+use crate::agent::{self, Identity, ReportChannel};
 use crate::api::Report;
 use crate::api::names::CONDITION_ASSETS;
 use crate::clock::Clock;
 use crate::testing::apiserver::{ApiServer, Key, Kind};
-use crate::testing::builders::{self, NAMESPACE, POINTER, Sidecar};
+use crate::testing::builders::{self, NAMESPACE, POINTER, PodPlan, Sidecar};
 
 /// From the wish that a pod ends until its container does; it has left the endpoints long before.
 const ENDING_TAKES: Duration = Duration::from_secs(2);
@@ -25,7 +28,8 @@ const ENDING_TAKES: Duration = Duration::from_secs(2);
 /// One pod as it really is.
 pub(super) struct Running {
     pub(super) uid: String,
-    pub(super) sidecar: Sidecar,
+    pub(super) plan: PodPlan,
+    pub(super) address: IpAddr,
     pub(super) volume: Arc<Volume>,
     /// Number of this life of the agent, from 1; 0 when it has none.
     pub(super) life: u32,
@@ -45,12 +49,15 @@ pub(super) struct Kubelet {
     clock: Arc<dyn Clock>,
     lives: Arc<Lives>,
     shelf: Arc<Shelf>,
+    doors: Arc<Doors>,
     /// How long agents keep what nobody wants.
     age_floor: Mutex<Duration>,
     pods: Mutex<BTreeMap<String, Running>>,
     silent_nodes: Mutex<Vec<String>>,
     /// The newest version that was looked at.
     tended: Mutex<u64>,
+    /// Pods that there ever were: no address is given twice.
+    started: AtomicU32,
 }
 
 /// The key of a pod.
@@ -74,9 +81,19 @@ pub(super) fn report(object: &Value) -> Option<Report> {
 }
 
 impl Kubelet {
-    pub(super) fn new(server: ApiServer, clock: Arc<dyn Clock>, lives: Arc<Lives>, shelf: Arc<Shelf>) -> Self {
-        let age_floor = Mutex::new(Duration::from_secs(24 * 3600));
-        Self { server, clock, lives, shelf, age_floor, pods: Mutex::default(), silent_nodes: Mutex::default(), tended: Mutex::default() }
+    pub(super) fn new(server: ApiServer, clock: Arc<dyn Clock>, lives: Arc<Lives>, shelf: Arc<Shelf>, doors: Arc<Doors>) -> Self {
+        Self {
+            server,
+            clock,
+            lives,
+            shelf,
+            doors,
+            age_floor: Mutex::new(Duration::from_secs(24 * 3600)),
+            pods: Mutex::default(),
+            silent_nodes: Mutex::default(),
+            tended: Mutex::default(),
+            started: AtomicU32::default(),
+        }
     }
 
     pub(super) fn pods(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
@@ -88,41 +105,51 @@ impl Kubelet {
     }
 
     /// Makes a pod object and starts its containers.
-    pub(super) fn start(&self, name: &str, node: &str, sidecar: Sidecar) {
-        let made = self.server.create("kubelet", &builders::pod(name, node, sidecar)).expect("a new name");
+    pub(super) fn start(&self, plan: &PodPlan) {
+        let made = self.server.create("kubelet", &builders::pod(plan)).expect("a new name");
         let uid = made["metadata"]["uid"].as_str().expect("every object has one").to_owned();
-        let running = Running { uid, sidecar, volume: Arc::new(Volume::new()), life: 0, agent: None, ending: None };
-        self.pods().insert(name.to_owned(), running);
-        let number = self.pods().len();
-        let status = json!({"phase": "Running", "podIP": format!("10.0.0.{number}")});
-        self.server.patch_status("kubelet", &pod_key(name), &status).expect("it was just made");
-        self.start_agent(name);
+        let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0001 + self.started.fetch_add(1, Ordering::Relaxed)));
+        let (plan, name) = (plan.clone(), plan.name.clone());
+        let running = Running { uid, plan, address, volume: Arc::new(Volume::new()), life: 0, agent: None, ending: None };
+        self.pods().insert(name.clone(), running);
+        let status = json!({"phase": "Running", "podIP": address.to_string()});
+        self.server.patch_status("kubelet", &pod_key(&name), &status).expect("it was just made");
+        self.start_agent(&name);
     }
 
     /// A new life of the agent, over what the volume holds.
     fn start_agent(&self, name: &str) {
         let mut pods = self.pods();
         let pod = pods.get_mut(name).expect("tests name pods that run");
-        if pod.sidecar == Sidecar::None {
+        if pod.plan.sidecar == Sidecar::None {
             return;
         }
         pod.life += 1;
         let process = process(name, pod.life);
+        let context = self.agent_of(name, pod, &process);
+        let (doors, address) = (self.doors.clone(), pod.address);
+        let task = tokio::spawn(async move {
+            let open = |router| doors.open(address, &process, router);
+            let _ended = agent::run_showing(context, open, std::future::pending()).await;
+        });
+        pod.agent = Some(task.abort_handle());
+    }
+
+    fn agent_of(&self, name: &str, pod: &Running, process: &str) -> agent::Context {
         let mut settings = agent::Settings::new(POINTER);
         settings.age_floor = *self.age_floor.lock().expect("no holder of this lock panics");
+        if pod.plan.sidecar == Sidecar::HttpAgent {
+            settings.channel = ReportChannel::Http;
+        }
         let identity = Identity { namespace: NAMESPACE.into(), pod_name: name.into(), pod_uid: pod.uid.clone(), instance: pod.instance() };
-        let context = agent::Context {
-            client: self.server.client(&process),
+        agent::Context {
+            client: self.server.client(process),
             fetch: self.shelf.clone(),
             mirror: pod.volume.clone(),
             clock: self.clock.clone(),
             identity,
             settings,
-        };
-        let task = tokio::spawn(async move {
-            let _ended = agent::run(context, std::future::pending()).await;
-        });
-        pod.agent = Some(task.abort_handle());
+        }
     }
 
     /// Ends the pod's containers at once.
@@ -133,6 +160,7 @@ impl Kubelet {
         {
             self.lives.kill(&process(name, pod.life));
             agent.abort();
+            self.doors.close(pod.address);
         }
     }
 
@@ -176,6 +204,22 @@ impl Kubelet {
         }
     }
 
+    /// The node answers again: its pods' containers start anew.
+    pub(super) fn return_node(&self, node: &str, at: jiff::Timestamp) {
+        self.silent_nodes.lock().expect("no holder of this lock panics").retain(|silent| silent != node);
+        let ready = json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": at}]});
+        self.server
+            .patch_status("node-controller", &Key::new(Kind::named("Node"), "", node), &ready)
+            .expect("tests name nodes that exist");
+        let names: Vec<String> = self.pods().keys().filter(|name| self.node_of(name).as_deref() == Some(node)).cloned().collect();
+        names.iter().for_each(|name| self.restart(name));
+    }
+
+    /// From now on the pod's endpoint answers like this.
+    pub(super) fn answer_in(&self, name: &str, manner: Manner) {
+        self.doors.answer_in(self.pods()[name].address, manner);
+    }
+
     fn node_of(&self, name: &str) -> Option<String> {
         self.server.get(&pod_key(name))?["spec"]["nodeName"].as_str().map(str::to_owned)
     }
@@ -190,7 +234,8 @@ impl Kubelet {
     pub(super) fn tend(&self) {
         // Nothing was written and nothing ends: there is nothing to do. Most ticks are such.
         let version = self.server.version();
-        let ending = self.pods().values().any(|pod| pod.ending.is_some());
+        // Nothing is written when a pod that reports over HTTP becomes ready.
+        let ending = self.pods().values().any(|pod| pod.ending.is_some() || pod.plan.sidecar == Sidecar::HttpAgent);
         let same = std::mem::replace(&mut *self.tended.lock().expect("no holder of this lock panics"), version) == version;
         if same && !ending {
             return;
@@ -226,21 +271,28 @@ impl Kubelet {
         if pod.ending.is_some() || self.is_silent(object) {
             return false;
         }
-        if pod.sidecar == Sidecar::None {
-            return true;
+        match pod.plan.sidecar {
+            Sidecar::None => true,
+            Sidecar::HttpAgent => pod.agent.is_some() && self.doors.is_ready(pod.address),
+            Sidecar::Agent => {
+                let gate = condition(object, CONDITION_ASSETS).is_some_and(|condition| condition["status"] == "True");
+                let of_this_life = report(object).is_some_and(|report| report.instance == pod.instance());
+                pod.agent.is_some() && gate && of_this_life
+            }
         }
-        let gate = condition(object, CONDITION_ASSETS).is_some_and(|condition| condition["status"] == "True");
-        let of_this_life = report(object).is_some_and(|report| report.instance == pod.instance());
-        pod.agent.is_some() && gate && of_this_life
+    }
+
+    /// Whether the API says that the pod is Ready.
+    pub(super) fn is_shown_ready(&self, name: &str) -> bool {
+        self.server.get(&pod_key(name)).is_some_and(|object| says_ready(&object))
     }
 
     /// Pods that clients are sent to; ending pods leave first of all.
     fn write_endpoints(&self) {
-        let ready = |name: &&String| self.server.get(&pod_key(name)).is_some_and(|object| says_ready(&object));
         let endpoints: Vec<Value> = self
             .pods()
             .iter()
-            .filter(|(name, pod)| pod.ending.is_none() && ready(name))
+            .filter(|(name, pod)| pod.ending.is_none() && self.is_shown_ready(name))
             .map(|(name, pod)| json!({"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": name, "uid": pod.uid}}))
             .collect();
         let key = Key::new(Kind::named("EndpointSlice"), NAMESPACE, builders::APP);

@@ -3,6 +3,7 @@
 //!
 //! Never reaches into a process: what a test wants, it does as a user, a node or a network would.
 
+mod doors;
 mod faults;
 mod invariants;
 mod kstatus;
@@ -10,35 +11,38 @@ mod kubelet;
 mod lives;
 mod rules;
 mod storage;
+mod users;
 mod volume;
+mod workloads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
+pub use doors::Manner;
 pub use invariants::Violation;
 pub use lives::{Crash, Side};
 pub use rules::Rule;
 pub use volume::Hold;
 
+use self::doors::{Caller, Doors};
 use self::invariants::{Checker, pointer, pointer_key};
 use self::kubelet::{Kubelet, pod_key, says_ready};
 use self::lives::{Lives, Pulse};
-use self::rules::{QuorumRead, StaleCache, Without};
+use self::rules::Without;
 use self::storage::{Line, Shelf};
-use super::apiserver::{ApiServer, Key, Kind};
-use super::builders::{self, APP, NAMESPACE, STORE_URL, Sidecar};
+use self::workloads::Workloads;
+use super::apiserver::ApiServer;
+use super::builders::{self, NAMESPACE, STORE_URL};
 use super::trace::Trace;
-use crate::api::release::HttpReport;
+use crate::api::conditions::READY;
 use crate::api::{AssetReleaseStatus, Pointer};
 use crate::bucket::faulty::FaultyBucket;
-use crate::bucket::memory::MemoryBucket;
+use crate::bucket::memory::{Change as Upload, MemoryBucket};
 use crate::clock::TokioClock;
-use crate::cluster::reports::ReportReader;
 use crate::controller::{self, Context, Outside};
 use crate::metrics::Metrics;
 use crate::source::memory::MemorySource;
@@ -49,6 +53,12 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long nothing may be written until the world counts as settled: longer than any retry of agent and controller while
 /// nothing is wrong.
 const QUIET: Duration = Duration::from_secs(40);
+
+/// How old a view of pods may be in calm: events take some milliseconds, an answer over HTTP a few more.
+const VIEW_AGE: Duration = Duration::from_millis(50);
+
+/// How old it may be in a storm: broken watches are begun again after half a minute at most, and a LIST may fail, too.
+const STORM_VIEW_AGE: Duration = Duration::from_secs(100);
 
 /// A whole world.
 pub struct World {
@@ -66,22 +76,14 @@ pub struct World {
     checker: Arc<Checker>,
     lives: Arc<Lives>,
     kubelet: Arc<Kubelet>,
+    workloads: Workloads,
+    doors: Arc<Doors>,
     shelf: Arc<Shelf>,
     deafness: Arc<faults::Deafness>,
     storm: Option<Arc<faults::Storm>>,
     without: Option<Rule>,
     controller: Option<(String, AbortHandle)>,
     controllers: u32,
-}
-
-/// No pod of the simulation reports over HTTP.
-struct NoHttp;
-
-#[async_trait]
-impl ReportReader for NoHttp {
-    async fn read(&self, _address: std::net::IpAddr, _channel: &HttpReport, _stage: i64, _wait: Duration) -> Result<String, String> {
-        Err("no pod of the simulation listens".into())
-    }
 }
 
 impl World {
@@ -104,7 +106,8 @@ impl World {
         let bucket = Arc::new(MemoryBucket::new(clock.clone()));
         let checker = Arc::new(Checker::new(server.clone(), bucket.clone()));
         let (lives, shelf) = (Arc::<Lives>::default(), Arc::new(Shelf::new(bucket.clone(), STORE_URL)));
-        let kubelet = Arc::new(Kubelet::new(server.clone(), clock.clone(), lives.clone(), shelf.clone()));
+        let doors = Arc::new(Doors::new(seed, lives.clone()));
+        let kubelet = Arc::new(Kubelet::new(server.clone(), clock.clone(), lives.clone(), shelf.clone(), doors.clone()));
         let deafness = Arc::<faults::Deafness>::default();
         checker.look_at(kubelet.clone());
         server.hook(lives.clone());
@@ -115,6 +118,7 @@ impl World {
         }
         let trace = Trace::new(clock.clone(), start);
         trace.follow(&server);
+        let workloads = Workloads::new(trace.clone());
         let watcher = checker.clone();
         server.observe(move |change| watcher.api_changed(change));
         let store = Arc::new(FaultyBucket::new(bucket.clone()));
@@ -130,6 +134,8 @@ impl World {
             checker,
             lives,
             kubelet,
+            workloads,
+            doors,
             shelf,
             deafness,
             storm,
@@ -137,6 +143,7 @@ impl World {
             controller,
             controllers,
         };
+        world.checker.allow_views(VIEW_AGE);
         world.furnish();
         world.start_controller();
         world
@@ -169,7 +176,7 @@ impl World {
             clock: self.clock.clone(),
             buckets: Arc::new(line),
             source: self.source.clone(),
-            reports: Arc::new(NoHttp),
+            reports: Arc::new(Caller { doors: self.doors.clone(), lives: self.lives.clone(), process: process.clone() }),
         };
         let settings = controller::Settings { namespaces: Vec::new(), workspace: std::env::temp_dir(), instance: process.clone() };
         let (cx, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
@@ -203,6 +210,7 @@ impl World {
         let storm = Arc::new(faults::Storm::new(seed));
         self.server.hook(storm.clone());
         self.store.scatter(seed, 25);
+        self.checker.allow_views(STORM_VIEW_AGE);
         self.storm = Some(storm);
     }
 
@@ -220,6 +228,7 @@ impl World {
         while tokio::time::Instant::now() < end {
             tokio::time::sleep(TICK).await;
             self.kubelet.tend();
+            self.workloads.tend(&self.kubelet);
             self.bring_back_controller().await;
         }
     }
@@ -275,109 +284,6 @@ impl World {
     }
 }
 
-/// What users, nodes and networks do.
-impl World {
-    /// Applies the release with this version; other fields of an existing one stay.
-    pub fn release(&self, version: &str) {
-        self.trace.note("user", &format!("wants {version}"));
-        let key = release_key();
-        if self.server.get(&key).is_none() {
-            self.server.create("user", &builders::release(version)).expect("it is not there");
-        } else {
-            self.change_release(&json!({"version": version, "source": builders::source(version)}));
-        }
-    }
-
-    /// Merges into the release's spec.
-    pub fn change_release(&self, spec: &Value) {
-        self.server.patch("user", &release_key(), &json!({"spec": spec})).expect("there is a release");
-    }
-
-    /// Deletes the release.
-    pub fn delete_release(&self) {
-        self.trace.note("user", "deletes the release");
-        self.server.delete("user", &release_key()).expect("there is a release");
-    }
-
-    /// Starts a pod with an agent.
-    pub fn add_pod(&self, name: &str) {
-        self.start_pod(name, Sidecar::Agent);
-    }
-
-    /// Starts a pod, with or without an agent. Pods go to the two nodes by the length of their names.
-    pub fn start_pod(&self, name: &str, sidecar: Sidecar) {
-        let node = if name.bytes().map(usize::from).sum::<usize>().is_multiple_of(2) { "n2" } else { "n1" };
-        self.trace.note("user", &format!("starts pod {name}"));
-        self.kubelet.start(name, node, sidecar);
-    }
-
-    /// Starts a pod whose first reads of the pointer meet a cache of this version, wherever they allow a cache.
-    pub fn add_pod_behind_stale_cache(&self, name: &str, version: u64) {
-        let quorum_read = if self.without == Some(Rule::QuorumRead) { QuorumRead::TakenOut } else { QuorumRead::Kept };
-        let process = kubelet::process(name, 1);
-        self.server.hook(Arc::new(StaleCache { process: process.clone(), version, quorum_read }));
-        self.deafness.of(&process, Duration::from_secs(60));
-        self.add_pod(name);
-    }
-
-    /// Asks a pod to end.
-    pub fn end_pod(&self, name: &str) {
-        self.trace.note("user", &format!("ends pod {name}"));
-        self.kubelet.end(name);
-    }
-
-    /// The pod's container ends and starts again.
-    pub fn restart_pod(&self, name: &str) {
-        self.trace.note("node", &format!("restarts pod {name}"));
-        self.kubelet.restart(name);
-    }
-
-    /// The pod's node goes down: its volume in memory is lost. [`Self::boot_ends`] brings the container back.
-    pub fn reboot_pod(&self, name: &str) {
-        self.trace.note("node", &format!("of pod {name} reboots"));
-        self.kubelet.reboot(name);
-    }
-
-    /// The container of a rebooted node starts.
-    pub fn boot_ends(&self, name: &str) {
-        self.kubelet.boot_ends(name);
-    }
-
-    /// The next event of the pod's watches comes this late, and everything behind it.
-    pub fn deafen_pod(&self, name: &str, length: Duration) {
-        let life = self.kubelet.pods()[name].life;
-        self.deafness.of(&kubelet::process(name, life), length);
-    }
-
-    /// The pages of a pod stay as they are, or may move again.
-    pub fn hold_pages(&self, name: &str, hold: Hold) {
-        self.kubelet.pods()[name].volume.hold_back(hold);
-    }
-
-    /// Agents started from now on keep unwanted versions only so long.
-    pub fn keep_unwanted_for(&self, age_floor: Duration) {
-        self.kubelet.keep_unwanted_for(age_floor);
-    }
-
-    /// Nothing of this version's own files can be fetched by pods.
-    pub fn break_loads(&self, version: &str) {
-        let own = builders::build(version);
-        self.shelf.break_urls_with(&own[1].0);
-    }
-
-    /// Everything can be fetched.
-    pub fn mend_loads(&self) {
-        self.shelf.mend();
-    }
-
-    /// A node stops answering.
-    pub fn silence_node(&self, node: &str) {
-        use crate::clock::Clock as _;
-        self.trace.note("node", &format!("{node} goes silent"));
-        self.kubelet.silence(node, self.clock.now());
-    }
-}
-
 /// What can be asked.
 impl World {
     /// The pointer; empty when there is none.
@@ -399,6 +305,26 @@ impl World {
         release.and_then(|release| builders::typed(&release).status).unwrap_or_default()
     }
 
+    /// Reason of the release's Ready condition.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        self.status().conditions.into_iter().find(|condition| condition.type_ == READY).map(|condition| condition.reason)
+    }
+
+    /// The pointer's objects so far, each as one write left it.
+    #[must_use]
+    pub fn pointers(&self) -> Vec<Arc<Value>> {
+        let changes = self.server.history().into_iter().filter(|change| change.key == pointer_key() && !change.deleted);
+        changes.map(|change| change.object).collect()
+    }
+
+    /// Every change of the bucket but notes that say who is at work.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<Upload> {
+        let is_note = |change: &Upload| matches!(change, Upload::Created { key, .. } | Upload::Replaced { key, .. } | Upload::Deleted { key, .. } if key.contains("/intents/"));
+        self.bucket.log().into_iter().filter(|change| !is_note(change)).collect()
+    }
+
     /// Whether a pod is Ready.
     #[must_use]
     pub fn is_ready(&self, pod: &str) -> bool {
@@ -410,8 +336,4 @@ impl World {
     pub fn pods(&self) -> Vec<String> {
         self.kubelet.pods().keys().cloned().collect()
     }
-}
-
-fn release_key() -> Key {
-    Key::new(Kind::named("AssetRelease"), NAMESPACE, APP)
 }

@@ -34,9 +34,6 @@ async fn two_pods_on_v1(world: &mut World) {
     settle(world).await;
 }
 
-async fn seconds(world: &mut World, count: u64) {
-    world.advance(Duration::from_secs(count)).await;
-}
 
 /// Stage(v2) -> Load -> Unstage -> the pod loses v2 -> Stage(v2) -> the old report counts -> Flip(v2).
 #[test]

@@ -1,0 +1,181 @@
+//! What users, nodes, networks and other people's controllers do to a world.
+//! Never reaches into a process: everything comes as it would from outside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::doors::Manner;
+use super::invariants::pointer_key;
+use super::rules::{QuorumRead, Rule, StaleCache};
+use super::volume::Hold;
+use super::{World, kubelet};
+use crate::api::names::POINTER_KEY;
+use crate::testing::apiserver::{Key, Kind};
+use crate::testing::builders::{self, APP, NAMESPACE, POINTER, PodPlan, Sidecar};
+
+impl World {
+    /// Applies the release with this version; other fields of an existing one stay.
+    pub fn release(&self, version: &str) {
+        self.trace.note("user", &format!("wants {version}"));
+        let key = release_key();
+        if self.server.get(&key).is_none() {
+            self.server.create("user", &builders::release(version)).expect("it is not there");
+        } else {
+            self.change_release(&json!({"version": version, "source": builders::source(version)}));
+        }
+    }
+
+    /// Merges into the release's spec.
+    pub fn change_release(&self, spec: &Value) {
+        self.server.patch("user", &release_key(), &json!({"spec": spec})).expect("there is a release");
+    }
+
+    /// Deletes the release.
+    pub fn delete_release(&self) {
+        self.trace.note("user", "deletes the release");
+        self.server.delete("user", &release_key()).expect("there is a release");
+    }
+
+    /// Starts a pod with an agent.
+    pub fn add_pod(&self, name: &str) {
+        self.start_pod(name, Sidecar::Agent);
+    }
+
+    /// Starts a pod, with or without an agent. Pods go to the two nodes by the bytes of their names.
+    pub fn start_pod(&self, name: &str, sidecar: Sidecar) {
+        self.start_pod_of(APP, name, sidecar);
+    }
+
+    /// Starts a pod of this workload.
+    pub fn start_pod_of(&self, workload: &str, name: &str, sidecar: Sidecar) {
+        let node = if name.bytes().map(usize::from).sum::<usize>().is_multiple_of(2) { "n2" } else { "n1" };
+        self.trace.note("user", &format!("starts pod {name}"));
+        self.kubelet.start(&PodPlan { name: name.into(), workload: workload.into(), node: node.into(), sidecar });
+    }
+
+    /// Makes a workload that has no pods.
+    pub fn add_workload(&self, kind: &str, name: &str) {
+        self.server.create("user", &builders::workload(kind, name)).expect("a new name");
+    }
+
+    /// Changes the template of a workload: its pods are replaced as its kind has it, by pods with this sidecar.
+    pub fn roll_out(&self, kind: &str, name: &str, sidecar: Sidecar) {
+        self.trace.note("user", &format!("rolls out {kind} {name}"));
+        self.workloads.roll_out(&self.kubelet, Kind::named(kind).kind, name, sidecar);
+    }
+
+    /// From now on the pod answers over HTTP like this.
+    pub fn answer_in(&self, pod: &str, manner: Manner) {
+        self.trace.note("node", &format!("pod {pod} answers over HTTP: {manner:?}"));
+        self.kubelet.answer_in(pod, manner);
+    }
+
+    /// Somebody else writes a key of the pointer under this name of a field manager.
+    pub fn meddle_with_pointer(&self, manager: &str, key: &str, value: &str) {
+        self.trace.note(manager, &format!("writes {key} in the pointer"));
+        self.server.patch(manager, &pointer_key(), &json!({"data": {key: value}})).expect("there is a pointer");
+    }
+
+    /// Somebody else sets the pointer back to what it was before its last write.
+    pub fn revert_pointer(&self, manager: &str) {
+        let texts: Vec<Value> = self.pointers().iter().map(|object| object["data"][POINTER_KEY].clone()).collect();
+        let now = texts.last().expect("there is a pointer");
+        let before = texts.iter().rfind(|text| *text != now).and_then(Value::as_str).expect("it was written twice");
+        self.meddle_with_pointer(manager, POINTER_KEY, before);
+    }
+
+    /// Deletes the pointer.
+    pub fn delete_pointer(&self) {
+        self.trace.note("user", "deletes the pointer");
+        self.server.delete("user", &pointer_key()).expect("there is a pointer");
+    }
+
+    /// Puts a deleted pointer back from a backup, under this name of a field manager.
+    pub fn put_back_pointer(&self, manager: &str) {
+        self.trace.note("user", &format!("puts the pointer back as field manager {manager}"));
+        let backup = self.pointers().into_iter().rfind(|object| !object["data"].is_null()).expect("there was a pointer");
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": backup["data"],
+            "metadata": {"name": POINTER, "namespace": NAMESPACE, "labels": backup["metadata"]["labels"]}});
+        self.server.create(manager, &object).expect("there is no pointer");
+    }
+
+    /// Starts a pod whose first reads of the pointer meet a cache of this version, wherever they allow a cache.
+    pub fn add_pod_behind_stale_cache(&self, name: &str, version: u64) {
+        let quorum_read = if self.without == Some(Rule::QuorumRead) { QuorumRead::TakenOut } else { QuorumRead::Kept };
+        let process = kubelet::process(name, 1);
+        self.server.hook(Arc::new(StaleCache { process: process.clone(), version, quorum_read }));
+        self.deafness.of(&process, Duration::from_secs(60));
+        self.add_pod(name);
+    }
+
+    /// Asks a pod to end.
+    pub fn end_pod(&self, name: &str) {
+        self.trace.note("user", &format!("ends pod {name}"));
+        self.kubelet.end(name);
+    }
+
+    /// The pod's container ends and starts again.
+    pub fn restart_pod(&self, name: &str) {
+        self.trace.note("node", &format!("restarts pod {name}"));
+        self.kubelet.restart(name);
+    }
+
+    /// The pod's node goes down: its volume in memory is lost. [`Self::boot_ends`] brings the container back.
+    pub fn reboot_pod(&self, name: &str) {
+        self.trace.note("node", &format!("of pod {name} reboots"));
+        self.kubelet.reboot(name);
+    }
+
+    /// The container of a rebooted node starts.
+    pub fn boot_ends(&self, name: &str) {
+        self.kubelet.boot_ends(name);
+    }
+
+    /// The next event of the pod's watches comes this late, and everything behind it.
+    pub fn deafen_pod(&self, name: &str, length: Duration) {
+        let life = self.kubelet.pods()[name].life;
+        self.deafness.of(&kubelet::process(name, life), length);
+    }
+
+    /// The pages of a pod stay as they are, or may move again.
+    pub fn hold_pages(&self, name: &str, hold: Hold) {
+        self.kubelet.pods()[name].volume.hold_back(hold);
+    }
+
+    /// Agents started from now on keep unwanted versions only so long.
+    pub fn keep_unwanted_for(&self, age_floor: Duration) {
+        self.kubelet.keep_unwanted_for(age_floor);
+    }
+
+    /// Nothing of this version's own files can be fetched by pods.
+    pub fn break_loads(&self, version: &str) {
+        let own = builders::build(version);
+        self.shelf.break_urls_with(&own[1].0);
+    }
+
+    /// Everything can be fetched.
+    pub fn mend_loads(&self) {
+        self.shelf.mend();
+    }
+
+    /// A silent node answers again; its containers start anew.
+    pub fn return_node(&self, node: &str) {
+        use crate::clock::Clock as _;
+        self.trace.note("node", &format!("{node} is back"));
+        self.kubelet.return_node(node, self.clock.now());
+    }
+
+    /// A node stops answering.
+    pub fn silence_node(&self, node: &str) {
+        use crate::clock::Clock as _;
+        self.trace.note("node", &format!("{node} goes silent"));
+        self.kubelet.silence(node, self.clock.now());
+    }
+}
+
+/// The key of the release.
+pub(super) fn release_key() -> Key {
+    Key::new(Kind::named("AssetRelease"), NAMESPACE, APP)
+}

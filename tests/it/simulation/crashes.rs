@@ -1,0 +1,144 @@
+//! The controller is ended before and after each of its mutating requests in turn, and every promise is kept on the way to the
+//! same end.
+
+use super::*;
+
+/// A story up to where it settles.
+#[derive(Debug, Clone, Copy)]
+enum Story {
+    WholeRelease,
+    Rollback,
+    PreEmpted,
+    PagesInTheBucket,
+    OverHttp,
+}
+
+const STORIES: [Story; 5] = [Story::WholeRelease, Story::Rollback, Story::PreEmpted, Story::PagesInTheBucket, Story::OverHttp];
+
+impl Story {
+    /// What has happened before: the controller is ended in it by another story.
+    async fn begin(self, world: &mut World) {
+        let sidecar = if matches!(self, Self::OverHttp) { Sidecar::HttpAgent } else { Sidecar::Agent };
+        world.start_pod("a", sidecar);
+        world.start_pod("b", sidecar);
+        match self {
+            Self::WholeRelease | Self::PagesInTheBucket => return,
+            Self::OverHttp => over_http(world, "v1").await,
+            Self::Rollback | Self::PreEmpted => world.release("v1"),
+        }
+        settle(world).await;
+    }
+
+    async fn go_on(self, world: &mut World) {
+        match self {
+            Self::WholeRelease => world.release("v1"),
+            Self::Rollback => {
+                world.release("v2");
+                settle(world).await;
+                world.release("v1");
+            }
+            Self::PreEmpted => {
+                world.break_loads("v2");
+                world.release("v2");
+                seconds(world, 20).await;
+                world.release("v3");
+            }
+            Self::PagesInTheBucket => {
+                world.release("v1");
+                world.change_release(&json!({"entries": {"publish": "Bucket"}}));
+                settle(world).await;
+                world.release("v2");
+            }
+            Self::OverHttp => world.release("v2"),
+        }
+        settle(world).await;
+    }
+
+    fn wanted(self) -> &'static str {
+        match self {
+            Self::WholeRelease | Self::Rollback => "v1",
+            Self::PreEmpted => "v3",
+            Self::PagesInTheBucket | Self::OverHttp => "v2",
+        }
+    }
+}
+
+/// Where a world has come to rest; the same for every way there.
+fn end_state(world: &World) -> String {
+    let pointer = world.pointer();
+    let ready: Vec<String> = world.pods().into_iter().filter(|pod| world.is_ready(pod)).collect();
+    let keys: Vec<String> = world.bucket.keys().into_iter().filter(|key| !key.contains("/intents/")).collect();
+    format!(
+        "active {:?}, candidate {:?}, previous {:?}, sequence {}, phase {:?}, ready {ready:?}, keys {keys:?}",
+        pointer.active.map(|version| version.version),
+        pointer.candidate.map(|version| version.version),
+        pointer.previous.map(|version| version.version),
+        pointer.sequence,
+        world.status().phase,
+    )
+}
+
+/// I7, I9: unchanged releases write nothing.
+#[test]
+fn every_story_ends_where_it_should_and_then_nothing_is_written() {
+    for story in STORIES {
+        run(async || {
+            let mut world = World::new(1);
+            story.begin(&mut world).await;
+            story.go_on(&mut world).await;
+            assert!(world.is_ready("a") && world.is_ready("b"), "{story:?}\n{}", world.trace.lines().join("\n"));
+            ends_well(&mut world, story.wanted()).await;
+        });
+    }
+}
+
+/// I1 to I4, I7, I9 to I12 at every crash point: the controller is ended before and after each of its mutating requests in turn.
+#[expect(clippy::print_stdout, reason = "the number of crash points is a figure that people ask for")]
+fn ended_at_every_request(story: Story) {
+    let (expected, first, requests) = run(async || {
+        let mut world = World::new(1);
+        story.begin(&mut world).await;
+        let first = world.crash_points().len();
+        story.go_on(&mut world).await;
+        (end_state(&world), first, world.crash_points())
+    });
+    for (nth, request) in (1..).zip(&requests).skip(first) {
+        for side in [Side::Before, Side::After] {
+            run(async || {
+                let mut world = World::new(1);
+                world.crash_at(Crash { nth, side });
+                story.begin(&mut world).await;
+                story.go_on(&mut world).await;
+                let about = format!("{story:?}, ended {side:?} request {nth}: {request}");
+                assert_promises(&world, &about);
+                assert_eq!(end_state(&world), expected, "{about}\n{}", world.trace.lines().join("\n"));
+            });
+        }
+    }
+    println!("{story:?}: ended at {} points", (requests.len() - first) * 2);
+}
+
+#[test]
+fn a_whole_release_survives_the_controllers_end_at_any_request() {
+    ended_at_every_request(Story::WholeRelease);
+}
+
+#[test]
+fn a_rollback_survives_the_controllers_end_at_any_request() {
+    ended_at_every_request(Story::Rollback);
+}
+
+#[test]
+fn a_pre_empted_release_survives_the_controllers_end_at_any_request() {
+    ended_at_every_request(Story::PreEmpted);
+}
+
+#[test]
+fn pages_in_the_bucket_survive_the_controllers_end_at_any_request() {
+    ended_at_every_request(Story::PagesInTheBucket);
+}
+
+#[test]
+fn a_bump_over_http_survives_the_controllers_end_at_any_request() {
+    ended_at_every_request(Story::OverHttp);
+}
