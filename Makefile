@@ -56,6 +56,10 @@ test-cluster: setup ## Releases on a real cluster while pods, agents and the con
 bench: setup ## Latency of flips, memory and requests of an idle controller, on a real API server (15 minutes)
 	@tests/bench/run.sh
 
+.PHONY: soak
+soak: setup ## Storms in the simulation, SEEDS of them (300: 8 minutes) from FIRST_SEED (1000) on
+	@ROLLCALL_SEEDS="$${SEEDS:-300}" ROLLCALL_FIRST_SEED="$${FIRST_SEED:-1000}" cargo test --locked --all-features --test it simulation::storms::no_storm -- --nocapture
+
 .PHONY: lint
 lint: setup ## Formatting, clippy, shell scripts, dependencies (the last two when their tools are installed)
 	@cargo fmt --check

@@ -105,17 +105,20 @@ fn facts(config_map: &ConfigMap) -> PointerFacts {
     }
 }
 
-/// The first manager, by name, that is not us and owns one of our keys.
+/// The first manager, by name, that is not us and owns one of our keys. We only ever apply data: whoever updates them under our
+/// name is somebody else, with whom every apply of ours would be in conflict.
 fn contested_by(entries: &[ManagedFieldsEntry]) -> Option<String> {
-    let owns_ours = |entry: &&ManagedFieldsEntry| {
+    let is_foreign = |entry: &&ManagedFieldsEntry| {
         let Some(fields) = entry.fields_v1.as_ref().map(|fields| &fields.0) else { return false };
         let data =
             fields.get("f:data").is_some_and(|data| [POINTER_KEY, NAME_MAP_KEY].iter().any(|key| data.get(format!("f:{key}")).is_some()));
+        if entry.manager.as_deref() == Some(FIELD_MANAGER) {
+            return data && entry.operation.as_deref() == Some("Update");
+        }
         let labels = fields.get("f:metadata").and_then(|metadata| metadata.get("f:labels"));
         data || labels.is_some_and(|labels| [LABEL_POINTER, LABEL_RELEASE].iter().any(|label| labels.get(format!("f:{label}")).is_some()))
     };
-    let managers = entries.iter().filter(owns_ours).filter_map(|entry| entry.manager.clone());
-    managers.filter(|manager| manager != FIELD_MANAGER).min()
+    entries.iter().filter(is_foreign).filter_map(|entry| entry.manager.clone()).min()
 }
 
 #[cfg(test)]
@@ -149,6 +152,15 @@ mod tests {
     fn another_writer_of_our_key_is_named() {
         let PointerFacts::Present(found) = facts(&config_map(&json!({}), "argocd-controller")) else { panic!() };
         assert_eq!(found.contested_by.as_deref(), Some("argocd-controller"));
+    }
+
+    /// A backup that was put back by a plain create, under our name: each apply of ours would lose against it without a word.
+    #[test]
+    fn an_update_of_our_key_under_our_name_is_not_ours() {
+        let mut config_map = config_map(&json!({}), FIELD_MANAGER);
+        config_map.metadata.managed_fields.as_mut().unwrap()[1].operation = Some("Update".into());
+        let PointerFacts::Present(found) = facts(&config_map) else { panic!() };
+        assert_eq!(found.contested_by.as_deref(), Some(FIELD_MANAGER));
     }
 
     #[test]

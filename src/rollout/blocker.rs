@@ -261,7 +261,8 @@ impl Blocker {
                 names::POINTER_KEY
             ),
             Self::PointerVanished { config_map, reported, known } => format!(
-                "ConfigMap {config_map:?} is gone, pods report flip {reported} and status knows flip {known} only: restore the ConfigMap from a backup"
+                "ConfigMap {config_map:?} is gone, pods report flip {reported} and status knows flip {known} only: restore the ConfigMap from a backup with `kubectl apply --server-side --field-manager={}`",
+                names::FIELD_MANAGER
             ),
             _ => String::new(),
         }

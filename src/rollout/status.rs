@@ -305,8 +305,16 @@ impl View<'_> {
         }
     }
 
+    /// The pointer as far as it is remembered: neither what another hand wrote nor what went back makes the highest flip forgotten,
+    /// from which alone a lost pointer is made again (I4).
+    fn remembered(&self) -> Option<&Pointer> {
+        let contested = self.observed.found().is_some_and(|found| found.contested_by.is_some());
+        let known = self.observed.release.status.active.as_ref().map_or(0, |active| active.sequence);
+        self.pointer.as_ref().filter(|pointer| !contested && pointer.sequence >= known)
+    }
+
     fn active(&self) -> Option<ActivatedVersion> {
-        let pointer = self.pointer.as_ref()?;
+        let pointer = self.remembered()?;
         let active = pointer.active.as_ref()?;
         Some(ActivatedVersion {
             version: active.version.clone(),
@@ -317,7 +325,7 @@ impl View<'_> {
     }
 
     fn previous(&self) -> Option<ActivatedVersion> {
-        let pointer = self.pointer.as_ref()?;
+        let pointer = self.remembered()?;
         let previous = pointer.previous.as_ref()?;
         let status = &self.observed.release.status;
         let known = [&status.active, &status.previous].into_iter().flatten();

@@ -153,7 +153,13 @@ fn expect(world: &World, what: &[&str]) -> Result<(), String> {
         ["sequence", _] => world.pointer().sequence.to_string(),
         ["ready" | "not-ready" | "gone", name] => {
             let here = world.pods().iter().any(|pod| pod == name);
-            let word = if !here { "gone" } else if world.is_ready(name) { "ready" } else { "not-ready" };
+            let word = if !here {
+                "gone"
+            } else if world.is_ready(name) {
+                "ready"
+            } else {
+                "not-ready"
+            };
             return if what[0] == word { Ok(()) } else { Err(format!("it is {word}")) };
         }
         _ => return Err("no such expectation".into()),

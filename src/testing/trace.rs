@@ -68,12 +68,17 @@ fn tell(change: &Change) -> Vec<(String, String)> {
     let (was, now) = (change.was.as_deref(), change.now());
     let controller = || "controller".to_owned();
     match change.key.plural {
-        "configmaps" => pointer(was, now).map(|what| (controller(), what)).into_iter().collect(),
+        "configmaps" => pointer(was, now).map(|what| (role(&change.actor), what)).into_iter().collect(),
         "assetreleases" => status(was, now).map(|what| (controller(), what)).into_iter().collect(),
         "events" => event(now).map(|what| (controller(), what)).into_iter().collect(),
         "pods" => pod(&change.key.name, was, now),
         _ => Vec::new(),
     }
+}
+
+/// `controller`, whichever life of it; other people as they are called.
+fn role(actor: &str) -> String {
+    actor.split('#').next().unwrap_or_default().to_owned()
 }
 
 fn read(object: Option<&Value>) -> Option<Pointer> {

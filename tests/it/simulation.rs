@@ -60,7 +60,7 @@ async fn ends_well(world: &mut World, version: &str) {
 }
 
 /// A release whose pods are asked over HTTP alone.
-async fn over_http(world: &mut World, version: &str) {
+fn over_http(world: &World, version: &str) {
     world.release(version);
     world.change_release(&json!({"targets": [rollcall::testing::builders::target("Deployment", "web", Sidecar::HttpAgent)]}));
 }

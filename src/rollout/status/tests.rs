@@ -63,6 +63,24 @@ fn every_status_is_kstatus_clean() {
     }
 }
 
+/// I4: a lost pointer is made again from the highest flip in status, so another hand must not set that back.
+#[test]
+fn a_pointer_that_went_back_or_is_contested_does_not_change_what_is_remembered() {
+    let mut observed = fixture().activated("v1").activated("v2");
+    let known = status_of(&observed);
+    assert_eq!(known.active.as_ref().map(|active| active.sequence), Some(2));
+    observed.release.status = known.clone();
+    let mut back = fixture().activated("v1");
+    back.release.status = known.clone();
+    let mut contested = fixture().activated("v1").activated("v2").activated("v3");
+    contested.pointer_mut().contested_by = Some("argocd".into());
+    contested.release.status = known.clone();
+    for observed in [observed, back, contested] {
+        let status = status_of(&observed);
+        assert_eq!((status.active, status.previous, status.history), (known.active.clone(), known.previous.clone(), known.history.clone()));
+    }
+}
+
 /// I7: the same facts write nothing new.
 #[test]
 fn a_status_that_was_written_is_not_written_again() {

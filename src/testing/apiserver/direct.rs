@@ -50,6 +50,14 @@ impl ApiServer {
         self.patch_status(actor, &Key::new(kind, namespace, name), &object["status"])
     }
 
+    /// Applies an object under this field manager, as `kubectl apply --server-side` does.
+    pub fn apply(&self, manager: &str, object: &Value) -> Result<Arc<Value>, Refusal> {
+        let kind = Kind::named(object["kind"].as_str().unwrap_or_default());
+        let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
+        let query = BTreeMap::from([("fieldManager".to_owned(), manager.to_owned())]);
+        self.direct("user", &Call { query, ..call(kind, Verb::Apply, text("namespace"), Some(text("name")), object.clone()) })
+    }
+
     /// Merges into an object, its status left out.
     pub fn patch(&self, actor: &str, key: &Key, patch: &Value) -> Result<Arc<Value>, Refusal> {
         self.direct(actor, &call(key.kind(), Verb::Patch, &key.namespace, Some(&key.name), patch.clone()))

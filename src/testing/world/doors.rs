@@ -54,16 +54,16 @@ struct Door {
 pub(super) struct Doors {
     seed: u64,
     lives: Arc<Lives>,
-    doors: Mutex<BTreeMap<IpAddr, Door>>,
+    by_address: Mutex<BTreeMap<IpAddr, Door>>,
 }
 
 impl Doors {
     pub(super) fn new(seed: u64, lives: Arc<Lives>) -> Self {
-        Self { seed, lives, doors: Mutex::default() }
+        Self { seed, lives, by_address: Mutex::default() }
     }
 
     fn doors(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Door>> {
-        self.doors.lock().expect("no holder of this lock panics")
+        self.by_address.lock().expect("no holder of this lock panics")
     }
 
     /// From now on this process answers at the address.
@@ -110,10 +110,12 @@ impl Doors {
         match manner {
             Manner::Garbage => return text("<!doctype html><title>not found</title>"),
             Manner::OtherProtocol => return text(r#"{"protocol":9,"pod":{"is":"here"}}"#),
-            Manner::Slow(delay) => tokio::time::sleep(delay).await,
-            Manner::Honest => {}
+            Manner::Slow(_) | Manner::Honest => {}
         }
         let answer = fetch(router.ok_or("connection refused")?, known, question).await;
+        if let Manner::Slow(delay) = manner {
+            tokio::time::sleep(delay).await;
+        }
         if self.lives.pulse(&process) == Pulse::Dead { Err("connection reset by peer".into()) } else { answer }
     }
 }

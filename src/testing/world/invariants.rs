@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::kstatus;
-use super::lives::is_controller;
 use super::kubelet::{Kubelet, Running, condition, pod_key, report, says_ready};
+use super::lives::is_controller;
 use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
 use crate::api::{ContentHash, ManifestDigest, PointedVersion, Pointer};
 use crate::bucket::memory::MemoryBucket;
@@ -43,6 +43,8 @@ struct State {
     first_bytes: BTreeMap<String, ContentHash>,
     highest: (i64, i64, i64),
     manifests: BTreeMap<ManifestDigest, Arc<Manifest>>,
+    /// What each flip activated.
+    flips: BTreeMap<i64, ManifestDigest>,
     /// Since when each life of a pod counts, by instance.
     counts_since: BTreeMap<String, Instant>,
     /// The newest stage number, and when it was written.
@@ -121,6 +123,9 @@ impl Checker {
     /// I4, and at a flip I1 and I2.
     fn pointer_moved(&self, was: &Pointer, now: &Pointer) {
         let (stage, sequence, epoch) = std::mem::replace(&mut self.state().highest, (now.stage, now.sequence, now.epoch));
+        if now.stage > was.stage {
+            self.state().staged = Some((now.stage, Instant::now()));
+        }
         // A pointer that vanished is empty until it is restored.
         let restored = was.sequence == 0 && was.active.is_none();
         let gone = now.sequence == 0 && now.active.is_none();
@@ -131,15 +136,22 @@ impl Checker {
         if now.stage < stage || now.sequence < sequence || now.epoch < epoch {
             self.report("I4", format!("the pointer went back from {:?} to {:?}", (stage, sequence, epoch), (now.stage, now.sequence)));
         }
-        if now.stage > was.stage {
-            self.state().staged = Some((now.stage, Instant::now()));
-        }
         self.check_objects(now);
         let moved = digest(was.active.as_ref()) != digest(now.active.as_ref());
-        if now.sequence == was.sequence + 1 {
+        if now.sequence == was.sequence + 1 && now.sequence > sequence {
             self.check_flip(was, now);
-        } else if moved && !restored {
+        } else if restored {
+            self.check_restored(now);
+        } else if moved {
             self.report("I4", format!("active moved without a flip at sequence {}", now.sequence));
+        }
+    }
+
+    /// A pointer that was lost is made again as its last flip left it.
+    fn check_restored(&self, now: &Pointer) {
+        let flipped = self.state().flips.get(&now.sequence).cloned();
+        if flipped.as_ref() != digest(now.active.as_ref()) {
+            self.report("I4", format!("the pointer was made again at flip {} with another version than that flip's", now.sequence));
         }
     }
 
@@ -148,6 +160,7 @@ impl Checker {
             self.report("I4", format!("flip {} activated what was not the candidate", now.sequence));
         }
         let Some(active) = &now.active else { return };
+        self.state().flips.insert(now.sequence, active.digest.clone());
         for (name, pod, object) in self.pods() {
             if counts(&pod, &object) && self.is_in_view(&pod, was) && !pod.has(&active.digest) {
                 self.report("I2", format!("flip {} to {:?}: pod {name} counts and lacks it", now.sequence, active.version));

@@ -31,7 +31,7 @@ pub(super) struct Running {
     pub(super) plan: PodPlan,
     pub(super) address: IpAddr,
     pub(super) volume: Arc<Volume>,
-    /// Number of this life of the agent, from 1; 0 when it has none.
+    /// Number of this life of the agent under this name, from 1; 0 when there was none.
     pub(super) life: u32,
     pub(super) agent: Option<AbortHandle>,
     pub(super) ending: Option<Instant>,
@@ -58,6 +58,8 @@ pub(super) struct Kubelet {
     tended: Mutex<u64>,
     /// Pods that there ever were: no address is given twice.
     started: AtomicU32,
+    /// Last lives of pods that are gone: a pod of the same name is another process.
+    past_lives: Mutex<BTreeMap<String, u32>>,
 }
 
 /// The key of a pod.
@@ -93,6 +95,7 @@ impl Kubelet {
             silent_nodes: Mutex::default(),
             tended: Mutex::default(),
             started: AtomicU32::default(),
+            past_lives: Mutex::default(),
         }
     }
 
@@ -110,7 +113,8 @@ impl Kubelet {
         let uid = made["metadata"]["uid"].as_str().expect("every object has one").to_owned();
         let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0001 + self.started.fetch_add(1, Ordering::Relaxed)));
         let (plan, name) = (plan.clone(), plan.name.clone());
-        let running = Running { uid, plan, address, volume: Arc::new(Volume::new()), life: 0, agent: None, ending: None };
+        let life = self.past_lives.lock().expect("no holder of this lock panics").get(&name).copied().unwrap_or(0);
+        let running = Running { uid, plan, address, volume: Arc::new(Volume::new()), life, agent: None, ending: None };
         self.pods().insert(name.clone(), running);
         let status = json!({"phase": "Running", "podIP": address.to_string()});
         self.server.patch_status("kubelet", &pod_key(&name), &status).expect("it was just made");
@@ -208,11 +212,11 @@ impl Kubelet {
     pub(super) fn return_node(&self, node: &str, at: jiff::Timestamp) {
         self.silent_nodes.lock().expect("no holder of this lock panics").retain(|silent| silent != node);
         let ready = json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": at}]});
-        self.server
-            .patch_status("node-controller", &Key::new(Kind::named("Node"), "", node), &ready)
-            .expect("tests name nodes that exist");
+        self.server.patch_status("node-controller", &Key::new(Kind::named("Node"), "", node), &ready).expect("tests name nodes that exist");
         let names: Vec<String> = self.pods().keys().filter(|name| self.node_of(name).as_deref() == Some(node)).cloned().collect();
-        names.iter().for_each(|name| self.restart(name));
+        for name in &names {
+            self.restart(name);
+        }
     }
 
     /// From now on the pod's endpoint answers like this.
@@ -259,7 +263,9 @@ impl Kubelet {
         if ended {
             self.stop_agent(name);
             self.server.delete_now("kubelet", &key).expect("it was there just now");
-            self.pods().remove(name);
+            if let Some(gone) = self.pods().remove(name) {
+                self.past_lives.lock().expect("no holder of this lock panics").insert(name.to_owned(), gone.life);
+            }
         }
     }
 

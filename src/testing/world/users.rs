@@ -74,7 +74,7 @@ impl World {
 
     /// Somebody else writes a key of the pointer under this name of a field manager.
     pub fn meddle_with_pointer(&self, manager: &str, key: &str, value: &str) {
-        self.trace.note(manager, &format!("writes {key} in the pointer"));
+        self.trace.note("user", &format!("writes {key} of the pointer as field manager {manager}"));
         self.server.patch(manager, &pointer_key(), &json!({"data": {key: value}})).expect("there is a pointer");
     }
 
@@ -98,7 +98,7 @@ impl World {
         let backup = self.pointers().into_iter().rfind(|object| !object["data"].is_null()).expect("there was a pointer");
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": backup["data"],
             "metadata": {"name": POINTER, "namespace": NAMESPACE, "labels": backup["metadata"]["labels"]}});
-        self.server.create(manager, &object).expect("there is no pointer");
+        self.server.apply(manager, &object).expect("there is no pointer");
     }
 
     /// Starts a pod whose first reads of the pointer meet a cache of this version, wherever they allow a cache.

@@ -126,7 +126,8 @@ impl Rollout {
         let gone = self.old.iter().find(|(uid, _)| !old.iter().any(|member| member.uid == **uid));
         if let Some((uid, plan)) = gone.map(|(uid, plan)| (uid.clone(), plan.clone())) {
             self.old.remove(&uid);
-            let name = if self.kind == "StatefulSet" { plan.name.clone() } else { format!("{workload}-{}-{}", self.revision, plan.node) };
+            self.made += 1;
+            let name = if self.kind == "StatefulSet" { plan.name.clone() } else { format!("{workload}-{}-{}", self.revision, self.made) };
             return Next::Start(self.plan(workload, &plan, name));
         }
         old.iter().map(|member| &member.plan.name).max().map_or(Next::Done, |name| Next::End(name.clone()))

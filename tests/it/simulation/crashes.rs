@@ -23,7 +23,7 @@ impl Story {
         world.start_pod("b", sidecar);
         match self {
             Self::WholeRelease | Self::PagesInTheBucket => return,
-            Self::OverHttp => over_http(world, "v1").await,
+            Self::OverHttp => over_http(world, "v1"),
             Self::Rollback | Self::PreEmpted => world.release("v1"),
         }
         settle(world).await;

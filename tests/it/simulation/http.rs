@@ -6,9 +6,14 @@ async fn three_pods_on_v1(world: &mut World) {
     for pod in ["a", "b", "c"] {
         world.start_pod(pod, Sidecar::HttpAgent);
     }
-    over_http(world, "v1").await;
+    over_http(world, "v1");
     settle(world).await;
     assert_active(world, "v1");
+}
+
+/// A long poll that was begun before is answered as it was begun.
+async fn an_old_poll_ends(world: &mut World) {
+    seconds(world, 40).await;
 }
 
 /// What the status says of the pods that are waited for.
@@ -22,6 +27,7 @@ fn is_waited_for(manner: Manner, why: &str) {
         let mut world = World::new(1);
         three_pods_on_v1(&mut world).await;
         world.answer_in("b", manner);
+        an_old_poll_ends(&mut world).await;
         world.release("v2");
         seconds(&mut world, 90).await;
         assert_eq!(world.active().as_deref(), Some("v1"));
@@ -66,6 +72,7 @@ fn a_pod_that_is_born_in_the_roll_call_counts_before_it_is_ready() {
         let mut world = World::new(1);
         three_pods_on_v1(&mut world).await;
         world.answer_in("a", Manner::Garbage);
+        an_old_poll_ends(&mut world).await;
         world.release("v2");
         seconds(&mut world, 10).await;
         world.break_loads("v2");
@@ -85,9 +92,10 @@ fn a_pod_that_is_slow_is_waited_for_until_it_has_answered() {
     run(async || {
         let mut world = World::new(1);
         three_pods_on_v1(&mut world).await;
-        world.answer_in("c", Manner::Slow(Duration::from_secs(20)));
+        world.answer_in("c", Manner::Slow(Duration::from_secs(4)));
+        an_old_poll_ends(&mut world).await;
         world.release("v2");
-        seconds(&mut world, 15).await;
+        seconds(&mut world, 3).await;
         assert_eq!(world.active().as_deref(), Some("v1"));
         ends_well(&mut world, "v2").await;
     });

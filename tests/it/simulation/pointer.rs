@@ -92,7 +92,8 @@ fn a_pointer_deleted_in_mid_release_is_made_again_and_the_release_goes_on() {
     });
 }
 
-/// I4: the controller ends right after a flip that its status does not have yet; then the pointer is gone. The pods know better.
+/// I4: the release was made anew and its pointer is gone: only the pods know how far it was. The advice of the message works, and
+/// a backup that is put back in another way is told of.
 #[test]
 fn a_pointer_is_not_made_again_from_less_than_the_pods_have_seen() {
     run(async || {
@@ -107,6 +108,12 @@ fn a_pointer_is_not_made_again_from_less_than_the_pods_have_seen() {
         assert_eq!(world.active(), None);
         assert!(world.is_ready("a") && world.is_ready("b"), "pods serve what they have");
         assert_promises(&world, "vanished");
+        world.put_back_pointer("velero-server");
+        seconds(&mut world, 60).await;
+        assert_eq!(world.reason().as_deref(), Some("PointerContested"));
+        world.delete_pointer();
+        seconds(&mut world, 60).await;
+        assert_eq!(world.reason().as_deref(), Some("PointerVanished"));
         world.put_back_pointer(FIELD_MANAGER);
         ends_well(&mut world, "v3").await;
         assert_eq!(world.pointer().sequence, 3);

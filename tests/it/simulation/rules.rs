@@ -34,7 +34,6 @@ async fn two_pods_on_v1(world: &mut World) {
     settle(world).await;
 }
 
-
 /// Stage(v2) -> Load -> Unstage -> the pod loses v2 -> Stage(v2) -> the old report counts -> Flip(v2).
 #[test]
 fn without_stage_numbers_a_report_for_an_earlier_staging_counts() {
