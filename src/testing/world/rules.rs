@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::invariants::{pointer, pointer_key};
+use super::kubelet::says_ready;
 use super::lives::is_controller;
 use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
 use crate::api::{Pointer, Report};
@@ -21,6 +22,8 @@ pub enum Rule {
     Previous,
     /// A pod that has announced itself counts before it is Ready. Without it the controller sees no report of a pod that is not Ready.
     Announcement,
+    /// Over HTTP a pod counts from its start. Without it the controller sees no such pod before it is Ready.
+    BoundPodsCount,
     /// A pod reads the pointer by quorum when it starts. Without it the first read may be as old as the cache of a server.
     QuorumRead,
 }
@@ -67,6 +70,9 @@ impl Hook for Without {
                 Self::change_report(object, |report| report.serving = active);
             }
             Rule::Announcement if is_pod && is_controller(&seen.actor) => Self::hide_report(object),
+            Rule::BoundPodsCount if is_pod && is_controller(&seen.actor) && !says_ready(object) => {
+                object["spec"]["nodeName"] = json!("");
+            }
             Rule::Previous if is_pointer && !is_controller(&seen.actor) && !object["data"][POINTER_KEY].is_null() => {
                 let shown = Pointer { previous: None, ..pointer(Some(object)) };
                 object["data"][POINTER_KEY] = json!(shown.to_json());

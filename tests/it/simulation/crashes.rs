@@ -27,16 +27,15 @@ impl Story {
             Self::Rollback | Self::PreEmpted => world.release("v1"),
         }
         settle(world).await;
+        if matches!(self, Self::Rollback) {
+            world.release("v2");
+            settle(world).await;
+        }
     }
 
     async fn go_on(self, world: &mut World) {
         match self {
-            Self::WholeRelease => world.release("v1"),
-            Self::Rollback => {
-                world.release("v2");
-                settle(world).await;
-                world.release("v1");
-            }
+            Self::WholeRelease | Self::Rollback => world.release("v1"),
             Self::PreEmpted => {
                 world.break_loads("v2");
                 world.release("v2");

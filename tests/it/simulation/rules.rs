@@ -99,6 +99,27 @@ fn without_the_announcement_a_starting_pod_is_overlooked() {
     });
 }
 
+/// Stage(v2) -> a pod starts that cannot load it -> all others report -> Flip(v2).
+#[test]
+fn without_counting_bound_pods_a_starting_pod_is_overlooked_over_http() {
+    needs(Rule::BoundPodsCount, "I2", async |world| {
+        world.start_pod("a", Sidecar::HttpAgent);
+        world.start_pod("b", Sidecar::HttpAgent);
+        over_http(world, "v1");
+        settle(world).await;
+        world.answer_in("a", Manner::Garbage);
+        seconds(world, 40).await;
+        world.release("v2");
+        seconds(world, 10).await;
+        world.break_loads("v2");
+        world.start_pod("c", Sidecar::HttpAgent);
+        seconds(world, 10).await;
+        world.answer_in("a", Manner::Honest);
+        seconds(world, 30).await;
+        world.mend_loads();
+    });
+}
+
 /// Flip(v2) -> a pod starts and is told of v1 by a cache -> Ready.
 #[test]
 fn without_the_quorum_read_a_starting_pod_believes_a_cache() {

@@ -157,7 +157,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn no_storm_breaks_a_promise_and_after_it_the_wish_comes_true() {
     let mut lived = Duration::ZERO;
     let first = number("ROLLCALL_FIRST_SEED", 1);
-    for seed in first..first + number("ROLLCALL_SEEDS", 12) {
+    for seed in first..first + number("ROLLCALL_SEEDS", 10) {
         lived += run(async || {
             let mut world = World::new(seed);
             stormy(&mut world, seed).await;
@@ -181,11 +181,12 @@ fn the_same_seed_gives_the_same_trace() {
             (trace::hash(&world.server), world.trace.lines())
         })
     };
-    for seed in [7, 8] {
+    let hashes = [7, 8].map(|seed| {
         let (first, second) = (trace(seed), trace(seed));
         let differs = first.1.iter().zip(&second.1).find(|(one, other)| one != other);
         assert_eq!(differs, None, "seed {seed}: the first line that differs");
         assert_eq!(first.0, second.0, "seed {seed}");
-    }
-    assert_ne!(trace(7).0, trace(8).0);
+        first.0
+    });
+    assert_ne!(hashes[0], hashes[1]);
 }
