@@ -127,7 +127,15 @@ impl Metrics {
     }
 
     fn count_blocker(&self, key: &ReleaseKey, decision: &Decision) {
-        let reason = decision.blockers.first().map(crate::rollout::Blocker::reason);
+        self.count_reason(key, decision.blockers.first().map(crate::rollout::Blocker::reason));
+    }
+
+    /// Counts a release that could not be looked at; the next decision about it takes that back.
+    pub fn blocked_by(&self, key: &ReleaseKey, reason: &'static str) {
+        self.count_reason(key, Some(reason));
+    }
+
+    fn count_reason(&self, key: &ReleaseKey, reason: Option<&'static str>) {
         let mut last = self.last_blocker.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match reason {
             Some(reason) => last.insert(key.clone(), reason),
@@ -164,5 +172,23 @@ impl Pass<'_> {
         self.metrics.panics.inc_by(u64::from(matches!(failure, Some(Failure::Panicked(_)))));
         self.metrics.pass_seconds.observe(self.begun.elapsed().as_secs_f64());
         self.metrics.active.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::decide;
+    use crate::rollout::fixture::fixture;
+
+    #[test]
+    fn a_release_that_cannot_be_looked_at_is_counted_once_until_it_can() {
+        let (metrics, key) = (Metrics::default(), ReleaseKey { namespace: "ns".into(), name: "shop".into() });
+        metrics.blocked_by(&key, "ReadDenied");
+        metrics.blocked_by(&key, "ReadDenied");
+        assert!(metrics.render().contains("rollcall_releases_blocked{reason=\"ReadDenied\"} 1\n"), "{}", metrics.render());
+        let observed = fixture();
+        metrics.decided(&key, &observed, &decide(&observed), StepOutcome::Done);
+        assert!(metrics.render().contains("rollcall_releases_blocked{reason=\"ReadDenied\"} 0\n"), "{}", metrics.render());
     }
 }

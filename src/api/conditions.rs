@@ -1,7 +1,7 @@
 //! Condition types: what True means, and when the condition is absent. Conditions are output: nothing is decided from them.
 
 /// The wanted version is active and every pod serves it. kstatus: False with `Reconciling` while it moves, False with
-/// `Stalled` when it cannot.
+/// `Stalled` when it cannot; Unknown with `Reconciling` while the API server does not let the controller look.
 pub const READY: &str = "Ready";
 /// Work is going on or waited for. Absent otherwise.
 pub const RECONCILING: &str = "Reconciling";

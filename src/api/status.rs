@@ -55,6 +55,20 @@ pub struct AssetReleaseStatus {
     pub last_handled_request: Option<String>,
 }
 
+impl AssetReleaseStatus {
+    /// Whether both say the same. The API server keeps conditions, a map by type, in an order of its own: that is no difference, or
+    /// the same status would be written at every look (I7).
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let by_type = |status: &Self| {
+            let mut status = status.clone();
+            status.conditions.sort_by(|one, other| one.type_.cmp(&other.type_));
+            status
+        };
+        by_type(self) == by_type(other)
+    }
+}
+
 impl Default for AssetReleaseStatus {
     fn default() -> Self {
         Self {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::api::release::ReportSpec;
 
-use super::calls::{Call, CallError};
+use super::calls::{Call, CallError, Class};
 use super::lite::PodLite;
 use super::reports::ReportReader;
 use super::streams::Doubling;
@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub seen_since_stage: Option<i64>,
     /// The pods by name.
     pub pods: BTreeMap<String, Arc<PodLite>>,
+    /// Why the pods cannot be listed, when time alone will not mend that.
+    pub refused: Option<CallError>,
     /// Answers of the HTTP channel by pod UID.
     pub polled: BTreeMap<String, Result<String, String>>,
 }
@@ -177,6 +179,7 @@ impl Watcher {
                 }
                 Err(error) => {
                     tracing::warn!(release.namespace = %self.release.namespace, release.name = %self.release.name, %error, "pods cannot be listed");
+                    self.refuse(error);
                     self.pause(&mut pauses).await;
                 }
             }
@@ -261,8 +264,18 @@ impl Watcher {
             let mut snapshot = lock(&self.snapshot);
             snapshot.pods = pods;
             snapshot.seen_since_stage = Some(stage);
+            snapshot.refused = None;
         }
         self.tell();
+    }
+
+    /// A hiccup leaves the view as good as it was; a right that is missing does not.
+    fn refuse(&mut self, error: CallError) {
+        let lasts = matches!(error.class, Class::Denied | Class::Invalid);
+        let is_news = lasts && lock(&self.snapshot).refused.replace(error.clone()).as_ref() != Some(&error);
+        if is_news {
+            self.tell();
+        }
     }
 
     fn tell(&mut self) {

@@ -79,6 +79,8 @@ pub(super) struct Memory {
     pub(super) first_look: Option<jiff::Timestamp>,
     /// Reason of the blocker that was last told by event.
     pub(super) told: Option<String>,
+    /// Reason of the failed look that was last told by event, and when.
+    pub(super) told_failure: Option<(&'static str, jiff::Timestamp)>,
 }
 
 impl Context {

@@ -13,6 +13,7 @@ mod release;
 mod retry;
 mod run;
 mod store;
+mod unseen;
 mod work;
 
 pub use buckets::{Buckets, S3Buckets};

@@ -115,6 +115,9 @@ async fn observe_target(cx: &Context, key: &ReleaseKey, spec: &TargetSpec, stage
     };
     let wish = Wish { selector, report: spec.report.clone(), stage };
     let snapshot = cx.pods.look(key, &spec.display_name(), &wish);
+    if let Some(error) = snapshot.refused {
+        return Err(error.into());
+    }
     let in_endpoints = if snapshot.pods.values().any(|pod| pod.metadata.deletion_timestamp.is_some()) {
         nodes::pods_in_endpoints(&cx.outside.client, &key.namespace).await?
     } else {

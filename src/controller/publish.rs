@@ -53,7 +53,7 @@ pub(super) async fn publish(
     cx.metrics.decided(key, observed, decision, outcome);
     let next = status::next(observed, decision, outcome);
     let current = &observed.release.status;
-    if next == *current {
+    if next.says_the_same(current) {
         return Ok(Published::UpToDate);
     }
     if status::differs_in_progress_only(current, &next)
@@ -95,16 +95,23 @@ async fn write_status(cx: &Context, key: &ReleaseKey, observed: &Observed, next:
 }
 
 /// One thing worth telling.
-struct News {
-    kind: &'static str,
-    reason: String,
-    note: String,
-    action: &'static str,
+pub(super) struct News {
+    pub(super) kind: &'static str,
+    pub(super) reason: String,
+    pub(super) note: String,
+    pub(super) action: &'static str,
+}
+
+/// Which release it is told of, and when it was so.
+pub(super) struct About {
+    pub(super) uid: String,
+    pub(super) at: Timestamp,
 }
 
 async fn tell_events(cx: &Context, key: &ReleaseKey, observed: &Observed, decision: &Decision, outcome: StepOutcome) {
+    let about = About { uid: observed.release.uid.clone(), at: observed.now };
     if let Some(news) = step_news(observed, decision, outcome) {
-        tell(cx, key, observed, &news).await;
+        tell(cx, key, &about, &news).await;
     }
     let Some(blocker) = decision.blockers.first() else { return };
     let reason = blocker.reason().to_owned();
@@ -113,7 +120,7 @@ async fn tell_events(cx: &Context, key: &ReleaseKey, observed: &Observed, decisi
     }
     cx.remember(key, &observed.release.uid, |memory| memory.told = Some(reason.clone()));
     let kind = if blocker.stalls() { "Warning" } else { "Normal" };
-    tell(cx, key, observed, &News { kind, reason, note: blocker.message(), action: "Wait" }).await;
+    tell(cx, key, &about, &News { kind, reason, note: blocker.message(), action: "Wait" }).await;
 }
 
 fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> Option<News> {
@@ -143,10 +150,10 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
 }
 
 /// The name is made from what is told and when, so that a repeated create is the same event.
-async fn tell(cx: &Context, key: &ReleaseKey, observed: &Observed, news: &News) {
+pub(super) async fn tell(cx: &Context, key: &ReleaseKey, about: &About, news: &News) {
     // The API server's limits: note 1 kB, reason 128.
     let note: String = news.note.chars().take(250).collect();
-    let identity = format!("{}{}{note}{}", observed.release.uid, news.reason, observed.now.as_second());
+    let identity = format!("{}{}{note}{}", about.uid, news.reason, about.at.as_second());
     let event = Event {
         metadata: ObjectMeta {
             name: Some(format!("{}.{}", key.name, &ContentHash::of(identity.as_bytes()).as_str()[..16])),
@@ -154,7 +161,7 @@ async fn tell(cx: &Context, key: &ReleaseKey, observed: &Observed, news: &News) 
             ..ObjectMeta::default()
         },
         action: Some(news.action.into()),
-        event_time: Some(MicroTime(observed.now)),
+        event_time: Some(MicroTime(about.at)),
         note: Some(note),
         reason: Some(news.reason.clone()),
         regarding: Some(ObjectReference {
@@ -162,7 +169,7 @@ async fn tell(cx: &Context, key: &ReleaseKey, observed: &Observed, news: &News) 
             kind: Some("AssetRelease".into()),
             name: Some(key.name.clone()),
             namespace: Some(key.namespace.clone()),
-            uid: Some(observed.release.uid.clone()),
+            uid: Some(about.uid.clone()),
             ..ObjectReference::default()
         }),
         reporting_controller: Some("rollcall.dev/controller".into()),

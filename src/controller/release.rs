@@ -20,6 +20,7 @@ use super::guarded::guarded;
 use super::observe::observe;
 use super::publish::{Published, publish};
 use super::retry::{Failure, delay};
+use super::unseen::tell_failure;
 
 /// Things that no watch shows (a Secret, a bucket, a workload that does not exist yet) are looked at again after this time,
 /// while they block.
@@ -31,40 +32,54 @@ pub async fn reconcile(release: Arc<AssetRelease>, cx: Arc<Context>) -> Result<A
     let measured = cx.metrics.pass();
     // Boxed: the futures of all calls of a pass are too large for the stack of every worker.
     let outcome = guarded(Box::pin(pass(&release, &cx, &key))).await;
-    measured.ended(outcome.as_ref().err());
-    Ok(match outcome {
-        Ok(action) => {
+    let (told, failure) = match outcome {
+        Ok(Ended::Well(action)) => {
+            measured.ended(None);
             cx.attempts.succeeded(&key);
-            action
+            return Ok(action);
         }
-        Err(failure) => {
-            let pause = delay(failure.class(), cx.attempts.failed(&key));
-            tracing::warn!(release.namespace = %key.namespace, release.name = %key.name, error = %failure, retry_in = ?pause, "pass failed");
-            Action::requeue(pause)
-        }
-    })
+        Ok(Ended::StepFailed(failure)) => (true, failure),
+        Err(failure) => (false, failure),
+    };
+    measured.ended(Some(&failure));
+    let attempt = cx.attempts.failed(&key);
+    let pause = delay(failure.class(), attempt);
+    tracing::warn!(release.namespace = %key.namespace, release.name = %key.name, error = %failure, retry_in = ?pause, "pass failed");
+    if !told {
+        tell_failure(&cx, &key, &failure, attempt).await;
+    }
+    Ok(Action::requeue(pause))
 }
 
-async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Result<Action, Failure> {
+/// How a pass ended that could look and tell.
+enum Ended {
+    Well(Action),
+    /// The step failed, and the status says so.
+    StepFailed(Failure),
+}
+
+async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Result<Ended, Failure> {
     let Some(look) = observe(cx, release, key).await? else {
         cx.forget(key);
-        return Ok(Action::await_change());
+        return Ok(Ended::Well(Action::await_change()));
     };
     let mut decision = decide(&look.observed);
     tracing::debug!(release.namespace = %key.namespace, release.name = %key.name, step = ?decision.step, blockers = ?decision.blockers, "decided");
-    let acted = act(cx, key, &look, &decision.step).await;
-    if let Err(failure) = &acted {
-        // Told as far as it can be told: whoever waits must not have to read the log.
-        decision.blockers.insert(0, Blocker::StepFailed { message: failure.to_string() });
-        let _ = publish(cx, key, &look.observed, &decision, StepOutcome::Lost).await?;
-    }
-    let outcome = acted?;
+    let outcome = match act(cx, key, &look, &decision.step).await {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            // Told as far as it can be told: whoever waits must not have to read the log.
+            decision.blockers.insert(0, Blocker::StepFailed { message: failure.to_string() });
+            let _ = publish(cx, key, &look.observed, &decision, StepOutcome::Lost).await?;
+            return Ok(Ended::StepFailed(failure));
+        }
+    };
     let published = publish(cx, key, &look.observed, &decision, outcome).await?;
     if outcome == StepOutcome::Lost || published == Published::Lost {
-        return Ok(Action::requeue(delay(Class::Conflict, cx.losses.failed(key))));
+        return Ok(Ended::Well(Action::requeue(delay(Class::Conflict, cx.losses.failed(key)))));
     }
     cx.losses.succeeded(key);
-    Ok(next_look(&decision, published, look.observed.now))
+    Ok(Ended::Well(next_look(&decision, published, look.observed.now)))
 }
 
 fn next_look(decision: &Decision, published: Published, now: Timestamp) -> Action {

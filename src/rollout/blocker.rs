@@ -139,6 +139,8 @@ pub enum Blocker {
         /// What was seen.
         message: String,
     },
+    /// What a decision needs could not be read: nothing was decided.
+    LookFailed(LookFailure),
     /// The attempt was given up.
     GivenUp {
         /// The version.
@@ -155,6 +157,36 @@ pub struct LaggingPod {
     pub name: String,
     /// What is known of it, in a few words.
     pub why: String,
+}
+
+/// Why a look failed, by what can mend it; each with what was asked, what was answered and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookFailure {
+    /// A right is missing.
+    Denied(String),
+    /// What is there cannot be read as it is.
+    Invalid(String),
+    /// Time may mend it.
+    Failing(String),
+    /// The controller itself went wrong.
+    Panicked(String),
+}
+
+impl LookFailure {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => "ReadDenied",
+            Self::Invalid(_) => "ReadInvalid",
+            Self::Failing(_) => "ReadFailing",
+            Self::Panicked(_) => "PassPanicked",
+        }
+    }
+
+    fn message(&self) -> &str {
+        match self {
+            Self::Denied(message) | Self::Invalid(message) | Self::Failing(message) | Self::Panicked(message) => message,
+        }
+    }
 }
 
 impl Blocker {
@@ -189,6 +221,7 @@ impl Blocker {
             Self::NotApproved { .. } => "NotApproved",
             Self::PublishingEntries { .. } => "PublishingEntries",
             Self::StepFailed { .. } => "StepFailed",
+            Self::LookFailed(failure) => failure.reason(),
             Self::GivenUp { .. } => "ProgressDeadlineExceeded",
         }
     }
@@ -238,6 +271,7 @@ impl Blocker {
             }
             Self::PublishingEntries { version } => format!("the entry files of version {version:?} are being written to the bucket"),
             Self::StepFailed { message } => message.clone(),
+            Self::LookFailed(failure) => failure.message().to_owned(),
             Self::GivenUp { version, message } => format!(
                 "version {version:?} was taken back at its deadline ({message}); change the spec, or annotate the release with {}=<now> to try again",
                 names::ANNOTATION_REQUESTED_AT
@@ -281,6 +315,7 @@ impl Blocker {
             | Self::PointerVanished { .. }
             | Self::GivenUp { .. } => true,
             Self::JobFailed(failure) => failure.retry_at.is_none(),
+            Self::LookFailed(failure) => !matches!(failure, LookFailure::Failing(_)),
             Self::Suspended
             | Self::StoreMissing { .. }
             | Self::StoreUnusable { .. }

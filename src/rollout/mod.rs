@@ -16,6 +16,7 @@ pub mod gates;
 pub mod observed;
 pub mod roll_call;
 pub mod status;
+pub mod unseen;
 
 #[cfg(test)]
 pub(crate) mod fixture;

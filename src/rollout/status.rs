@@ -488,7 +488,7 @@ fn cut(text: String, bytes_max: usize) -> String {
 /// Whether two statuses differ only in figures that change all the time while work goes on: those need not be written at once.
 #[must_use]
 pub fn differs_in_progress_only(one: &AssetReleaseStatus, other: &AssetReleaseStatus) -> bool {
-    without_progress(one) == without_progress(other)
+    without_progress(one).says_the_same(&without_progress(other))
 }
 
 fn without_progress(status: &AssetReleaseStatus) -> AssetReleaseStatus {

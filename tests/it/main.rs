@@ -9,6 +9,7 @@ mod chart;
 mod crd;
 mod dev_store;
 mod examples;
+mod failing_reads;
 mod generated;
 mod kustomize;
 mod promises;

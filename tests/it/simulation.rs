@@ -20,7 +20,7 @@ mod workloads;
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// A run of its own: a fresh runtime, so that nothing of another run is left.
-fn run<T>(story: impl AsyncFnOnce() -> T) -> T {
+pub(crate) fn run<T>(story: impl AsyncFnOnce() -> T) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(story())
 }
 

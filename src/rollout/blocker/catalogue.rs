@@ -4,7 +4,7 @@
 use crate::manifest::Owner;
 
 use super::super::observed::StoreProblem;
-use super::{Blocker, LaggingPod};
+use super::{Blocker, LaggingPod, LookFailure};
 
 impl Blocker {
     /// What to do about it, for people. Exhaustive, so that a new blocker cannot come without its advice.
@@ -44,6 +44,7 @@ impl Blocker {
             Self::StepFailed { .. } => {
                 "What the API server or the store answered is in the message; it is tried again, later and later. A right that is missing (`forbidden`) is in the chart's ClusterRole; a webhook or a quota that refuses is yours."
             }
+            Self::LookFailed(failure) => failure.advice(),
             Self::GivenUp { .. } => {
                 "The message holds what was missing at the deadline. Mend that, then change the spec or set the annotation. The active version was never touched."
             }
@@ -98,6 +99,27 @@ impl Blocker {
     }
 }
 
+impl LookFailure {
+    /// What to do about it, for people.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => {
+                "Nothing was decided, and everything else in the status is as it was seen last. Upgrade the chart or apply `deploy/rollcall.yaml` again, whose roles have every right that the controller needs; it is tried again, every five minutes at the latest."
+            }
+            Self::Invalid(_) => {
+                "Correct the object that is named; if there is nothing wrong with it, report a bug with the controller's log."
+            }
+            Self::Failing(_) => {
+                "Told after five attempts in a row, some eight seconds. Look at the API server; pods go on serving, and the release goes on by itself."
+            }
+            Self::Panicked(_) => {
+                "Report it with the controller's log. Other releases are not touched; this one is tried again, later and later."
+            }
+        }
+    }
+}
+
 impl StoreProblem {
     /// What to do about it, for people.
     #[must_use]
@@ -144,6 +166,7 @@ fn of_the_pointer() -> Vec<Blocker> {
 
 fn of_the_roll_call() -> Vec<Blocker> {
     let (version, targets) = (|| "v2".to_owned(), || vec!["Deployment/shop".to_owned()]);
+    let failed = Blocker::LookFailed;
     let pod = |why: &str| vec![LaggingPod { name: "shop-7d9f-x2x".into(), why: why.into() }];
     vec![
         Blocker::WorkloadMissing { targets: targets() },
@@ -154,6 +177,10 @@ fn of_the_roll_call() -> Vec<Blocker> {
         Blocker::NotApproved { version: version() },
         Blocker::PublishingEntries { version: version() },
         Blocker::StepFailed { message: "apply ConfigMap shop/shop-assets failed: configmaps is forbidden".into() },
+        failed(LookFailure::Denied("list EndpointSlice shop/ failed: endpointslices.discovery.k8s.io is forbidden; give the controller's ServiceAccount `list` on EndpointSlice in namespace shop, as the chart's role rollcall-controller does".into())),
+        failed(LookFailure::Invalid("read the workload's selector failed: it is not a selector; correct what is named here".into())),
+        failed(LookFailure::Failing("get ConfigMap shop/shop-assets failed: no answer within 10 s; it is tried again, later and later".into())),
+        failed(LookFailure::Panicked("the pass panicked: index out of bounds; this is a bug in Rollcall".into())),
         Blocker::GivenUp { version: version(), message: Blocker::PodsMissing { reported: 2, counted: 3, pods: pod("silent") }.message() },
     ]
 }
@@ -172,7 +199,8 @@ mod tests {
     fn every_blocker_and_every_problem_of_a_store_has_a_sample() {
         let sampled = format!("{:?}", Blocker::samples());
         let problems = variants_of(include_str!("../observed.rs"), "StoreProblem");
-        for variant in variants_of(include_str!("../blocker.rs"), "Blocker").iter().chain(&problems) {
+        let failures = variants_of(include_str!("../blocker.rs"), "LookFailure");
+        for variant in variants_of(include_str!("../blocker.rs"), "Blocker").iter().chain(&problems).chain(&failures) {
             // These two carry the reasons of others, which have samples of their own.
             let is_carrier = variant == "BucketFault" || variant == "JobFailed";
             assert!(is_carrier || sampled.contains(variant.as_str()), "{variant}");
