@@ -179,7 +179,7 @@ impl Watcher {
                 }
                 Err(error) => {
                     tracing::warn!(release.namespace = %self.release.namespace, release.name = %self.release.name, %error, "pods cannot be listed");
-                    self.refuse(error);
+                    self.refuse(&error);
                     self.pause(&mut pauses).await;
                 }
             }
@@ -270,9 +270,9 @@ impl Watcher {
     }
 
     /// A hiccup leaves the view as good as it was; a right that is missing does not.
-    fn refuse(&mut self, error: CallError) {
+    fn refuse(&mut self, error: &CallError) {
         let lasts = matches!(error.class, Class::Denied | Class::Invalid);
-        let is_news = lasts && lock(&self.snapshot).refused.replace(error.clone()).as_ref() != Some(&error);
+        let is_news = lasts && lock(&self.snapshot).refused.replace(error.clone()).as_ref() != Some(error);
         if is_news {
             self.tell();
         }

@@ -28,7 +28,7 @@ impl Hook for Wall {
         }
         let resource = seen.key.plural;
         Before::Refuse(match self.code {
-            403 => Refusal::new(403, "Forbidden", &format!("{resource} is forbidden: User \"rollcall\" cannot do that")),
+            403 => Refusal::new(403, "Forbidden", format!("{resource} is forbidden: User \"rollcall\" cannot do that")),
             code => Refusal::new(code, "InternalError", "etcdserver: no leader"),
         })
     }
