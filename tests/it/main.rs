@@ -4,6 +4,7 @@
 
 mod apiserver;
 mod apiserver_parity;
+mod bad_input;
 mod bucket_contract;
 mod chart;
 mod crd;

@@ -26,7 +26,7 @@ pub use doors::Manner;
 pub use invariants::Violation;
 pub use lives::{Crash, Side};
 pub use rules::Rule;
-pub use volume::Hold;
+pub use volume::{Hold, Space};
 
 use self::doors::{Caller, Doors};
 use self::invariants::{Checker, pointer, pointer_key};

@@ -1,0 +1,154 @@
+//! The real controller, over the in-process API server and S3's protocol, against a real store that is not there, has other keys, or
+//! lacks the bucket; then it is mended. In real time: the sockets are real.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use rollcall::api::release::HttpReport;
+use rollcall::clock::SystemClock;
+use rollcall::cluster::reports::ReportReader;
+use rollcall::controller::{self, Context, Outside, S3Buckets};
+use rollcall::dev_store::{self, DevStore};
+use rollcall::metrics::Metrics;
+use rollcall::source::memory::MemorySource;
+use rollcall::testing::apiserver::{ApiServer, Key, Kind};
+use rollcall::testing::builders::{self, APP, NAMESPACE};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+struct NoPods;
+
+#[async_trait]
+impl ReportReader for NoPods {
+    async fn read(&self, _address: IpAddr, _channel: &HttpReport, _stage: i64, _wait: Duration) -> Result<String, String> {
+        Err("there are no pods".into())
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A store on this port, whose only bucket is this one; it ends with the test.
+async fn start_store(folder: &Path, port: u16, bucket: &str) -> JoinHandle<()> {
+    let settings = dev_store::Settings {
+        listen: SocketAddr::from(([127, 0, 0, 1], port)),
+        folder: folder.to_owned(),
+        buckets: vec![bucket.to_owned()],
+        access_key_id: "dev".into(),
+        secret_access_key: "dev-secret".into(),
+    };
+    let store = DevStore::bind(settings).await.unwrap();
+    tokio::spawn(async move { store.serve(std::future::pending()).await.unwrap() })
+}
+
+fn secret(secret_access_key: &str) -> Value {
+    let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": NAMESPACE},
+        "data": {"accessKeyId": encoded("dev"), "secretAccessKey": encoded(secret_access_key)}})
+}
+
+/// The release of v1 of an application without pods, in the bucket `assets` of a store on this port; and its controller.
+fn begin(port: u16, secret_access_key: &str) -> (ApiServer, JoinHandle<()>) {
+    let server = ApiServer::new(Arc::new(SystemClock), 1);
+    let source = Arc::new(MemorySource::new());
+    source.put(&builders::build_url("v1"), builders::build("v1"));
+    let mut store = builders::store();
+    store["spec"]["bucket"]["endpoint"] = json!(format!("http://127.0.0.1:{port}"));
+    store["spec"]["bucket"]["forcePathStyle"] = json!(true);
+    store["spec"]["credentials"] = json!({"secretName": "keys"});
+    let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let objects =
+        [namespace("kube-system"), namespace(NAMESPACE), secret(secret_access_key), store, builders::deployment(), builders::release("v1")];
+    for object in objects {
+        server.create("user", &object).unwrap();
+    }
+    let outside = Outside {
+        client: server.client("controller"),
+        clock: Arc::new(SystemClock),
+        buckets: Arc::new(S3Buckets::default()),
+        source,
+        reports: Arc::new(NoPods),
+    };
+    let settings = controller::Settings { namespaces: Vec::new(), workspace: std::env::temp_dir(), instance: "test".into() };
+    let (cx, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
+    (server, tokio::spawn(controller::run(cx, changes, || {}, std::future::pending())))
+}
+
+/// Waits until Ready of the object says this, at most a minute and a half: a store is looked at every ten seconds, and S3's client
+/// tries a connection several times.
+async fn until(server: &ApiServer, kind: &str, name: &str, verdict: &str) -> String {
+    let key = Key::new(Kind::named(kind), NAMESPACE, name);
+    let mut last = String::new();
+    for _ in 0..900 {
+        let object = server.get(&key).unwrap();
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        if let Some(ready) = conditions.iter().find(|condition| condition["type"] == "Ready") {
+            last = format!("{} {}", ready["status"].as_str().unwrap(), ready["reason"].as_str().unwrap());
+            if last == verdict {
+                return ready["message"].as_str().unwrap().to_owned();
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{kind} {name} never became {verdict}, but {last}");
+}
+
+/// I1: told on the release and on the store, and nothing points anywhere.
+async fn assert_told(server: &ApiServer, reason: &str, text: &str) {
+    let verdict = format!("False {reason}");
+    let message = until(server, "AssetRelease", APP, &verdict).await;
+    assert!(message.contains(text), "{message}");
+    assert!(!message.contains("dev-secret"), "{message}");
+    until(server, "AssetStore", "store", &verdict).await;
+    let release = server.get(&Key::new(Kind::named("AssetRelease"), NAMESPACE, APP)).unwrap();
+    assert_eq!(release["status"]["active"], Value::Null);
+}
+
+async fn assert_active(server: &ApiServer) {
+    until(server, "AssetRelease", APP, "True Active").await;
+    until(server, "AssetStore", "store", "True Reached").await;
+}
+
+#[tokio::test]
+async fn a_release_waits_for_a_store_that_is_down() {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let (server, controller) = begin(port, "dev-secret");
+    assert_told(&server, "StoreUnavailable", "onnection refused").await;
+    let store = start_store(folder.path(), port, "assets").await;
+    assert_active(&server).await;
+    controller.abort();
+    store.abort();
+}
+
+#[tokio::test]
+async fn a_release_waits_for_keys_that_the_store_knows() {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let store = start_store(folder.path(), port, "assets").await;
+    let (server, controller) = begin(port, "a-wrong-secret");
+    assert_told(&server, "StoreAccessDenied", "check the store's credentials").await;
+    let right = secret("dev-secret");
+    server.patch("user", &Key::new(Kind::named("Secret"), NAMESPACE, "keys"), &json!({"data": right["data"]})).unwrap();
+    assert_active(&server).await;
+    controller.abort();
+    store.abort();
+}
+
+#[tokio::test]
+async fn a_release_waits_for_its_bucket() {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let store = start_store(folder.path(), port, "another").await;
+    let (server, controller) = begin(port, "dev-secret");
+    assert_told(&server, "BucketNotFound", "create it, or correct spec.bucket").await;
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let keys = crate::bucket_contract::over_s3::Server { endpoint: &endpoint, access_key_id: "dev", secret_access_key: "dev-secret" };
+    keys.client().create_bucket().bucket("assets").send().await.unwrap();
+    assert_active(&server).await;
+    controller.abort();
+    store.abort();
+}
