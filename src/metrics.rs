@@ -126,6 +126,11 @@ impl Metrics {
         }
     }
 
+    /// The release is gone, and waits for nothing any more.
+    pub fn forgot(&self, key: &ReleaseKey) {
+        self.count_reason(key, None);
+    }
+
     fn count_blocker(&self, key: &ReleaseKey, decision: &Decision) {
         self.count_reason(key, decision.blockers.first().map(crate::rollout::Blocker::reason));
     }

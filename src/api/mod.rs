@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod digest;
 pub mod names;
 pub mod pointer;
+pub mod recreated;
 pub mod release;
 pub mod report;
 pub mod schema;

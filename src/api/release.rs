@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::{http_path, http_url, key_prefix, object_name, version_label};
 pub use super::status::{
-    ActivatedVersion, AssetReleaseStatus, CandidateStatus, GivenUp, HistoryEntry, Outcome, Phase, TargetStatus, UploadStatus,
+    ActivatedVersion, AssetReleaseStatus, CandidateStatus, EntriesStatus, GivenUp, HistoryEntry, Outcome, Phase, TargetStatus, UploadStatus,
 };
 
 /// The wish that one application's pages refer to one version of its assets. Long-lived, one per application: to release,

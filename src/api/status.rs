@@ -39,6 +39,9 @@ pub struct AssetReleaseStatus {
     /// The version that was active before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<ActivatedVersion>,
+    /// With `entries.publish: Bucket`: the flip whose entry files were last seen at their public keys, and when. Absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<EntriesStatus>,
     /// What was activated or given up, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
@@ -80,6 +83,7 @@ impl Default for AssetReleaseStatus {
             candidate: None,
             active: None,
             previous: None,
+            entries: None,
             history: Vec::new(),
             given_up: None,
             last_stage: 0,
@@ -199,6 +203,16 @@ pub struct ActivatedVersion {
     pub activated_at: Option<Time>,
 }
 
+/// Which pages lie in the bucket.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EntriesStatus {
+    /// Number of the flip that they belong to.
+    pub sequence: i64,
+    /// When they were last confirmed: right after the flip, 17 minutes later, and once after each start of the controller.
+    pub confirmed_at: Time,
+}
+
 /// One line of the history.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -253,6 +267,9 @@ pub struct GivenUp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub request: Option<String>,
+    /// The number under which it was staged: that candidate is taken back, whatever the spec says by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<i64>,
     /// What was still missing.
     #[schemars(length(max = 2048))]
     pub message: String,

@@ -4,6 +4,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::api::recreated::is_of_another_object;
+
 /// Longest time that one call may take. A call that hangs holds a reconcile slot; the API server itself cuts requests at 60 s.
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -37,7 +39,10 @@ pub struct CallError {
 impl CallError {
     fn of(call: String, error: &kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => Self { call, class: class(status.code), cause: status.message.clone(), code: Some(status.code) },
+            kube::Error::Api(status) => {
+                let class = if is_of_another_object(status) { Class::Conflict } else { class(status.code) };
+                Self { call, class, cause: status.message.clone(), code: Some(status.code) }
+            }
             kube::Error::SerdeError(cause) => Self { call, class: Class::Invalid, cause: cause.to_string(), code: None },
             other => Self { call, class: Class::Transient, cause: with_sources(other), code: None },
         }
@@ -107,6 +112,28 @@ mod tests {
         let error = Call::new("get", "ConfigMap", "shop", "pointer").make(std::future::pending::<kube::Result<()>>()).await.unwrap_err();
         assert_eq!(error.class, Class::Transient);
         assert_eq!(error.to_string(), "get ConfigMap shop/pointer failed: no answer within 10 s");
+    }
+
+    /// A wrong UID without a resource version is a 422, and yet a lost race; a field that is wrong is none.
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_means_another_object_of_the_name_is_a_lost_race() {
+        use crate::clock::TokioClock;
+        use crate::testing::apiserver::ApiServer;
+        use k8s_openapi::api::core::v1::ConfigMap;
+        use kube::api::{Api, Patch, PatchParams};
+        use serde_json::json;
+
+        let clock = std::sync::Arc::new(TokioClock::starting_at(jiff::Timestamp::UNIX_EPOCH));
+        let server = ApiServer::new(clock, 1);
+        let config_map = |uid: serde_json::Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "shop", "uid": uid}});
+        server.create("user", &config_map(json!(null))).unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(server.client("test"), "shop");
+        let (body, apply) = (config_map(json!("gone")), PatchParams::apply("rollcall").force());
+        let call = || Call::new("apply", "ConfigMap", "shop", "x");
+        let meant = call().make(maps.patch("x", &apply, &Patch::Apply(&body))).await.unwrap_err();
+        assert_eq!((meant.class, meant.code), (Class::Conflict, Some(422)), "{meant}");
+        let unmanaged = call().make(maps.patch("x", &PatchParams::default(), &Patch::Apply(&body))).await.unwrap_err();
+        assert_eq!((unmanaged.class, unmanaged.code), (Class::Invalid, Some(422)), "{unmanaged}");
     }
 
     #[test]

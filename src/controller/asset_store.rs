@@ -1,16 +1,19 @@
 //! The AssetStore's own status: whether its bucket was reached with its credentials.
-//! Asks once for each change of the spec and while something is wrong; never while all is well.
+//! Asks once for each change of the spec, when a release met its failure, and while something is wrong; never while all is well.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::{Controller, WatchStreamExt, reflector};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::Event;
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::api::names::FIELD_MANAGER;
 use crate::api::release::api_time;
@@ -20,6 +23,7 @@ use crate::rollout::Blocker;
 
 use super::context::Context;
 use super::guarded::guarded;
+use super::reached::{self, StoreKey};
 use super::retry::Failure;
 use super::run::merged;
 use super::store::{address, fault};
@@ -27,15 +31,36 @@ use super::store::{address, fault};
 /// While something is wrong it is looked at again after this time: nobody tells us when a bucket or a Secret appears.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
+/// After a lost race: the watch brings what won it within this time.
+const LOST_LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// Keeps every AssetStore's status.
-pub(super) async fn run(cx: Arc<Context>) {
+pub(super) async fn run(cx: Arc<Context>, doubted: mpsc::UnboundedReceiver<StoreKey>) {
     let (stores, writer) = reflector::store();
-    let stream = reflector(writer, merged(&cx, Api::<AssetStore>::namespaced, Api::all)).touched_objects();
+    let seen = reflector(writer, merged(&cx, Api::<AssetStore>::namespaced, Api::all));
+    let stream = forget_the_gone(seen, cx.clone(), stores.clone()).touched_objects();
+    let doubted = futures::stream::unfold(doubted, |mut doubted| async move {
+        let (namespace, name) = doubted.recv().await?;
+        Some((ObjectRef::new(&name).within(&namespace), doubted))
+    });
     Controller::for_stream(stream, stores)
         .with_config(Config::default().concurrency(4))
+        .reconcile_on(doubted)
         .run(reconcile, |_, never: &std::convert::Infallible, _| -> Action { match *never {} }, cx)
         .for_each(|_| std::future::ready(()))
         .await;
+}
+
+fn forget_the_gone(
+    seen: impl Stream<Item = Result<Event<AssetStore>, watcher::Error>> + Send,
+    cx: Arc<Context>,
+    stores: Store<AssetStore>,
+) -> impl Stream<Item = Result<Event<AssetStore>, watcher::Error>> + Send {
+    seen.inspect(move |event| match event {
+        Ok(Event::Delete(store)) => cx.reached.forget(&reached::key(store)),
+        Ok(Event::InitDone) => cx.reached.keep_only(&stores.state().iter().map(|store| reached::key(store)).collect()),
+        _ => {}
+    })
 }
 
 async fn reconcile(store: Arc<AssetStore>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
@@ -43,6 +68,8 @@ async fn reconcile(store: Arc<AssetStore>, cx: Arc<Context>) -> Result<Action, s
     Ok(match outcome {
         Ok(true) => Action::await_change(),
         Ok(false) => Action::requeue(LOOK_AGAIN_AFTER),
+        // The store has changed since it was seen, or another one has its name: what is there is looked at.
+        Err(failure) if failure.class() == Class::Conflict => Action::requeue(LOST_LOOK_AGAIN_AFTER),
         Err(failure) => {
             tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), error = %failure, "store was not looked at");
             Action::requeue(LOOK_AGAIN_AFTER)
@@ -52,17 +79,19 @@ async fn reconcile(store: Arc<AssetStore>, cx: Arc<Context>) -> Result<Action, s
 
 /// Whether the store is ready.
 async fn pass(store: &AssetStore, cx: &Context) -> Result<bool, Failure> {
-    if cx.was_reached(store) {
+    if cx.reached.has(store) {
         return Ok(true);
     }
+    let at = cx.outside.clock.now();
     let verdict = look(store, cx).await?;
     let current = store.status.clone().unwrap_or_default();
     let next = status(store, &current, verdict.as_ref().err(), cx.outside.clock.now());
     if next != current {
         write(store, cx, &next).await?;
     }
+    // Only now: a status that was not written is written by the next look.
     if verdict.is_ok() {
-        cx.remember_reached(store);
+        cx.reached.remember(store, at);
     }
     Ok(verdict.is_ok())
 }
@@ -106,19 +135,21 @@ fn status(store: &AssetStore, current: &AssetStoreStatus, wrong: Option<&Blocker
     AssetStoreStatus { observed_generation: generation, conditions }
 }
 
+/// Under the resource version that was looked at; see `publish::write_status`.
 async fn write(store: &AssetStore, cx: &Context, next: &AssetStoreStatus) -> Result<(), Failure> {
     let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
     let api: Api<AssetStore> = Api::namespaced(cx.outside.client.clone(), &namespace);
     let body = json!({
         "apiVersion": "rollcall.dev/v1alpha1",
         "kind": "AssetStore",
-        "metadata": {"name": name, "uid": store.uid()},
+        "metadata": {"name": name, "resourceVersion": store.resource_version()},
         "status": next,
     });
     let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&body));
     match Call::new("apply status of", "AssetStore", &namespace, &name).make(api.patch_status(&name, &params, &patch)).await {
         Ok(_) => Ok(()),
-        Err(error) if error.class == Class::Conflict || error.is_not_found() => Ok(()),
+        // It is gone, and whatever has its name comes by the watch.
+        Err(error) if error.is_not_found() => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kube::Client;
 use tokio::sync::mpsc;
 
-use crate::api::AssetStore;
 use crate::clock::Clock;
 use crate::cluster::nodes::Nodes;
 use crate::cluster::pods::{PodViews, ReleaseKey};
@@ -18,6 +17,7 @@ use crate::source::Source;
 
 use super::buckets::Buckets;
 use super::jobs::Jobs;
+use super::reached::{Reached, StoreKey};
 use super::retry::Attempts;
 
 /// The outside world, as the controller is given it.
@@ -58,8 +58,7 @@ pub struct Context {
     nodes: Mutex<Nodes>,
     memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
     cluster: tokio::sync::OnceCell<String>,
-    /// AssetStores that were reached, by UID, with the generation of the spec that was used.
-    reached: Mutex<BTreeMap<String, i64>>,
+    pub(super) reached: Reached,
 }
 
 /// What is remembered of one release between passes, to save requests; all of it can be read again.
@@ -83,11 +82,20 @@ pub(super) struct Memory {
     pub(super) told_failure: Option<(&'static str, jiff::Timestamp)>,
 }
 
+/// What is to be looked at although no watch says so.
+pub struct Changes {
+    /// Releases: their views and jobs have changed.
+    pub(super) releases: mpsc::UnboundedReceiver<ReleaseKey>,
+    /// Stores: a release has met their failure.
+    pub(super) stores: mpsc::UnboundedReceiver<StoreKey>,
+}
+
 impl Context {
-    /// A context, and what its views and jobs say has changed.
+    /// A context, and what it says has changed.
     #[must_use]
-    pub fn new(outside: Outside, settings: Settings, metrics: Arc<Metrics>) -> (Arc<Self>, mpsc::UnboundedReceiver<ReleaseKey>) {
-        let (changed, changes) = mpsc::unbounded_channel();
+    pub fn new(outside: Outside, settings: Settings, metrics: Arc<Metrics>) -> (Arc<Self>, Changes) {
+        let (changed, releases) = mpsc::unbounded_channel();
+        let (doubted, stores) = mpsc::unbounded_channel();
         let context = Self {
             pods: PodViews::new(outside.client.clone(), outside.reports.clone(), changed.clone()),
             jobs: Jobs::new(changed, outside.clock.clone()),
@@ -96,12 +104,12 @@ impl Context {
             nodes: Mutex::default(),
             memory: Mutex::default(),
             cluster: tokio::sync::OnceCell::new(),
-            reached: Mutex::default(),
+            reached: Reached::new(doubted),
             outside,
             settings,
             metrics,
         };
-        (Arc::new(context), changes)
+        (Arc::new(context), Changes { releases, stores })
     }
 
     pub(super) fn nodes(&self) -> MutexGuard<'_, Nodes> {
@@ -110,17 +118,6 @@ impl Context {
 
     pub(super) fn cluster_cell(&self) -> &tokio::sync::OnceCell<String> {
         &self.cluster
-    }
-
-    /// Whether this process has reached the store with this spec.
-    pub(super) fn was_reached(&self, store: &AssetStore) -> bool {
-        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        store.metadata.uid.as_ref().and_then(|uid| reached.get(uid)) == Some(&store.metadata.generation.unwrap_or_default())
-    }
-
-    pub(super) fn remember_reached(&self, store: &AssetStore) {
-        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        reached.insert(store.metadata.uid.clone().unwrap_or_default(), store.metadata.generation.unwrap_or_default());
     }
 
     /// What is remembered of this very release (not of an earlier one of its name).
@@ -145,5 +142,6 @@ impl Context {
         self.jobs.forget(key);
         self.attempts.succeeded(key);
         self.losses.succeeded(key);
+        self.metrics.forgot(key);
     }
 }

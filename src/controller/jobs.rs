@@ -192,7 +192,7 @@ impl Slot {
     fn remember(&mut self, job: Job, end: JobEnd) {
         let published = matches!(end, JobEnd::Published { .. });
         let failed = matches!(end, JobEnd::Failed(_));
-        let is_kept = |old: &JobEnd| failed && matches!(old, JobEnd::EntriesPublished);
+        let is_kept = |old: &JobEnd| failed && matches!(old, JobEnd::EntriesPublished { .. });
         let is_outdated =
             |old: &Job| std::mem::discriminant(old) == std::mem::discriminant(&job) || (published && matches!(old, Job::Verify { .. }));
         self.ended.retain(|(old, old_end)| !is_outdated(old) || is_kept(old_end));

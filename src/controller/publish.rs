@@ -19,6 +19,7 @@ use crate::rollout::status::{self, StepOutcome};
 use crate::rollout::{Blocker, Decision};
 
 use super::context::Context;
+use super::observe::Look;
 use super::retry::Failure;
 
 /// Figures that only move on are written at most this often.
@@ -42,15 +43,20 @@ pub(super) enum Published {
 pub(super) async fn publish(
     cx: &Context,
     key: &ReleaseKey,
-    observed: &Observed,
+    look: &Look,
     decision: &Decision,
     outcome: StepOutcome,
 ) -> Result<Published, Failure> {
+    let observed = &look.observed;
     if let Some(at) = is_beginning(cx, key, observed, decision) {
         return Ok(Published::Later(at));
     }
     tell_events(cx, key, observed, decision, outcome).await;
     cx.metrics.decided(key, observed, decision, outcome);
+    if outcome == StepOutcome::Done && matches!(decision.step, Step::AddFinalizer | Step::RemoveFinalizer) {
+        // The step has changed the release itself, so these facts are of an earlier one: the next look writes the status.
+        return Ok(Published::UpToDate);
+    }
     let next = status::next(observed, decision, outcome);
     let current = &observed.release.status;
     if next.says_the_same(current) {
@@ -62,7 +68,7 @@ pub(super) async fn publish(
     {
         return Ok(Published::Later(at));
     }
-    write_status(cx, key, observed, &next).await
+    write_status(cx, key, look, &next).await
 }
 
 /// Right after a start no view of pods has arrived yet. Nothing has changed, so for a few seconds nothing is told.
@@ -74,13 +80,15 @@ fn is_beginning(cx: &Context, key: &ReleaseKey, observed: &Observed, decision: &
     (is_unseen && observed.now < at && observed.release.status.active.is_some()).then_some(at)
 }
 
-/// Applied with the UID, so that the status of an object that was recreated meanwhile is not written from facts of the old one.
-async fn write_status(cx: &Context, key: &ReleaseKey, observed: &Observed, next: &AssetReleaseStatus) -> Result<Published, Failure> {
+/// Applied with the resource version that was looked at, so that no status is written from facts of an earlier spec or of an
+/// object that was recreated meanwhile. The UID would not do: the API server does not look at it in the status of custom kinds.
+async fn write_status(cx: &Context, key: &ReleaseKey, look: &Look, next: &AssetReleaseStatus) -> Result<Published, Failure> {
+    let observed = &look.observed;
     let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let body = json!({
         "apiVersion": "rollcall.dev/v1alpha1",
         "kind": "AssetRelease",
-        "metadata": {"name": key.name, "uid": observed.release.uid},
+        "metadata": {"name": key.name, "resourceVersion": look.resource_version},
         "status": next,
     });
     let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&body));

@@ -65,16 +65,20 @@ async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Re
     };
     let mut decision = decide(&look.observed);
     tracing::debug!(release.namespace = %key.namespace, release.name = %key.name, step = ?decision.step, blockers = ?decision.blockers, "decided");
+    if decision.blockers.iter().any(Blocker::doubts_the_store) {
+        let store = look.observed.release.spec.store_ref.name.clone();
+        cx.reached.doubt(&(key.namespace.clone(), store), look.observed.now);
+    }
     let outcome = match act(cx, key, &look, &decision.step).await {
         Ok(outcome) => outcome,
         Err(failure) => {
             // Told as far as it can be told: whoever waits must not have to read the log.
             decision.blockers.insert(0, Blocker::StepFailed { message: failure.to_string() });
-            let _ = publish(cx, key, &look.observed, &decision, StepOutcome::Lost).await?;
+            let _ = publish(cx, key, &look, &decision, StepOutcome::Lost).await?;
             return Ok(Ended::StepFailed(failure));
         }
     };
-    let published = publish(cx, key, &look.observed, &decision, outcome).await?;
+    let published = publish(cx, key, &look, &decision, outcome).await?;
     if outcome == StepOutcome::Lost || published == Published::Lost {
         return Ok(Ended::Well(Action::requeue(delay(Class::Conflict, cx.losses.failed(key)))));
     }

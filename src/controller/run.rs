@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
-use futures::stream::{SelectAll, select_all};
+use futures::stream::{BoxStream, select_all};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PartialObjectMeta;
@@ -21,7 +21,8 @@ use crate::cluster::pods::ReleaseKey;
 use crate::cluster::streams::events;
 
 use super::asset_store;
-use super::context::Context;
+use super::context::{Changes, Context};
+use super::namespaces::as_one;
 use super::release::reconcile;
 
 /// Releases looked at side by side. Each pass has one call in flight over HTTP/1.1, so this is also the number of connections.
@@ -30,17 +31,17 @@ const CONCURRENCY: u16 = 16;
 /// Runs until `shutdown` resolves and the passes under way have ended. `ready` is called when the releases are known.
 pub async fn run(
     cx: Arc<Context>,
-    changes: mpsc::UnboundedReceiver<ReleaseKey>,
+    changes: Changes,
     ready: impl FnOnce() + Send + 'static,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let (releases, writer) = reflector::store();
     let seen = tell_when_known(merged(&cx, Api::<AssetRelease>::namespaced, Api::all), cx.settings.namespaces.len().max(1), ready);
-    let stream = reflector(writer, seen).touched_objects();
-    let stores = asset_store::run(cx.clone());
+    let stream = forget_the_gone(reflector(writer, seen), cx.clone()).touched_objects();
+    let stores = asset_store::run(cx.clone(), changes.stores);
     let passes = Controller::for_stream(stream, releases.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(changed_inside(changes))
+        .reconcile_on(changed_inside(changes.releases))
         .reconcile_on(changed_pointers(&cx))
         .reconcile_on(changed_stores(&cx, releases))
         .graceful_shutdown_on(shutdown)
@@ -51,6 +52,18 @@ pub async fn run(
         () = passes => {}
         () = stores => {}
     }
+}
+
+/// A release that is gone is not looked at again, so nobody else would drop its views and jobs.
+fn forget_the_gone(
+    seen: impl Stream<Item = Result<Event<AssetRelease>, watcher::Error>> + Send,
+    cx: Arc<Context>,
+) -> impl Stream<Item = Result<Event<AssetRelease>, watcher::Error>> + Send {
+    seen.inspect(move |event| {
+        if let Ok(Event::Delete(release)) = event {
+            cx.forget(&ReleaseKey { namespace: release.namespace().unwrap_or_default(), name: release.name_any() });
+        }
+    })
 }
 
 /// Calls `ready` when each of the watches has listed once. Not by the store's own `wait_until_ready`: it wakes only the last one who
@@ -80,7 +93,13 @@ pub(super) fn merged<K>(
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
-    streams(cx, of, all, &watcher::Config::default()).map(Ok)
+    let numbered = streams(cx, of, all, &watcher::Config::default()).into_iter().enumerate();
+    let numbered: Vec<_> = numbered.map(|(number, events)| events.map(move |event| (number, event)).boxed()).collect();
+    match numbered.len() {
+        // All that there is comes by one listing.
+        1 => select_all(numbered).map(|(_, event)| Ok(event)).boxed(),
+        _ => as_one(select_all(numbered)).map(Ok).boxed(),
+    }
 }
 
 fn streams<K>(
@@ -88,7 +107,7 @@ fn streams<K>(
     of: fn(Client, &str) -> Api<K>,
     all: fn(Client) -> Api<K>,
     config: &watcher::Config,
-) -> SelectAll<futures::stream::BoxStream<'static, Event<K>>>
+) -> Vec<BoxStream<'static, Event<K>>>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
@@ -97,7 +116,7 @@ where
         [] => vec![all(client.clone())],
         names => names.iter().map(|name| of(client.clone(), name)).collect(),
     };
-    select_all(apis.into_iter().map(|api| events(api, config.clone()).boxed()))
+    apis.into_iter().map(|api| events(api, config.clone()).boxed()).collect()
 }
 
 /// Views and jobs.
@@ -111,7 +130,7 @@ fn changed_inside(changes: mpsc::UnboundedReceiver<ReleaseKey>) -> impl Stream<I
 /// Pointers, found by our label: a flip of somebody else, a deletion, a recreation.
 fn changed_pointers(cx: &Context) -> impl Stream<Item = ObjectRef<AssetRelease>> + Send + use<> {
     let config = watcher::Config::default().labels(LABEL_POINTER);
-    streams::<PartialObjectMeta<ConfigMap>>(cx, Api::namespaced, Api::all, &config).filter_map(|event| {
+    select_all(streams::<PartialObjectMeta<ConfigMap>>(cx, Api::namespaced, Api::all, &config)).filter_map(|event| {
         let pointer = match event {
             Event::Apply(pointer) | Event::InitApply(pointer) | Event::Delete(pointer) => Some(pointer),
             Event::Init | Event::InitDone => None,
@@ -125,7 +144,7 @@ fn changed_pointers(cx: &Context) -> impl Stream<Item = ObjectRef<AssetRelease>>
 
 /// AssetStores whose spec changed: every release that names one.
 fn changed_stores(cx: &Context, releases: Store<AssetRelease>) -> impl Stream<Item = ObjectRef<AssetRelease>> + Send + use<> {
-    streams::<AssetStore>(cx, Api::namespaced, Api::all, &watcher::Config::default())
+    select_all(streams::<AssetStore>(cx, Api::namespaced, Api::all, &watcher::Config::default()))
         .map(Ok::<_, watcher::Error>)
         .touched_objects()
         .filter_map(|store| std::future::ready(store.ok()))

@@ -88,15 +88,17 @@ impl Task {
             Ok(verified) => {
                 let mut missing: Vec<String> = verified.missing.into_iter().chain(verified.wrong_size).collect();
                 missing.sort();
-                Ok(JobEnd::Verified { missing, name_map: verified.manifest.name_map(&self.base_url).into(), at })
+                Ok(JobEnd::Verified { missing, name_map: Some(verified.manifest.name_map(&self.base_url).into()), at })
             }
             // A manifest that is gone is mended like any other object: by publishing again.
-            Err(VerifyFailure::ManifestMissing { key }) => Ok(JobEnd::Verified { missing: vec![key], name_map: "{}".into(), at }),
+            Err(VerifyFailure::ManifestMissing { key }) => Ok(JobEnd::Verified { missing: vec![key], name_map: None, at }),
             Err(failure @ VerifyFailure::Read(_)) => Err(read_failure(failure.reason(), failure.to_string())),
         }
     }
 
     async fn publish_entries(&self, version: &str, digest: &ManifestDigest, sequence: i64) -> Worked {
+        // Before the first request: what is confirmed is at least as new as this.
+        let at = self.cx.outside.clock.now();
         let bucket = self.bucket.as_ref();
         let manifest = upload::read_manifest(bucket, &self.layout, digest).await;
         let manifest = manifest.map_err(|failure| read_failure(failure.reason(), failure.to_string()))?;
@@ -105,7 +107,7 @@ impl Task {
         };
         let writer = Writer { release: self.release.clone(), version: version.to_owned(), digest: digest.clone() };
         match upload::publish_entries(bucket, &self.layout, &manifest, sequence, &writer).await {
-            Ok(_) => Ok(JobEnd::EntriesPublished),
+            Ok(_) => Ok(JobEnd::EntriesPublished { at }),
             Err(failure) => Err(entries_failure(&failure)),
         }
     }

@@ -302,6 +302,18 @@ impl Blocker {
         }
     }
 
+    /// Whether it makes doubtful that the store can be reached at all.
+    #[must_use]
+    pub fn doubts_the_store(&self) -> bool {
+        // The names of the bucket's own failures: a job passes them on.
+        const OF_THE_BUCKET: [&str; 4] = ["StoreUnavailable", "StoreAccessDenied", "BucketNotFound", "StoreRefused"];
+        match self {
+            Self::StoreUnusable { .. } => true,
+            Self::BucketFault(_) | Self::JobFailed(_) => OF_THE_BUCKET.contains(&self.reason()),
+            _ => false,
+        }
+    }
+
     /// Whether nothing more happens until somebody changes something (kstatus: Stalled).
     #[must_use]
     pub fn stalls(&self) -> bool {

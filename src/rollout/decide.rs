@@ -76,6 +76,8 @@ fn take_back_an_unwanted_candidate(observed: &Observed) -> Option<Decision> {
         UnstageReason::Suspended
     } else if !observed.is_wanted(candidate) || found.pointer.active.as_ref().is_some_and(|active| observed.is_wanted(active)) {
         UnstageReason::Superseded
+    } else if observed.release.status.given_up.as_ref().is_some_and(|given_up| given_up.stage == Some(found.pointer.stage)) {
+        return Some(Decision::step(Phase::Stalled, unstage(found, UnstageReason::DeadlineExceeded)));
     } else {
         return None;
     };
@@ -96,7 +98,7 @@ fn is_job_wanted(observed: &Observed, job: &Job) -> bool {
                 .found()
                 .zip(observed.candidate())
                 .map(|(found, candidate)| verify(observed, &candidate.digest, found.pointer.stage));
-            staged.or_else(|| next_verify(observed)).as_ref() == Some(job)
+            staged.or_else(|| verify_of_the_lost(observed)).or_else(|| next_verify(observed)).as_ref() == Some(job)
         }
         Job::PublishEntries { .. } => entries_job(observed).as_ref() == Some(job),
     }
@@ -158,67 +160,104 @@ fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
     if let Some(blocker) = vanished(observed) {
         return Some(Decision::blocked(Phase::Pending, blocker));
     }
-    let status = &observed.release.status;
-    let stage = status.last_stage.max(highest_reported(observed).1);
-    let pointer = match &status.active {
-        None if stage == 0 => return None,
-        None => Pointer { stage, ..found.pointer.clone() },
-        Some(active) => {
-            let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
-            let at_store = |it: &ActivatedVersion| pointed(&it.version, &it.digest, base_url, fetch_url);
-            Pointer {
-                active: Some(at_store(active)),
-                previous: status.previous.as_ref().map(at_store),
-                sequence: active.sequence,
-                stage,
-                activated_at: active.activated_at.as_ref().map(|at| at.0),
-                ..found.pointer.clone()
-            }
-        }
+    let stage = stage_of_the_lost(observed);
+    let restored = |pointer, map| Some(Decision::step(Phase::Pending, write(found, PointerChange::Restore, pointer, map)));
+    let Some(active) = &observed.release.status.active else {
+        return if stage == 0 { None } else { restored(Pointer { stage, ..found.pointer.clone() }, None) };
     };
-    Some(Decision::step(Phase::Pending, write(found, PointerChange::Restore, pointer, None)))
+    let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
+    let at_store = |it: &ActivatedVersion| pointed(&it.version, &it.digest, base_url, fetch_url);
+    let pointer = Pointer {
+        active: Some(at_store(active)),
+        previous: observed.release.status.previous.as_ref().map(at_store),
+        sequence: active.sequence,
+        stage,
+        activated_at: active.activated_at.as_ref().map(|at| at.0),
+        ..found.pointer.clone()
+    };
+    match map_of_the_lost(observed, active) {
+        Ok(map) => restored(pointer, map),
+        Err(waiting) => Some(*waiting),
+    }
+}
+
+fn stage_of_the_lost(observed: &Observed) -> i64 {
+    observed.release.status.last_stage.max(highest_reported(observed).1)
+}
+
+/// The question that brings a lost pointer's name map back: the same as before a staging, because the answer carries the map.
+fn verify_of_the_lost(observed: &Observed) -> Option<Job> {
+    let is_lost = observed.found().is_some_and(|found| found.pointer.sequence == 0 && found.pointer.stage == 0);
+    let active = observed.release.status.active.as_ref().filter(|_| is_lost)?;
+    Some(verify(observed, &active.digest, stage_of_the_lost(observed)))
+}
+
+/// The name map that a lost pointer had beside it, or what to do until it is known. Objects that the store lacks do not matter here:
+/// pages refer to them already.
+fn map_of_the_lost(observed: &Observed, active: &ActivatedVersion) -> Result<Option<Arc<str>>, Box<Decision>> {
+    let job = verify(observed, &active.digest, stage_of_the_lost(observed));
+    let blocked = |blocker| Decision::blocked(Phase::Pending, blocker);
+    Err(Box::new(match observed.jobs.end_of(&job) {
+        Some(JobEnd::Verified { .. }) => return Ok(name_map(observed, &job)),
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
+            blocked(Blocker::JobFailed(failure.clone())).until(failure.retry_at)
+        }
+        _ if observed.jobs.running.is_some() => blocked(Blocker::Verifying { version: active.version.clone() }),
+        _ => match storeless(observed) {
+            Some(blocker) => blocked(blocker),
+            None => Decision::step(Phase::Pending, Step::StartJob(job)),
+        },
+    }))
 }
 
 /// The wanted version is active: publish its pages where the bucket serves them, and watch until every pod serves it.
 fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
     let found = observed.found()?;
     observed.is_wanted(found.pointer.active.as_ref()?).then_some(())?;
-    if let Some(decision) = publish_the_entries(observed) {
-        return Some(decision);
+    let entries = entries_job(observed);
+    if let Some(job) = entries.as_ref().filter(|_| !observed.entries_are_published(found.pointer.sequence)) {
+        return Some(publish_the_entries(observed, job));
     }
     if let Err(unseen) = gates::pods_were_seen(observed) {
         return Some(Decision::blocked(Phase::Converging, unseen));
     }
-    let pods = roll_call::not_serving(observed);
-    if pods.is_empty() {
-        let settled = Decision { wait: Wait::Change, ..Decision::step(Phase::Active, Step::Nothing) };
-        let once_more = entries_job(observed).and(signatures_die_at(found)).filter(|at| *at > observed.now);
-        return Some(settled.until(once_more));
-    }
-    Some(Decision::blocked(Phase::Converging, Blocker::NotConverged { pods }))
+    let pods = roll_call::not_converged(observed);
+    let standing = if pods.is_empty() {
+        Decision { wait: Wait::Change, ..Decision::step(Phase::Active, Step::Nothing) }
+    } else {
+        Decision::blocked(Phase::Converging, Blocker::NotConverged { pods })
+    };
+    Some(match entries {
+        Some(job) => confirm_the_entries_again(observed, found, job, standing),
+        None => standing,
+    })
 }
 
-fn publish_the_entries(observed: &Observed) -> Option<Decision> {
-    let job = entries_job(observed)?;
+fn publish_the_entries(observed: &Observed, job: &Job) -> Decision {
     let version = observed.release.spec.version.clone();
-    match observed.jobs.end_of(&job) {
-        Some(JobEnd::EntriesPublished) => None,
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) && !were_published(observed) => {
-            Some(Decision::blocked(Phase::Converging, Blocker::JobFailed(failure.clone())).until(failure.retry_at))
+    match observed.jobs.end_of(job) {
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
+            Decision::blocked(Phase::Converging, Blocker::JobFailed(failure.clone())).until(failure.retry_at)
         }
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => None,
-        _ if observed.jobs.running.is_some() && were_published(observed) => None,
-        _ if observed.jobs.running.is_some() => Some(Decision::blocked(Phase::Converging, Blocker::PublishingEntries { version })),
-        _ => match storeless(observed).filter(|_| !were_published(observed)) {
-            Some(blocker) => Some(Decision::blocked(Phase::Converging, blocker)),
-            None if storeless(observed).is_some() => None,
-            None => Some(Decision::step(if were_published(observed) { Phase::Active } else { Phase::Converging }, Step::StartJob(job))),
+        _ if observed.jobs.running.is_some() => Decision::blocked(Phase::Converging, Blocker::PublishingEntries { version }),
+        _ => match storeless(observed) {
+            Some(blocker) => Decision::blocked(Phase::Converging, blocker),
+            None => Decision::step(Phase::Converging, Step::StartJob(job.clone())),
         },
     }
 }
 
-fn were_published(observed: &Observed) -> bool {
-    observed.found().is_some_and(|found| observed.jobs.entries_are_published(found.pointer.sequence))
+/// Entry files that were confirmed are looked at again: when no stalled write can land any more, and once by each process (the
+/// status knows that they were confirmed, and no more). What was seen stays said meanwhile, and while the store does not answer.
+fn confirm_the_entries_again(observed: &Observed, found: &PointerFound, job: Job, standing: Decision) -> Decision {
+    let in_a_while = observed.now.checked_add(ASK_AGAIN_AFTER).ok();
+    match observed.jobs.end_of(&job) {
+        Some(JobEnd::EntriesPublished { .. }) => standing.until(signatures_die_at(found).filter(|at| *at > observed.now)),
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => standing.until(failure.retry_at),
+        _ if observed.jobs.running.is_some() => standing,
+        _ if storeless(observed).is_some() => standing.until(in_a_while),
+        _ => Decision { step: Step::StartJob(job), wait: Wait::Again, ..standing },
+    }
 }
 
 fn entries_job(observed: &Observed) -> Option<Job> {
@@ -274,15 +313,15 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
         let pointer = found.pointer.flipped(observed.now);
         let change = PointerChange::Flip { overridden: gates::overridden(FLIP_GATES, observed) };
         let step = write(found, change, pointer, name_map(observed, &verify));
-        return Some(Decision { rolls, ..Decision::step(Phase::RollCall, step) });
+        return Some(Decision { rolls, ..Decision::step(Phase::Converging, step) });
     }
     let deadline = deadline(observed, found);
     if only_approval_is_missing(&blockers) {
         return Some(Decision { step: Step::Nothing, blockers, phase: Phase::AwaitingApproval, rolls, wait: Wait::Change });
     }
     if observed.now >= deadline {
-        let reason = UnstageReason::DeadlineExceeded(blockers[0].message());
-        return Some(Decision { blockers, rolls, ..Decision::step(Phase::Stalled, unstage(found, reason)) });
+        let step = Step::GiveUp(blockers[0].message());
+        return Some(Decision { blockers, rolls, ..Decision::step(Phase::Stalled, step) });
     }
     let next = rolls.iter().filter_map(|roll| roll.next_change).chain(retry_time(&blockers)).chain([deadline]).min();
     Some(Decision { step: Step::Nothing, blockers, phase: Phase::RollCall, rolls, wait: Wait::Change }.until(next))
@@ -423,7 +462,9 @@ fn stage(observed: &Observed) -> Option<Decision> {
     let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
     let candidate = pointed(&observed.release.spec.version, recorded_digest(observed)?, base_url, fetch_url);
     let pointer = found.pointer.staged(candidate, observed.now);
-    Some(Decision::step(Phase::RollCall, write(found, PointerChange::Stage, pointer, found.name_map.clone())))
+    let rolls = roll_call::of_staged(observed, &pointer);
+    let step = write(found, PointerChange::Stage, pointer, found.name_map.clone());
+    Some(Decision { rolls, ..Decision::step(Phase::RollCall, step) })
 }
 
 /// Evidence of the store is asked for again when it is this old at the moment when everything else holds (I1): a candidate may
@@ -441,7 +482,7 @@ fn is_verify_due(observed: &Observed, job: &Job, is_last_gate: bool) -> bool {
             is_last_gate && observed.now.duration_since(*at) > EVIDENCE_AGE_MAX
         }
         Some(JobEnd::Verified { at, .. }) => observed.now.duration_since(*at) >= ASK_AGAIN_AFTER,
-        Some(JobEnd::Published { .. } | JobEnd::EntriesPublished) => false,
+        Some(JobEnd::Published { .. } | JobEnd::EntriesPublished { .. }) => false,
     }
 }
 
@@ -485,7 +526,7 @@ fn write(found: &PointerFound, kind: PointerChange, pointer: Pointer, name_map: 
 /// The name map of a verified version, when it fits into the pointer; otherwise readers follow the manifest's URL.
 fn name_map(observed: &Observed, verify: &Job) -> Option<Arc<str>> {
     match observed.jobs.end_of(verify) {
-        Some(JobEnd::Verified { name_map, .. }) if name_map.len() <= NAME_MAP_BYTES_MAX => Some(name_map.clone()),
+        Some(JobEnd::Verified { name_map, .. }) => name_map.clone().filter(|map| map.len() <= NAME_MAP_BYTES_MAX),
         _ => None,
     }
 }

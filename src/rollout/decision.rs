@@ -58,6 +58,9 @@ pub enum Step {
     CancelJob(Job),
     /// Make the pointer's `ConfigMap`, without data: a late or repeated create then cannot move anything (I4).
     CreatePointer,
+    /// Write into the status that the staged attempt is given up, with what was still missing, and change nothing else. The
+    /// candidate is taken back by the look after it: the other way round, whoever ends between the two would forget that it gave up.
+    GiveUp(String),
     /// Write the pointer.
     WritePointer(Box<PointerWrite>),
 }
@@ -100,8 +103,8 @@ pub enum UnstageReason {
     Suspended,
     /// The release is being deleted.
     Deleted,
-    /// The progress deadline has passed; with what was still missing.
-    DeadlineExceeded(String),
+    /// The progress deadline has passed, and the status says so.
+    DeadlineExceeded,
 }
 
 impl UnstageReason {
@@ -112,7 +115,7 @@ impl UnstageReason {
             Self::Superseded => "Superseded",
             Self::Suspended => "Suspended",
             Self::Deleted => "Deleted",
-            Self::DeadlineExceeded(_) => "ProgressDeadlineExceeded",
+            Self::DeadlineExceeded => "ProgressDeadlineExceeded",
         }
     }
 }

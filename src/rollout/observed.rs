@@ -220,11 +220,14 @@ impl JobFacts {
         self.ended.iter().find(|(ended, _)| ended == job).map(|(_, end)| end)
     }
 
-    /// Whether the entry files of this flip were confirmed in some round.
+    /// When the entry files of this flip were last confirmed by this process.
     #[must_use]
-    pub fn entries_are_published(&self, flip: i64) -> bool {
-        let is_of_flip = |job: &Job| matches!(job, Job::PublishEntries { sequence, .. } if *sequence == flip);
-        self.ended.iter().any(|(job, end)| is_of_flip(job) && matches!(end, JobEnd::EntriesPublished))
+    pub fn entries_confirmed_at(&self, flip: i64) -> Option<Timestamp> {
+        let confirmed = self.ended.iter().filter_map(|(job, end)| match (job, end) {
+            (Job::PublishEntries { sequence, .. }, JobEnd::EntriesPublished { at }) if *sequence == flip => Some(*at),
+            _ => None,
+        });
+        confirmed.max()
     }
 
     /// How far the last publish of this version came.
@@ -255,13 +258,16 @@ pub enum JobEnd {
     Verified {
         /// Keys that are not there or have another length, sorted.
         missing: Vec<String>,
-        /// The version's name map.
-        name_map: Arc<str>,
+        /// The version's name map; `None` when the store lacks the manifest.
+        name_map: Option<Arc<str>>,
         /// When the store had answered.
         at: Timestamp,
     },
     /// The entry files are confirmed at their public keys.
-    EntriesPublished,
+    EntriesPublished {
+        /// Before the first of them was looked at.
+        at: Timestamp,
+    },
     /// It failed.
     Failed(JobFailure),
 }
@@ -371,6 +377,13 @@ impl Observed {
                 StoreFacts::Usable { base_url, fetch_url, .. } => pointed.base_url == *base_url && pointed.fetch_base() == fetch_url,
                 StoreFacts::Missing | StoreFacts::Unusable(_) => true,
             }
+    }
+
+    /// Whether the entry files of this flip were confirmed: by this process, or by one before it, as the status has it.
+    #[must_use]
+    pub fn entries_are_published(&self, flip: i64) -> bool {
+        let told = self.release.status.entries.as_ref().is_some_and(|entries| entries.sequence == flip);
+        told || self.jobs.entries_confirmed_at(flip).is_some()
     }
 
     /// Whether nothing was ever activated through this pointer: pods whose template has no agent do not follow it yet.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::ManifestDigest;
+use crate::api::{ManifestDigest, Pointer};
 
 use super::blocker::{LaggingPod, some_of};
 use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
@@ -49,15 +49,19 @@ pub struct Question<'a> {
 /// The roll calls of all targets for the staged candidate; empty when nothing is staged.
 #[must_use]
 pub fn of_candidate(observed: &Observed) -> Vec<RollCall> {
-    let Some((found, candidate)) = observed.found().zip(observed.candidate()) else {
-        return Vec::new();
-    };
+    observed.found().map_or_else(Vec::new, |found| of_staged(observed, &found.pointer))
+}
+
+/// The same for a pointer that is about to be written.
+#[must_use]
+pub fn of_staged(observed: &Observed, pointer: &Pointer) -> Vec<RollCall> {
+    let Some(candidate) = &pointer.candidate else { return Vec::new() };
     let question = Question {
         digest: &candidate.digest,
-        stage: found.pointer.stage,
-        staged_at: found.pointer.staged_at.unwrap_or(observed.now),
+        stage: pointer.stage,
+        staged_at: pointer.staged_at.unwrap_or(observed.now),
         now: observed.now,
-        is_first: observed.is_first_release(),
+        is_first: pointer.active.is_none(),
     };
     observed.targets.iter().map(|target| call(target, &question)).collect()
 }
@@ -185,19 +189,33 @@ fn cut(problem: &str) -> String {
 /// the second flip.
 #[must_use]
 pub fn not_serving(observed: &Observed) -> Vec<LaggingPod> {
-    let Some((found, active)) = observed.found().zip(observed.active()) else {
-        return Vec::new();
-    };
-    let is_first = found.pointer.sequence <= 1;
-    let mut lagging: Vec<_> = observed
-        .targets
-        .iter()
-        .flat_map(|target| target.pods.iter().map(move |pod| (target, pod)))
-        .filter(|(target, pod)| pod.ready && counts(target, pod, is_first))
-        .filter_map(|(target, pod)| serves_other(observed, target, pod, &active.digest))
-        .collect();
+    lagging(observed, |pod| pod.ready)
+}
+
+/// Pods that keep a flip from being called converged: those of [`not_serving`], and while no pod is Ready at all, those that have
+/// announced themselves. Otherwise a first release would be done before anybody serves it (I9). The gate does not ask for this: a
+/// pod that can never serve the active version must not keep the next one away.
+#[must_use]
+pub fn not_converged(observed: &Observed) -> Vec<LaggingPod> {
+    if observed.targets.iter().flat_map(|target| &target.pods).any(|pod| pod.ready) {
+        return not_serving(observed);
+    }
+    lagging(observed, |pod| pod.unreachable_since.is_none())
+}
+
+fn lagging(observed: &Observed, who: impl Fn(&PodFacts) -> bool) -> Vec<LaggingPod> {
+    let Some(active) = observed.active() else { return Vec::new() };
+    let asked = counted(observed).filter(|(_, pod)| who(pod));
+    let mut lagging: Vec<_> = asked.filter_map(|(target, pod)| serves_other(observed, target, pod, &active.digest)).collect();
     lagging.sort();
     lagging
+}
+
+/// Every pod that counts after the flip, with its target.
+fn counted(observed: &Observed) -> impl Iterator<Item = (&TargetFacts, &PodFacts)> {
+    let is_first = observed.found().is_none_or(|found| found.pointer.sequence <= 1);
+    let pods = observed.targets.iter().flat_map(|target| target.pods.iter().map(move |pod| (target, pod)));
+    pods.filter(move |(target, pod)| counts(target, pod, is_first))
 }
 
 fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts, active: &ManifestDigest) -> Option<LaggingPod> {

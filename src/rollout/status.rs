@@ -5,15 +5,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::conditions;
 use crate::api::release::{
-    ActivatedVersion, AssetReleaseStatus, CandidateStatus, GivenUp, HistoryEntry, Outcome, Phase, PublishEntries, TargetStatus, api_time,
+    ActivatedVersion, AssetReleaseStatus, CandidateStatus, EntriesStatus, GivenUp, HistoryEntry, Outcome, Phase, PublishEntries,
+    TargetStatus, api_time,
 };
 use crate::api::{ManifestDigest, Pointer};
 
 use super::blocker::{Blocker, LaggingPod};
 use super::decide::{approval_wait, deadline, only_approval_is_missing};
-use super::decision::{Decision, PointerChange, Step, UnstageReason};
+use super::decision::{Decision, PointerChange, Step};
 use super::gates;
-use super::observed::{Job, JobEnd, Observed, PrefixFacts};
+use super::observed::{Job, JobEnd, Observed, PodFacts, PrefixFacts};
 use super::roll_call::{self, RollCall};
 
 /// What became of a decision's step.
@@ -42,8 +43,9 @@ pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> A
         candidate: view.candidate(),
         active: view.active().or_else(|| previous.active.clone()),
         previous: view.previous().or_else(|| previous.previous.clone()),
+        entries: view.entries(),
         history: view.history(),
-        given_up: view.given_up(outcome),
+        given_up: view.given_up(),
         last_stage: previous.last_stage.max(view.pointer.as_ref().map_or(0, |pointer| pointer.stage)),
         last_handled_request: observed.release.requested_at.as_deref().map(|request| cut(request.into(), 256)),
     }
@@ -99,6 +101,8 @@ impl View<'_> {
     fn phase(&self) -> Phase {
         match self.decision.phase {
             phase if self.blocker().is_some_and(Blocker::stalls) && phase != Phase::Terminating => Phase::Stalled,
+            // A flip that lost its race.
+            Phase::Converging if !self.is_active() => Phase::RollCall,
             phase => phase,
         }
     }
@@ -216,7 +220,19 @@ impl View<'_> {
     }
 
     fn entries_are_published(&self) -> bool {
-        self.observed.jobs.entries_are_published(self.pointer.as_ref().map_or(0, |pointer| pointer.sequence))
+        self.pointer.as_ref().is_some_and(|pointer| self.observed.entries_are_published(pointer.sequence))
+    }
+
+    /// The newest that is known; of the flip before, while those of the newest are not out.
+    fn entries(&self) -> Option<EntriesStatus> {
+        if self.observed.release.spec.entries.publish == PublishEntries::Pods {
+            return None;
+        }
+        let now = self.pointer.as_ref().and_then(|pointer| {
+            let at = self.observed.jobs.entries_confirmed_at(pointer.sequence)?;
+            Some(EntriesStatus { sequence: pointer.sequence, confirmed_at: api_time(at) })
+        });
+        now.or_else(|| self.observed.release.status.entries.clone())
     }
 
     fn converged(&self) -> Verdict {
@@ -224,7 +240,7 @@ impl View<'_> {
             return Verdict::no("NotFlipped", format!("version {:?} is not active", self.version()));
         }
         let flips_now = matches!(&self.decision.step, Step::WritePointer(write) if matches!(write.kind, PointerChange::Flip { .. }));
-        let pods: Vec<LaggingPod> = roll_call::not_serving(self.observed);
+        let pods: Vec<LaggingPod> = roll_call::not_converged(self.observed);
         if flips_now {
             return Verdict::no("Converging", "the flip was made just now");
         }
@@ -253,8 +269,7 @@ impl View<'_> {
         if self.is_staged() {
             return Some(tally(&self.decision.rolls));
         }
-        let active = self.pointer.as_ref()?.active.as_ref()?;
-        Some(serving_tally(self.observed, &active.digest))
+        serving_tally(self.observed, self.pointer.as_ref()?)
     }
 
     fn candidate(&self) -> Option<CandidateStatus> {
@@ -391,10 +406,9 @@ impl View<'_> {
     }
 
     fn given_up_now(&self) -> Option<HistoryEntry> {
-        let Step::WritePointer(write) = &self.decision.step else { return None };
-        let PointerChange::Unstage(UnstageReason::DeadlineExceeded(_)) = &write.kind else { return None };
+        let Step::GiveUp(_) = &self.decision.step else { return None };
         let candidate = self.observed.candidate()?;
-        (!self.is_staged()).then(|| HistoryEntry {
+        Some(HistoryEntry {
             version: candidate.version.clone(),
             digest: Some(candidate.digest.clone()),
             sequence: 0,
@@ -406,21 +420,23 @@ impl View<'_> {
         })
     }
 
-    fn given_up(&self, outcome: StepOutcome) -> Option<GivenUp> {
+    fn given_up(&self) -> Option<GivenUp> {
         let release = &self.observed.release;
-        if let (Step::WritePointer(write), StepOutcome::Done) = (&self.decision.step, outcome)
-            && let PointerChange::Unstage(UnstageReason::DeadlineExceeded(message)) = &write.kind
-        {
+        let staged = self.pointer.as_ref().filter(|pointer| pointer.candidate.is_some()).map(|pointer| pointer.stage);
+        if let Step::GiveUp(message) = &self.decision.step {
             return Some(GivenUp {
                 version: release.spec.version.clone(),
                 generation: release.generation,
                 request: release.requested_at.clone(),
+                stage: staged,
                 message: cut(message.clone(), 2048),
                 at: api_time(self.observed.now),
             });
         }
-        let still = |given_up: &GivenUp| given_up.version == release.spec.version && given_up.generation == release.generation;
-        release.status.given_up.clone().filter(|given_up| still(given_up) && given_up.request == release.requested_at)
+        let given_up = release.status.given_up.clone()?;
+        let is_wanted = given_up.version == release.spec.version && given_up.generation == release.generation;
+        let is_staged = staged.is_some() && given_up.stage == staged;
+        (is_staged || (is_wanted && given_up.request == release.requested_at)).then_some(given_up)
     }
 }
 
@@ -443,18 +459,15 @@ fn tally(rolls: &[RollCall]) -> String {
     format!("{reported}/{counted}")
 }
 
-fn serving_tally(observed: &Observed, active: &ManifestDigest) -> String {
-    let is_first = observed.found().is_none_or(|found| found.pointer.sequence <= 1);
-    let counting = observed
-        .targets
-        .iter()
-        .flat_map(|target| target.pods.iter().filter(move |pod| pod.ready && roll_call::counts(target, pod, is_first)));
-    let (mut serving, mut all) = (0, 0);
-    for pod in counting {
-        all += 1;
-        serving += usize::from(roll_call::serves(pod, active));
-    }
-    format!("{serving}/{all}")
+/// The pods that count are those of the roll call: a pod that is not Ready yet does not disappear from the figure at the flip.
+fn serving_tally(observed: &Observed, pointer: &Pointer) -> Option<String> {
+    let active = &pointer.active.as_ref()?.digest;
+    let is_first = pointer.sequence <= 1;
+    // As in the roll call, a pod whose node does not answer is left out.
+    let counts = move |target, pod: &&PodFacts| roll_call::counts(target, pod, is_first) && pod.unreachable_since.is_none();
+    let counting = observed.targets.iter().flat_map(|target| target.pods.iter().filter(move |pod| counts(target, pod)));
+    let (serving, all) = counting.fold((0, 0), |sum, pod| (sum.0 + usize::from(roll_call::serves(pod, active)), sum.1 + 1));
+    Some(format!("{serving}/{all}"))
 }
 
 fn step_text(step: &Step) -> String {
@@ -468,6 +481,7 @@ fn step_text(step: &Step) -> String {
         Step::StartJob(Job::PublishEntries { .. }) => "writing the entry files to the bucket".into(),
         Step::CancelJob(_) => "ending work that is not wanted any more".into(),
         Step::CreatePointer => "making the pointer".into(),
+        Step::GiveUp(_) => "given up; the candidate is taken back next".into(),
         Step::WritePointer(write) => match &write.kind {
             PointerChange::Stage => "staged; waiting for the pods".into(),
             PointerChange::Flip { .. } => "flipped; waiting until every pod serves it".into(),

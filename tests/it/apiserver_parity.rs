@@ -131,11 +131,43 @@ const QUESTIONS: &[(&str, &str, &str, &str)] = &[
         r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"gone"},"status":{"conditions":[]}}"#,
     ),
     ("DELETE", "pods/p", JSON, ""),
+    (
+        "POST",
+        "assetstores?fieldManager=k",
+        JSON,
+        r#"{"apiVersion":"rollcall.dev/v1alpha1","kind":"AssetStore","metadata":{"name":"s"},"spec":{"bucket":{"name":"assets","region":"r","forcePathStyle":false},"publicUrl":"https://cdn.example.com/"}}"#,
+    ),
+    (
+        "PATCH",
+        "assetstores/s/status?fieldManager=rollcall&force=true",
+        APPLY,
+        r#"{"apiVersion":"rollcall.dev/v1alpha1","kind":"AssetStore","metadata":{"name":"s","uid":"nope"},"status":{"observedGeneration":1}}"#,
+    ),
+    (
+        "PATCH",
+        "assetstores/s/status?fieldManager=rollcall&force=true",
+        APPLY,
+        r#"{"apiVersion":"rollcall.dev/v1alpha1","kind":"AssetStore","metadata":{"name":"s","uid":"nope","resourceVersion":"1"},"status":{"observedGeneration":1}}"#,
+    ),
+    (
+        "PATCH",
+        "assetstores/s/status?fieldManager=rollcall&force=true",
+        APPLY,
+        r#"{"apiVersion":"rollcall.dev/v1alpha1","kind":"AssetStore","metadata":{"name":"s","uid":"$UID"},"status":{"observedGeneration":1}}"#,
+    ),
+    (
+        "PATCH",
+        "assetstores/gone/status?fieldManager=rollcall&force=true",
+        APPLY,
+        r#"{"apiVersion":"rollcall.dev/v1alpha1","kind":"AssetStore","metadata":{"name":"gone","uid":"nope"},"status":{"observedGeneration":1}}"#,
+    ),
+    ("DELETE", "assetstores/s", JSON, ""),
 ];
 
 #[tokio::test]
 async fn both_api_servers_give_the_same_answers() {
     let Some(server) = crate::apiserver::server().await else { return };
+    server.install_crds().await;
     let clock = Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()));
     let model = ask_all(&ApiServer::new(clock, 1).client("test")).await;
     let real = ask_all(&server.client).await;
@@ -149,9 +181,12 @@ async fn ask_all(client: &Client) -> Vec<Value> {
     let mut answers = Vec::new();
     let mut last = BTreeMap::new();
     for (method, place, content_type, body) in QUESTIONS {
-        let path = match place.strip_prefix("pods") {
-            Some(rest) => format!("/api/v1/namespaces/default/pods{rest}"),
-            None => format!("/api/v1/namespaces/default/configmaps{place}"),
+        let path = if place.starts_with("assetstores") {
+            format!("/apis/rollcall.dev/v1alpha1/namespaces/default/{place}")
+        } else if place.starts_with("pods") {
+            format!("/api/v1/namespaces/default/{place}")
+        } else {
+            format!("/api/v1/namespaces/default/configmaps{place}")
         };
         let body = last.iter().fold((*body).to_owned(), |text, (name, value): (&&str, &String)| text.replace(*name, value));
         let request = Request::builder().method(*method).uri(path).header("content-type", *content_type);

@@ -10,6 +10,7 @@ use serde_json::json;
 
 mod crashes;
 mod http;
+mod memory;
 mod pointer;
 mod rollback;
 mod rules;

@@ -5,8 +5,8 @@ use super::super::fixture::{STORE, at, digest, failed, fixture, owner, pointed, 
 use super::super::observed::*;
 use super::*;
 use crate::api::release::{
-    ActivatedVersion, ActivationMode, CandidateStatus, GivenUp, OverrideSpec, ProceedOrWait, SilentPods, SkippableGate, UploadStatus,
-    api_time,
+    ActivatedVersion, ActivationMode, CandidateStatus, EntriesStatus, GivenUp, OverrideSpec, ProceedOrWait, SilentPods, SkippableGate,
+    UploadStatus, api_time,
 };
 
 fn step(observed: &Observed) -> Step {
@@ -370,16 +370,35 @@ fn a_candidate_is_given_up_at_its_deadline_and_not_tried_again_by_itself() {
     let waiting = fixture().after_v1().staged().reporting("a", &["v1"], "v1");
     assert_eq!(decide(&waiting).wait, Wait::Until(at(1_500)));
     let mut late = waiting.at(at(1_500));
-    assert!(matches!(unstages(&late), Some(UnstageReason::DeadlineExceeded(_))));
+    assert!(matches!(step(&late), Step::GiveUp(missing) if missing.contains("a (loading)")));
+    late.release.status.given_up = Some(given_up_v2());
+    assert_eq!(unstages(&late), Some(UnstageReason::DeadlineExceeded));
     late = late.with_pointer_unstaged();
-    let given_up = GivenUp { version: "v2".into(), generation: 3, request: None, message: "x".into(), at: api_time(at(1_500)) };
-    late.release.status.given_up = Some(given_up);
     assert_eq!(first_reason(&late), "ProgressDeadlineExceeded");
     late.release.requested_at = Some("again".into());
     assert!(matches!(step(&late), Step::StartJob(_)), "asked for by annotation");
     late.release.requested_at = None;
     late.release.generation = 4;
     assert!(matches!(step(&late), Step::StartJob(_)), "the spec has changed");
+}
+
+fn given_up_v2() -> GivenUp {
+    GivenUp { version: "v2".into(), generation: 3, request: None, stage: Some(3), message: "x".into(), at: api_time(at(1_500)) }
+}
+
+/// I7, I12: whoever was given up is taken back first, even if the last pod has reported since or somebody asks for another attempt; the
+/// next attempt has a stage number and a deadline of its own.
+#[test]
+fn a_candidate_that_was_given_up_is_taken_back_whatever_is_wished_since() {
+    let mut late = fixture().after_v1().staged().reporting("a", &["v1", "v2"], "v1").at(at(1_500));
+    assert!(flips(&late));
+    late.release.status.given_up = Some(given_up_v2());
+    assert_eq!(unstages(&late), Some(UnstageReason::DeadlineExceeded));
+    late.release.requested_at = Some("again".into());
+    assert_eq!(unstages(&late), Some(UnstageReason::DeadlineExceeded));
+    let mut next = late.with_pointer_unstaged().with_pointer_restaged();
+    next.release.status.given_up = Some(given_up_v2());
+    assert_eq!(unstages(&next), None, "the next staging has another number");
 }
 
 impl Observed {
@@ -464,10 +483,41 @@ fn a_pointer_that_vanished_is_made_again_from_status() {
     let mut observed = vanished_pointer();
     assert_eq!(step(&observed), Step::CreatePointer);
     observed = observed.with_pointer(Pointer::empty());
+    observed.jobs.ended = vec![(verify_v1(9), verified(&[]))];
     let write = pointer_write(&observed);
     assert_eq!(write.kind, PointerChange::Restore);
     assert_eq!((write.pointer.sequence, write.pointer.stage), (4, 9));
     assert_eq!((write.pointer.active, write.pointer.previous), (Some(pointed("v1")), Some(pointed("v0"))));
+    assert_eq!(write.name_map.as_deref(), Some("{}"));
+}
+
+fn verify_v1(stage: i64) -> Job {
+    Job::Verify { digest: digest("v1"), stage, store: STORE.into() }
+}
+
+/// Readers of the name map beside the pointer must not lose it: it is asked for before the pointer is written.
+#[test]
+fn a_pointer_that_vanished_gets_its_name_map_back() {
+    let mut observed = vanished_pointer().with_pointer(Pointer::empty());
+    assert_eq!(step(&observed), Step::StartJob(verify_v1(9)));
+    observed.jobs.running = Some((verify_v1(9), UploadStatus::default()));
+    assert_eq!(first_reason(&observed), "Verifying");
+    observed.jobs.running = None;
+    observed.jobs.ended = vec![(verify_v1(9), failed(Some(at(1_005))))];
+    assert_eq!(decide(&observed).wait, Wait::Until(at(1_005)));
+    assert_eq!(step(&observed.clone().at(at(1_005))), Step::StartJob(verify_v1(9)));
+    let answered = |missing: &[&str], map: Option<&str>| {
+        let mut observed = observed.clone();
+        let missing = missing.iter().map(ToString::to_string).collect();
+        observed.jobs.ended = vec![(verify_v1(9), JobEnd::Verified { missing, name_map: map.map(Into::into), at: at(990) })];
+        pointer_write(&observed).name_map
+    };
+    assert_eq!(answered(&["shop/a.js"], Some("{1}")).as_deref(), Some("{1}"), "pages refer to it already");
+    assert_eq!(answered(&[], Some(&"x".repeat(NAME_MAP_BYTES_MAX + 1))), None, "too large: readers follow the manifest's URL");
+    assert_eq!(answered(&["shop/.rollcall/manifests/v1"], None), None, "it cannot come back");
+    let mut storeless = observed.at(at(1_005));
+    storeless.prefix = PrefixFacts::Fault(BucketFault { reason: "StoreUnavailable", message: "refused".into() });
+    assert_eq!(first_reason(&storeless), "StoreUnavailable");
 }
 
 /// I4: but never from less than somebody has seen.
@@ -504,7 +554,14 @@ fn an_active_version_converges_when_every_ready_pod_serves_it() {
     let observed = fixture().activated("v1").activated("v2").reporting("a", &["v1", "v2"], "v1");
     assert_eq!(first_reason(&observed), "NotConverged");
     assert_eq!(decide(&observed).phase, Phase::Converging);
-    assert_eq!(decide(&observed.last_pod(|pod| pod.ready = false)).phase, Phase::Active);
+    let mut unready = observed.clone().last_pod(|pod| pod.ready = false);
+    assert_eq!(first_reason(&unready), "NotConverged", "nobody serves it yet");
+    assert_eq!(decide(&unready.clone().last_pod(|pod| pod.unreachable_since = Some(at(1)))).phase, Phase::Active);
+    unready = unready.reporting("b", &["v1", "v2"], "v2");
+    assert_eq!(decide(&unready).phase, Phase::Active, "it is not Ready, and others serve");
+    let adopted = fixture().activated("v2").pod("old", ReportFacts::Silent).last_pod(|pod| pod.has_agent = false);
+    let joining = adopted.reporting("new", &[], "").last_pod(|pod| pod.ready = false);
+    assert_eq!(decide(&joining).phase, Phase::Active, "a live application goes on as it was while its pods get agents");
 }
 
 #[test]
@@ -523,8 +580,12 @@ fn entry_files_are_written_to_the_bucket_only_after_the_flip() {
     let after = fixture().activated("v1").activated("v2").spec(in_bucket);
     assert_eq!(step(&after), Step::StartJob(entries(EntriesRound::AtFlip)));
     let mut done = after;
-    done.jobs.ended = vec![(entries(EntriesRound::AtFlip), JobEnd::EntriesPublished)];
+    done.jobs.ended = vec![(entries(EntriesRound::AtFlip), confirmed())];
     assert_eq!(decide(&done).phase, Phase::Active);
+}
+
+fn confirmed() -> JobEnd {
+    JobEnd::EntriesPublished { at: at(950) }
 }
 
 fn entries(round: EntriesRound) -> Job {
@@ -535,7 +596,7 @@ fn entries(round: EntriesRound) -> Job {
 #[test]
 fn entry_files_are_confirmed_once_more_when_no_stalled_write_can_land() {
     let mut observed = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
-    observed.jobs.ended = vec![(entries(EntriesRound::AtFlip), JobEnd::EntriesPublished)];
+    observed.jobs.ended = vec![(entries(EntriesRound::AtFlip), confirmed())];
     assert_eq!(decide(&observed).wait, Wait::Until(at(100 + 17 * 60)));
     observed.now = at(100 + 17 * 60);
     let again = entries(EntriesRound::WhenSignaturesDied);
@@ -543,8 +604,27 @@ fn entry_files_are_confirmed_once_more_when_no_stalled_write_can_land() {
     observed.jobs.running = Some((again.clone(), UploadStatus::default()));
     assert_eq!(decide(&observed).phase, Phase::Active, "what was confirmed stays confirmed meanwhile");
     observed.jobs.running = None;
-    observed.jobs.ended = vec![(again, JobEnd::EntriesPublished)];
+    observed.jobs.ended = vec![(entries(EntriesRound::AtFlip), confirmed()), (again.clone(), failed(Some(at(2_000))))];
+    assert_eq!((decide(&observed).phase, decide(&observed).wait), (Phase::Active, Wait::Until(at(2_000))), "and is tried again");
+    assert_eq!(step(&observed.clone().at(at(2_000))), Step::StartJob(again.clone()));
+    observed.jobs.ended = vec![(again, confirmed())];
     assert_eq!((decide(&observed).wait, step(&observed)), (Wait::Change, Step::Nothing));
+}
+
+/// I9: a new process takes the status's word that the pages are out, and looks once itself.
+#[test]
+fn entry_files_that_were_confirmed_stay_so_over_a_restart_and_are_looked_at_once() {
+    let mut observed = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
+    observed.release.status.entries = Some(EntriesStatus { sequence: 2, confirmed_at: api_time(at(110)) });
+    let again = decide(&observed);
+    assert_eq!((again.phase, again.step), (Phase::Active, Step::StartJob(entries(EntriesRound::AtFlip))));
+    observed.prefix = PrefixFacts::Fault(BucketFault { reason: "StoreUnavailable", message: "refused".into() });
+    assert_eq!((decide(&observed).phase, decide(&observed).wait), (Phase::Active, Wait::Until(at(1_030))));
+    observed.jobs.ended = vec![(entries(EntriesRound::AtFlip), confirmed())];
+    assert_eq!((decide(&observed).phase, step(&observed)), (Phase::Active, Step::Nothing));
+    let mut earlier = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
+    earlier.release.status.entries = Some(EntriesStatus { sequence: 1, confirmed_at: api_time(at(110)) });
+    assert_eq!(decide(&earlier).phase, Phase::Converging, "those are of the flip before");
 }
 
 #[test]
@@ -628,7 +708,7 @@ fn a_staged_candidate_without_its_store_waits_and_is_given_up() {
     observed.jobs = JobFacts::default();
     observed.store = StoreFacts::Missing;
     assert_eq!(first_reason(&observed), "StoreMissing");
-    assert!(matches!(unstages(&observed.at(at(9_000))), Some(UnstageReason::DeadlineExceeded(_))));
+    assert!(matches!(step(&observed.at(at(9_000))), Step::GiveUp(_)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What users see of facts and decisions.
 
 use super::super::decide::decide;
-use super::super::fixture::{at, failed, fixture, verified, verify};
+use super::super::fixture::{at, digest, failed, fixture, verified, verify};
 use super::super::observed::*;
 use super::*;
 use crate::api::AssetReleaseSpec;
@@ -146,9 +146,48 @@ fn an_attempt_given_up_is_written_down_with_what_was_missing() {
     let given_up = status.given_up.as_ref().unwrap();
     assert_eq!((given_up.version.as_str(), given_up.generation), ("v2", 3));
     assert!(given_up.message.contains("a (loading)"), "{}", given_up.message);
-    assert_eq!(status.history[0].outcome, Outcome::GivenUp);
-    let lost = next(&observed, &decide(&observed), StepOutcome::Lost);
-    assert_eq!(lost.given_up, None);
+    assert_eq!((given_up.stage, status.history[0].outcome), (Some(3), Outcome::GivenUp));
+    let mut taken_back = observed;
+    taken_back.release.status = status.clone();
+    taken_back.release.requested_at = Some("again".into());
+    let lost = next(&taken_back, &decide(&taken_back), StepOutcome::Lost);
+    assert_eq!((lost.given_up, lost.history.len()), (status.given_up, status.history.len()), "it stays until its candidate is gone");
+    assert_eq!(status_of(&taken_back).given_up, None, "then the next attempt begins");
+}
+
+#[test]
+fn pages_in_the_bucket_are_dated_by_what_was_seen() {
+    let mut observed = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
+    let told = |observed: &Observed| status_of(observed).entries.map(|entries| (entries.sequence, entries.confirmed_at.0));
+    assert_eq!((told(&observed), is_true(&status_of(&observed), ACTIVATED)), (None, false));
+    let job = Job::PublishEntries { version: "v2".into(), digest: digest("v2"), sequence: 2, round: EntriesRound::AtFlip };
+    observed.jobs.ended = vec![(job, JobEnd::EntriesPublished { at: at(950) })];
+    assert_eq!((told(&observed), is_true(&status_of(&observed), ACTIVATED)), (Some((2, at(950))), true));
+    observed.release.status = status_of(&observed);
+    observed.jobs = JobFacts::default();
+    let restarted = status_of(&observed);
+    assert_eq!(restarted, observed.release.status, "a restart changes nothing that was seen");
+    observed = observed.spec(|spec| spec.entries.publish = PublishEntries::Pods);
+    assert_eq!(told(&observed), None);
+}
+
+/// I9: from the staging on the figure has the pods in it, Ready or not, and the first release is done when they serve it.
+#[test]
+fn the_pods_of_a_first_release_are_counted_before_they_are_ready() {
+    let unready = |observed: Observed, serving: &str| observed.reporting("a", &["v2"], serving).last_pod(|pod| pod.ready = false);
+    let pods = |observed: &Observed| {
+        let status = status_of(observed);
+        (status.phase.unwrap(), status.pods.unwrap())
+    };
+    let verified = unready(fixture().verified_for(1, &[]), "");
+    assert_eq!(pods(&verified), (Phase::RollCall, "0/1".into()), "staged");
+    let mut staged = fixture().staged();
+    staged = unready(staged, "");
+    assert_eq!(pods(&staged), (Phase::Converging, "0/1".into()), "flipped");
+    let lost = next(&staged, &decide(&staged), StepOutcome::Lost);
+    assert_eq!((lost.phase, lost.pods.as_deref()), (Some(Phase::RollCall), Some("1/1")), "a flip that lost its race");
+    assert_eq!(pods(&unready(fixture().activated("v2"), "")), (Phase::Converging, "0/1".into()));
+    assert_eq!(pods(&unready(fixture().activated("v2"), "v2")), (Phase::Active, "1/1".into()));
 }
 
 #[test]

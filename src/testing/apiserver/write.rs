@@ -204,9 +204,10 @@ fn combine(call: &Call, old: &Value, wished: &Value) -> Value {
     if call.status {
         new["status"] = wished["status"].clone();
         new["metadata"]["managedFields"] = wished["metadata"]["managedFields"].clone();
-        new["metadata"]["uid"] = wished["metadata"]["uid"].clone();
-        // The registries of built-in kinds take labels and annotations through the status door too; those of custom kinds do not.
+        // The registries of built-in kinds take labels and annotations through the status door too, and refuse another UID; those of
+        // custom kinds do not look at either.
         if !call.kind.custom {
+            new["metadata"]["uid"] = wished["metadata"]["uid"].clone();
             replace(&mut new["metadata"], &wished["metadata"], &["labels", "annotations"]);
         }
     } else if call.kind.has_status {

@@ -35,10 +35,11 @@ use self::lives::{Lives, Pulse};
 use self::rules::Without;
 use self::storage::{Line, Shelf};
 use self::workloads::Workloads;
-use super::apiserver::ApiServer;
+use super::apiserver::{ApiServer, Key, Kind};
 use super::builders::{self, NAMESPACE, STORE_URL};
 use super::trace::Trace;
 use crate::api::conditions::READY;
+use crate::api::names::NAME_MAP_KEY;
 use crate::api::{AssetReleaseStatus, Pointer};
 use crate::bucket::faulty::FaultyBucket;
 use crate::bucket::memory::{Change as Upload, MemoryBucket};
@@ -296,6 +297,20 @@ impl World {
     #[must_use]
     pub fn active(&self) -> Option<String> {
         self.pointer().active.map(|active| active.version)
+    }
+
+    /// The name map beside the pointer.
+    #[must_use]
+    pub fn name_map(&self) -> Option<String> {
+        Some(self.server.get(&pointer_key())?["data"][NAME_MAP_KEY].as_str()?.to_owned())
+    }
+
+    /// What the store's Ready condition says.
+    #[must_use]
+    pub fn store_is_ready(&self) -> bool {
+        let store = self.server.get(&Key::new(Kind::named("AssetStore"), NAMESPACE, "store")).expect("the store is never deleted");
+        let conditions = store["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|condition| condition["type"] == READY && condition["status"] == "True")
     }
 
     /// The release's status.

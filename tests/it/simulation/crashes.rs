@@ -11,9 +11,11 @@ enum Story {
     PreEmpted,
     PagesInTheBucket,
     OverHttp,
+    GivenUp,
 }
 
-const STORIES: [Story; 5] = [Story::WholeRelease, Story::Rollback, Story::PreEmpted, Story::PagesInTheBucket, Story::OverHttp];
+const STORIES: [Story; 6] =
+    [Story::WholeRelease, Story::Rollback, Story::PreEmpted, Story::PagesInTheBucket, Story::OverHttp, Story::GivenUp];
 
 impl Story {
     /// What has happened before: the controller is ended in it by another story.
@@ -24,7 +26,7 @@ impl Story {
         match self {
             Self::WholeRelease | Self::PagesInTheBucket => return,
             Self::OverHttp => over_http(world, "v1"),
-            Self::Rollback | Self::PreEmpted => world.release("v1"),
+            Self::Rollback | Self::PreEmpted | Self::GivenUp => world.release("v1"),
         }
         settle(world).await;
         if matches!(self, Self::Rollback) {
@@ -49,13 +51,19 @@ impl Story {
                 world.release("v2");
             }
             Self::OverHttp => world.release("v2"),
+            Self::GivenUp => {
+                world.change_release(&json!({"progressDeadlineSeconds": 30}));
+                world.break_loads("v2");
+                world.release("v2");
+                seconds(world, 60).await;
+            }
         }
         settle(world).await;
     }
 
     fn wanted(self) -> &'static str {
         match self {
-            Self::WholeRelease | Self::Rollback => "v1",
+            Self::WholeRelease | Self::Rollback | Self::GivenUp => "v1",
             Self::PreEmpted => "v3",
             Self::PagesInTheBucket | Self::OverHttp => "v2",
         }
@@ -67,13 +75,16 @@ fn end_state(world: &World) -> String {
     let pointer = world.pointer();
     let ready: Vec<String> = world.pods().into_iter().filter(|pod| world.is_ready(pod)).collect();
     let keys: Vec<String> = world.bucket.keys().into_iter().filter(|key| !key.contains("/intents/")).collect();
+    let status = world.status();
+    let given_up = status.history.iter().filter(|entry| entry.sequence == 0).count();
     format!(
-        "active {:?}, candidate {:?}, previous {:?}, sequence {}, phase {:?}, ready {ready:?}, keys {keys:?}",
+        "active {:?}, candidate {:?}, previous {:?}, sequence {}, stage {}, given up {given_up} times, phase {:?}, ready {ready:?}, keys {keys:?}",
         pointer.active.map(|version| version.version),
         pointer.candidate.map(|version| version.version),
         pointer.previous.map(|version| version.version),
         pointer.sequence,
-        world.status().phase,
+        pointer.stage,
+        status.phase,
     )
 }
 
@@ -86,7 +97,13 @@ fn every_story_ends_where_it_should_and_then_nothing_is_written() {
             story.begin(&mut world).await;
             story.go_on(&mut world).await;
             assert!(world.is_ready("a") && world.is_ready("b"), "{story:?}\n{}", world.trace.lines().join("\n"));
-            ends_well(&mut world, story.wanted()).await;
+            if matches!(story, Story::GivenUp) {
+                assert_eq!(world.active().as_deref(), Some(story.wanted()));
+                assert_idle(&mut world).await;
+                assert_promises(&world, "given up");
+            } else {
+                ends_well(&mut world, story.wanted()).await;
+            }
         });
     }
 }
@@ -140,4 +157,10 @@ fn pages_in_the_bucket_survive_the_controllers_end_at_any_request() {
 #[test]
 fn a_bump_over_http_survives_the_controllers_end_at_any_request() {
     ended_at_every_request(Story::OverHttp);
+}
+
+/// I7: an attempt that was given up is not made again because the controller ended between telling and taking back.
+#[test]
+fn an_attempt_given_up_stays_so_over_the_controllers_end_at_any_request() {
+    ended_at_every_request(Story::GivenUp);
 }
