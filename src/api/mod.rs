@@ -3,6 +3,7 @@
 //!
 //! The rustdoc of [`store`] and [`release`] is what `kubectl explain` prints.
 
+pub mod build;
 pub mod conditions;
 pub mod digest;
 pub mod names;
@@ -14,6 +15,7 @@ pub mod schema;
 pub mod status;
 pub mod store;
 
+pub use build::{BuildManifestSpec, BuildSpec, Format};
 pub use digest::{ContentHash, ManifestDigest};
 pub use pointer::{PointedVersion, Pointer};
 pub use release::{AssetRelease, AssetReleaseSpec, AssetReleaseStatus};

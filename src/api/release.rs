@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::build::BuildSpec;
 use super::schema::{http_path, http_url, key_prefix, object_name, version_label};
 pub use super::status::{
     ActivatedVersion, AssetReleaseStatus, CandidateStatus, EntriesStatus, GivenUp, HistoryEntry, Outcome, Phase, TargetStatus, UploadStatus,
@@ -62,6 +63,9 @@ pub struct AssetReleaseSpec {
     /// Where the build of `version` comes from. Not needed (and not looked at) for a version that was published before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceSpec>,
+    /// How the build is read. The default suits what the usual tools write.
+    #[serde(default)]
+    pub build: BuildSpec,
     /// The workloads whose pods must have the version before pages refer to it.
     #[serde(default)]
     #[schemars(length(max = 16))]

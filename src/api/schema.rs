@@ -46,6 +46,12 @@ pub(super) fn bucket_name() -> Rule {
         .message("must be a bucket name: lower-case letters, digits, dots and hyphens")
 }
 
+/// A path of a file in a build.
+pub(super) fn build_path() -> Rule {
+    Rule::new(r"self.matches('^[^/\\\\]+(/[^/\\\\]+)*$') && !self.matches('(^|/)[.]{1,2}(/|$)')")
+        .message("must be a relative path with / between its parts, none of them empty, . or ..")
+}
+
 /// A URL of one file; `{version}` may stand in it.
 pub(super) fn http_url() -> Rule {
     Rule::new(r"self.matches('^https?://[^\\s/?#]+/[^\\s#]*$')")

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::release::{HttpSource, UploadStatus};
-use crate::api::{ContentHash, ManifestDigest};
+use crate::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::Bucket;
 use crate::manifest::{Layout, Writer};
 use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts};
@@ -41,13 +41,19 @@ impl Task {
     /// Does the work.
     pub(super) async fn run(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
         match &self.job {
-            Job::Publish { version, source, .. } => self.publish(version, source, progress, cancel).await,
+            Job::Publish { version, source, names, .. } => self.publish(version, (source, names), progress, cancel).await,
             Job::Verify { digest, .. } => self.verify(digest).await,
             Job::PublishEntries { version, digest, sequence, .. } => self.publish_entries(version, digest, *sequence).await,
         }
     }
 
-    async fn publish(&self, version: &str, source: &HttpSource, told: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
+    async fn publish(
+        &self,
+        version: &str,
+        (source, names): (&HttpSource, &BuildManifestSpec),
+        told: watch::Sender<UploadStatus>,
+        cancel: CancellationToken,
+    ) -> Worked {
         let source = Wanted::resolve(source, version).map_err(|refusal| WorkFailure {
             reason: refusal.reason(),
             message: refusal.to_string(),
@@ -65,6 +71,7 @@ impl Task {
             release: self.release.clone(),
             version: version.to_owned(),
             source,
+            names: names.clone(),
             // One for each release: a release has one job at a time, so whatever its last publish left is dead, and its intent
             // is taken over instead of being waited out.
             intent_id: ContentHash::of(self.release.as_bytes()).as_str()[..16].to_owned(),

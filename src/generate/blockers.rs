@@ -62,6 +62,7 @@ mod tests {
             include_str!("../upload/failure.rs"),
             include_str!("../upload/entries.rs"),
             include_str!("../manifest/build.rs"),
+            include_str!("../manifest/readers/failure.rs"),
         ];
         let all: Vec<&str> = sources.into_iter().flat_map(reasons).collect();
         assert!(all.len() > 35, "{all:?}");

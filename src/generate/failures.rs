@@ -5,6 +5,7 @@ use crate::api::{ContentHash, ManifestDigest};
 use crate::bucket::BucketError;
 use crate::manifest::Writer;
 use crate::manifest::build::InvalidBuild;
+use crate::manifest::readers::UnreadableNames;
 use crate::source::{PathProblem, Refusal, SourceError};
 use crate::upload::{EntriesFailure, FailureClass, PublishFailure};
 
@@ -72,12 +73,17 @@ pub(super) fn of_a_build() -> Vec<Entry> {
     let assembled = assembled.map(|invalid| (invalid.reason(), invalid.to_string()));
     let prepared = [
         ("MissingReference", r#"the build lacks files that it refers to: index.html refers to "assets/main-BEcQUh0e.js""#),
-        ("MalformedViteManifest", ".vite/manifest.json is not Vite's manifest: expected an object"),
         ("KeyTooLong", r#""shop/…" has 1040 bytes, more than 1024: give the file a shorter path"#),
         ("TextTooLarge", r#""report.html" has 90000000 bytes, more than 33554432, the most that is read for references"#),
     ];
     let prepared = prepared.map(|(reason, message)| (reason, message.to_owned()));
-    assembled.into_iter().chain(prepared).map(|(reason, message)| published(&PublishFailure::InvalidBuild { reason, message })).collect()
+    let names = UnreadableNames::samples().into_iter().map(|error| (error.reason(), error.to_string()));
+    assembled
+        .into_iter()
+        .chain(prepared)
+        .chain(names)
+        .map(|(reason, message)| published(&PublishFailure::InvalidBuild { reason, message }))
+        .collect()
 }
 
 fn too_large() -> InvalidBuild {

@@ -1,7 +1,7 @@
 //! Makes the manifest of a build out of its files.
 //! Never looks at bytes: the files' hashes are known, and what refers to what is `closure`'s business.
 
-use super::readers::vite::ViteManifest;
+use super::readers::BuildNames;
 use super::{Class, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
 use super::{classify, headers, object};
 use crate::api::ContentHash;
@@ -44,7 +44,7 @@ pub enum InvalidBuild {
 }
 
 /// Files that build tools and desktops leave behind and that nobody asks for: left out of the manifest and of the upload.
-/// `.vite/` is read for names before. Other dot files are published: `.well-known/` is one of them.
+/// `.vite/` is read for names before. What else a build tool's reader leaves out, it says itself. Other dot files are published: `.well-known/` is one of them.
 #[must_use]
 pub fn is_left_out(path: &str) -> bool {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
@@ -55,17 +55,15 @@ pub fn is_left_out(path: &str) -> bool {
 ///
 /// # Errors
 /// When the build cannot be published as it is.
-pub fn assemble(files: &[NewFile], vite: Option<&ViteManifest>) -> Result<Manifest, InvalidBuild> {
-    let names = vite.map(ViteManifest::logical_names).unwrap_or_default();
-    let vouched = vite.map(ViteManifest::files).unwrap_or_default();
+pub fn assemble(files: &[NewFile], build: &BuildNames) -> Result<Manifest, InvalidBuild> {
     let mut listed = Vec::new();
-    for file in files.iter().filter(|file| !is_left_out(&file.path)) {
-        let is_hashed = vouched.contains(file.path.as_str()) && classify::has_hash_shape(&file.path);
+    for file in files.iter().filter(|file| !is_left_out(&file.path) && !build.leaves_out(&file.path)) {
+        let is_hashed = build.names.hashed.contains(&file.path) && !classify::is_page(&file.path);
         let class = if is_hashed { Class::Asset } else { classify::class_of(&file.path) };
         if class == Class::Entry && file.size > ENTRY_BYTES_MAX {
             return Err(InvalidBuild::EntryTooLarge { path: file.path.clone(), size: file.size });
         }
-        listed.push(manifest_file(file, class, names.get(file.path.as_str()).map(|name| (*name).to_owned())));
+        listed.push(manifest_file(file, class, build.names.logical.get(&file.path).cloned()));
     }
     if listed.is_empty() {
         return Err(InvalidBuild::NoFiles);
@@ -107,17 +105,26 @@ impl InvalidBuild {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::api::BuildManifestSpec;
+    use crate::manifest::readers::{self, Decided};
 
     fn new(path: &str, size: u64) -> NewFile {
         NewFile { path: path.into(), size, sha256: ContentHash::of(path.as_bytes()) }
     }
 
+    fn no_names() -> BuildNames {
+        BuildNames::none(Decided::NothingFound)
+    }
+
     #[test]
     fn entries_lie_under_their_hash_and_assets_under_their_path() {
-        let vite = ViteManifest::parse(br#"{"src/a.ts":{"file":"assets/a-lowercas.js"}}"#).unwrap();
         let files = [new("index.html", 1), new("assets/a-lowercas.js", 2), new(".vite/manifest.json", 3), new("x/.DS_Store", 4)];
-        let manifest = assemble(&files, Some(&vite)).unwrap();
+        let text = BTreeMap::from([(".vite/manifest.json".to_owned(), r#"{"src/a.ts":{"file":"assets/a-lowercas.js"}}"#)]);
+        let names = readers::read(&BuildManifestSpec::default(), &files, &text).unwrap();
+        let manifest = assemble(&files, &names).unwrap();
         let brief: Vec<_> = manifest.files.iter().map(|file| (file.path.as_str(), file.class, file.logical_name.as_deref())).collect();
         assert_eq!(brief, [("assets/a-lowercas.js", Class::Asset, Some("src/a.ts")), ("index.html", Class::Entry, None)]);
         assert_eq!(manifest.files[0].key, "assets/a-lowercas.js");
@@ -128,9 +135,9 @@ mod tests {
 
     #[test]
     fn builds_that_cannot_be_published_are_refused() {
-        assert_eq!(assemble(&[new(".vite/manifest.json", 3)], None), Err(InvalidBuild::NoFiles));
-        let large = assemble(&[new("film.mp4", ENTRY_BYTES_MAX + 1)], None);
+        assert_eq!(assemble(&[new(".vite/manifest.json", 3)], &no_names()), Err(InvalidBuild::NoFiles));
+        let large = assemble(&[new("film.mp4", ENTRY_BYTES_MAX + 1)], &no_names());
         assert_eq!(large, Err(InvalidBuild::EntryTooLarge { path: "film.mp4".into(), size: ENTRY_BYTES_MAX + 1 }));
-        assert!(assemble(&[new("film-BEcQUh0e.mp4", ENTRY_BYTES_MAX + 1)], None).is_ok());
+        assert!(assemble(&[new("film-BEcQUh0e.mp4", ENTRY_BYTES_MAX + 1)], &no_names()).is_ok());
     }
 }

@@ -42,6 +42,30 @@ pub fn has_hash_shape(path: &str) -> bool {
     stem.len() > 8 && stem.is_ascii() && stem.as_bytes()[stem.len() - 9] == b'-' && stem.bytes().skip(stem.len() - 8).all(is_base64url)
 }
 
+/// Whether a file's name is a logical one with a hash put in (`js/app.3a4f5b.js` for `app.js`), as a tool says that lists both.
+#[must_use]
+pub fn is_hashed_form(path: &str, logical_name: &str) -> bool {
+    let last = |path: &str| path.rsplit_once('/').map_or(path, |(_, name)| name).to_owned();
+    let (name, logical) = (last(path), last(logical_name));
+    let dots = logical.match_indices('.').map(|(at, _)| at).filter(|at| *at > 0);
+    dots.into_iter().any(|at| {
+        let (stem, ending) = logical.split_at(at);
+        let hash = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(ending));
+        hash.and_then(|hash| hash.strip_prefix(['.', '-', '_'])).is_some_and(is_hash_of_a_tool)
+    })
+}
+
+/// Whether a text that a build tool gives as a hash can be one: the shape of one, or, since the tool has said it, six or seven
+/// hexadecimal characters with letters and digits. Never a counter, a date or a version.
+#[must_use]
+pub fn is_hash_of_a_tool(text: &str) -> bool {
+    let is_short = (6..8).contains(&text.len())
+        && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        && text.bytes().any(|b| b.is_ascii_digit())
+        && text.bytes().any(|b| b.is_ascii_lowercase());
+    is_short || is_hash(text, true)
+}
+
 /// Folders into which build tools put nothing but hashed files, so that a whole name may be a hash.
 fn is_asset_folder(folder: &str) -> bool {
     folder.split('/').any(|part| matches!(part, "_nuxt" | "_astro" | "_next" | "_app" | "assets" | "static" | "chunks"))
@@ -225,6 +249,30 @@ mod tests {
             "x-My-Photo.jpg",
         ] {
             assert_eq!(class_of(path), Class::Entry, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_was_put_into_a_name_is_known_from_both() {
+        for (path, name) in [
+            ("js/app.3a4f5b.js", "app.js"),
+            ("css/main-e693843a.css", "x/main.css"),
+            ("app.min.3a4f5b6c.js", "app.min.js"),
+            ("app.3a4f5b6c.min.js", "app.min.js"),
+            ("app.20241121ab.js", "app.js"),
+        ] {
+            assert!(is_hashed_form(path, name), "{path}");
+        }
+        for (path, name) in [
+            ("app.js", "app.js"),
+            ("app.20241121.js", "app.js"),
+            ("app.3.js", "app.js"),
+            ("app.facade.js", "app.js"),
+            ("app.123456.js", "app.js"),
+            ("apple3a4f5b6c.js", "app.js"),
+            ("LICENSE", "LICENSE"),
+        ] {
+            assert!(!is_hashed_form(path, name), "{path}");
         }
     }
 

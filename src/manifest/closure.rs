@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use super::readers::vite::{self, ViteManifest};
+use super::readers::BuildNames;
 
 mod css;
 mod html;
@@ -62,12 +62,11 @@ impl<'a> Closure<'a> {
         lost.map(|reference| Dangling { referrer: path.to_owned(), reference }).collect()
     }
 
-    /// Files that Vite's manifest names and that the build lacks, sorted.
+    /// What the build tool's manifest names and the build lacks, sorted.
     #[must_use]
-    pub fn dangling_in_vite(&self, manifest: &ViteManifest) -> BTreeSet<Dangling> {
-        let files = manifest.files().into_iter().filter(|file| !self.paths.contains(file));
-        let lost = files.chain(manifest.missing_chunks());
-        lost.map(|reference| Dangling { referrer: vite::PATH.to_owned(), reference: reference.to_owned() }).collect()
+    pub fn dangling_in_names(build: &BuildNames) -> BTreeSet<Dangling> {
+        let referrer = build.reading.path.as_deref().unwrap_or_default();
+        build.names.missing.iter().map(|lost| Dangling { referrer: referrer.to_owned(), reference: lost.clone() }).collect()
     }
 
     /// Whether a reference leads to a file of the build, or out of it.

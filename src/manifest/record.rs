@@ -4,6 +4,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::readers::Reading;
+use super::{Class, Manifest};
 use crate::api::ManifestDigest;
 
 /// Binds a version's name to one build for ever; written when every object is there.
@@ -24,6 +26,37 @@ pub struct VersionRecord {
     pub files: u64,
     /// Bytes of the build.
     pub bytes: u64,
+    /// How the build was read; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildSummary>,
+}
+
+/// How a build was read, and what that gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildSummary {
+    /// The build tool's manifest, and how it was found.
+    #[serde(flatten)]
+    pub reading: Reading,
+    /// Files with a hash in their name.
+    pub assets: u64,
+    /// All others.
+    pub entries: u64,
+}
+
+impl BuildSummary {
+    /// Of a build that was read so.
+    #[must_use]
+    pub fn of(reading: Reading, manifest: &Manifest) -> Self {
+        let count = |class| manifest.of_class(class).count() as u64;
+        Self { reading, assets: count(Class::Asset), entries: count(Class::Entry) }
+    }
+
+    /// In words: `31 assets, 7 entry files; names from ".vite/manifest.json" (Vite, at its usual place)`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        format!("{} assets, {} entry files; {}", self.assets, self.entries, self.reading.sentence())
+    }
 }
 
 /// The one writer of a prefix.

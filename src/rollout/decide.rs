@@ -415,7 +415,12 @@ fn have_the_version_recorded(observed: &Observed) -> Option<Decision> {
 fn publish_job(observed: &Observed) -> Option<Job> {
     let release = &observed.release;
     let source = release.spec.source.as_ref()?.http.as_ref()?;
-    Some(Job::Publish { version: release.spec.version.clone(), source: source.clone(), request: release.requested_at.clone() })
+    Some(Job::Publish {
+        version: release.spec.version.clone(),
+        source: source.clone(),
+        names: release.spec.build.manifest.clone(),
+        request: release.requested_at.clone(),
+    })
 }
 
 /// The wanted version's digest: from its record, or from the publish that has just ended.

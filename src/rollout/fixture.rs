@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::api::pointer::PROTOCOL;
 use crate::api::release::AssetReleaseStatus;
 use crate::api::{ManifestDigest, PointedVersion, Pointer, Report};
-use crate::manifest::{Layout, Owner, VersionRecord};
+use crate::manifest::readers::{BuildNames, Decided};
+use crate::manifest::{BuildSummary, Layout, Owner, VersionRecord};
 
 use super::observed::*;
 
@@ -75,6 +76,7 @@ pub(crate) fn record(version: &str) -> VersionRecord {
         published_at: at(1),
         files: 3,
         bytes: 30,
+        build: Some(BuildSummary { reading: BuildNames::none(Decided::NothingFound).reading, assets: 2, entries: 1 }),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, HttpSource, TargetSpec, UploadStatus};
-use crate::api::{ManifestDigest, PointedVersion, Pointer, Report};
+use crate::api::{BuildManifestSpec, ManifestDigest, PointedVersion, Pointer, Report};
 use crate::manifest::{Owner, VersionRecord};
 
 /// One look at the world, taken in this order: pointer, pods, release. Younger than a second when it is acted on.
@@ -169,6 +169,8 @@ pub enum Job {
         version: String,
         /// The source, as the spec has it.
         source: HttpSource,
+        /// How its build is to be read, as the spec has it.
+        names: BuildManifestSpec,
         /// The request that a person made by annotation; another value is another attempt.
         request: Option<String>,
     },

@@ -10,6 +10,8 @@ use crate::api::release::{
 };
 use crate::api::{ManifestDigest, Pointer};
 
+use crate::manifest::BuildSummary;
+
 use super::blocker::{Blocker, LaggingPod};
 use super::decide::{approval_wait, deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, Step};
@@ -167,12 +169,19 @@ impl View<'_> {
     fn source_fetched(&self) -> Verdict {
         let is_fetched = self.observed.jobs.upload_of(self.version()).is_some_and(|upload| upload.objects_total > 0);
         if self.is_recorded() {
-            return Verdict::yes(
-                "Recorded",
-                format!("version {:?} is recorded in the store; spec.source is not looked at", self.version()),
-            );
+            let read = self.read_build().map(|build| format!(" ({})", build.sentence())).unwrap_or_default();
+            let message = format!("version {:?} is recorded in the store{read}; spec.source is not looked at", self.version());
+            return Verdict::yes("Recorded", message);
         }
         if is_fetched { Verdict::yes("Fetched", "the build was fetched and checked") } else { self.not_yet("NotFetched") }
+    }
+
+    /// How the build was read, while the record of it is at hand: a release whose version is active does not ask the bucket.
+    fn read_build(&self) -> Option<&BuildSummary> {
+        match &self.observed.prefix {
+            PrefixFacts::Known { record: Some(record), .. } => record.build.as_ref(),
+            PrefixFacts::Known { record: None, .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
+        }
     }
 
     fn uploaded(&self) -> Verdict {

@@ -13,7 +13,7 @@ use super::verify::compare;
 use super::{FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent, known, read_record};
 use crate::bucket::{BucketError, Created, Stored};
 use crate::manifest::VersionRecord;
-use crate::manifest::record::FORMAT;
+use crate::manifest::record::{BuildSummary, FORMAT};
 
 /// How often objects that a listing does not show are sent again. Once is enough against a sweep that was under way; a store
 /// that loses what it has just taken is broken.
@@ -165,6 +165,7 @@ impl Attempt<'_> {
             published_at: self.tools.clock.now(),
             files: self.prepared.manifest.files.len() as u64,
             bytes: self.prepared.manifest.bytes(),
+            build: Some(BuildSummary::of(self.prepared.reading.clone(), &self.prepared.manifest)),
         };
         let (body, attributes) = encoded(&record, Lasts::ForEver);
         match self.tools.bucket.create(&self.request.layout.version(&self.request.version), body, &attributes).await? {

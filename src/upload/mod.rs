@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::ManifestDigest;
+use crate::api::{BuildManifestSpec, ManifestDigest};
 use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::manifest::{Layout, Manifest, VersionRecord, Writer};
@@ -69,6 +69,8 @@ pub struct Publish {
     pub version: String,
     /// Where the build is.
     pub source: Wanted,
+    /// How the build is read.
+    pub names: BuildManifestSpec,
     /// Names the publisher among all of this prefix: letters, digits, `-` and `_`. An id has one publish at a time, so an intent
     /// that an earlier one left is taken for dead as soon as nothing that it sent can land any more, while one of another id
     /// counts for a day.

@@ -1,7 +1,7 @@
 //! Before anything is written: fetch the build, make its manifest, and see that nothing in it refers to what it lacks.
 //! Never writes to the bucket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::bucket::Body;
 use crate::manifest::Manifest;
 use crate::manifest::build::{self, NewFile};
 use crate::manifest::closure::{self, Closure, TEXT_BYTES_MAX};
-use crate::manifest::readers::vite::{self, ViteManifest};
+use crate::manifest::readers::{self, BuildNames, Reading};
 use crate::source::{Build, BuildFile, SourceError};
 
 /// S3's limit for a key.
@@ -22,32 +22,37 @@ const KEY_BYTES_MAX: usize = 1024;
 pub(super) struct Prepared {
     pub(super) build: Build,
     pub(super) manifest: Arc<Manifest>,
+    pub(super) reading: Reading,
     pub(super) stored: Bytes,
     pub(super) digest: ManifestDigest,
 }
 
 pub(super) async fn prepare(tools: &Tools, request: &Publish) -> Result<Prepared, PublishFailure> {
     let build = tools.source.fetch(&request.source, &tools.workspace).await?;
-    let vite = vite_manifest(&build).await?;
     let files: Vec<NewFile> =
         build.files.iter().map(|file| NewFile { path: file.path.clone(), size: file.size, sha256: file.sha256.clone() }).collect();
-    let manifest = build::assemble(&files, vite.as_ref()).map_err(|error| invalid(error.reason(), &error))?;
+    let names = build_names(request, &build, &files).await?;
+    let manifest = build::assemble(&files, &names).map_err(|error| invalid(error.reason(), &error))?;
     check_keys(request, &manifest)?;
-    check_closure(request, &build, &manifest, vite.as_ref()).await?;
+    check_closure(request, &build, &manifest, &names).await?;
     let stored = Bytes::from(manifest.to_bytes());
     let digest = ManifestDigest::of(&stored);
-    Ok(Prepared { build, manifest: Arc::new(manifest), stored, digest })
+    Ok(Prepared { build, manifest: Arc::new(manifest), reading: names.reading, stored, digest })
 }
 
 fn invalid(reason: &'static str, message: &dyn ToString) -> PublishFailure {
     PublishFailure::InvalidBuild { reason, message: message.to_string() }
 }
 
-async fn vite_manifest(build: &Build) -> Result<Option<ViteManifest>, PublishFailure> {
-    let Some(file) = build.files.iter().find(|file| file.path == vite::PATH) else { return Ok(None) };
-    let bytes = read(file, vite::BYTES_MAX).await?;
-    let malformed = |cause: String| invalid("MalformedViteManifest", &format!("{} is not Vite's manifest: {cause}", vite::PATH));
-    ViteManifest::parse(&bytes).map(Some).map_err(malformed)
+/// What the build tool says of its build.
+async fn build_names(request: &Publish, build: &Build, files: &[NewFile]) -> Result<BuildNames, PublishFailure> {
+    let mut texts = BTreeMap::new();
+    for path in readers::wanted(&request.names, files) {
+        if let Some(file) = build.files.iter().find(|file| file.path == path) {
+            texts.insert(path, content(&file.body).await?);
+        }
+    }
+    readers::read(&request.names, files, &texts).map_err(|error| invalid(error.reason(), &error))
 }
 
 fn check_keys(request: &Publish, manifest: &Manifest) -> Result<(), PublishFailure> {
@@ -60,9 +65,9 @@ fn check_keys(request: &Publish, manifest: &Manifest) -> Result<(), PublishFailu
     }
 }
 
-async fn check_closure(request: &Publish, build: &Build, manifest: &Manifest, vite: Option<&ViteManifest>) -> Result<(), PublishFailure> {
+async fn check_closure(request: &Publish, build: &Build, manifest: &Manifest, names: &BuildNames) -> Result<(), PublishFailure> {
     let closure = Closure::new(manifest.files.iter().map(|file| file.path.as_str()), &request.base_urls);
-    let mut dangling = vite.map(|vite| closure.dangling_in_vite(vite)).unwrap_or_default();
+    let mut dangling = Closure::dangling_in_names(names);
     let published: BTreeSet<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
     for file in build.files.iter().filter(|file| published.contains(file.path.as_str()) && Closure::looks_at(&file.path)) {
         let text = read(file, TEXT_BYTES_MAX).await?;

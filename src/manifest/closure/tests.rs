@@ -1,6 +1,7 @@
 //! What counts as a reference, and what leads nowhere.
 
 use super::*;
+use crate::manifest::readers::Decided;
 
 const PATHS: [&str; 9] = [
     "index.html",
@@ -86,11 +87,12 @@ fn hostile_text_is_survived() {
 }
 
 #[test]
-fn vites_manifest_is_checked_against_the_build() {
-    let manifest = ViteManifest::parse(br#"{"a":{"file":"assets/app-BEcQUh0e.js","css":["gone.css"],"imports":["_b"]}}"#).unwrap();
-    let closure = Closure::new(PATHS, &[]);
-    let lost: Vec<String> = closure.dangling_in_vite(&manifest).into_iter().map(|one| one.reference).collect();
-    assert_eq!(lost, ["_b", "gone.css"]);
+fn what_the_build_tools_manifest_lacks_is_named_with_it() {
+    let mut build = BuildNames::none(Decided::UsualPlace);
+    build.reading.path = Some(".vite/manifest.json".into());
+    build.names.missing = BTreeSet::from(["_b".to_owned(), "gone.css".to_owned()]);
+    let text = message(&Closure::dangling_in_names(&build));
+    assert!(text.ends_with(r#": .vite/manifest.json refers to "_b", .vite/manifest.json refers to "gone.css""#), "{text}");
 }
 
 #[test]

@@ -5,19 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// Where Vite writes it (`build.manifest: true`).
-pub const PATH: &str = ".vite/manifest.json";
+use super::paths::folder_and_name;
+use super::{Input, Names, OwnFile, Paths, Place, Reader, Unsuitable, UsedBy};
+use crate::api::Format;
+use crate::manifest::classify;
 
-/// Largest one that is read: 200,000 chunks of 80 bytes.
-pub const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Vite 5 and later; before, the file lay in the folder itself, under a name that others use.
+pub const READER: Reader = Reader {
+    format: Format::Vite,
+    places: &[Place { path: ".vite/manifest.json", used_by: UsedBy::TheTool }, Place { path: "manifest.json", used_by: UsedBy::Others }],
+    read,
+};
 
-/// Vite's manifest.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ViteManifest {
-    chunks: BTreeMap<String, Chunk>,
-}
+/// By key: the source's path, or a name that Vite made up for a shared chunk, which begins with `_`.
+type Chunks = BTreeMap<String, Chunk>;
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Chunk {
     file: String,
@@ -31,43 +34,52 @@ struct Chunk {
     dynamic_imports: Vec<String>,
 }
 
-impl ViteManifest {
-    /// Reads the file's bytes.
-    ///
-    /// # Errors
-    /// Says what is wrong, when they are not Vite's manifest.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let chunks = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        Ok(Self { chunks })
+fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
+    let chunks: Chunks = serde_json::from_slice(input.bytes).map_err(|error| Unsuitable::AnotherFormat(error.to_string()))?;
+    let base = folder_of_the_build(input.path);
+    if chunks.is_empty() && base.is_none() {
+        return Err(Unsuitable::AnotherFormat("it is empty".to_owned()));
     }
+    let folder = base.unwrap_or_else(|| folder_and_name(input.path).0);
+    let find = |file: &String| find(input.paths, folder, file);
+    let (there, gone): (Vec<_>, Vec<_>) = files(&chunks).into_iter().map(|file| (file, find(file))).partition(|(_, it)| it.is_some());
+    let missing = gone.into_iter().map(|(file, _)| file).chain(missing_chunks(&chunks));
+    Ok(Names {
+        logical: logical_names(&chunks).filter_map(|(file, name)| Some((find(file)?.to_owned(), name.clone()))).collect(),
+        hashed: there.iter().filter_map(|(_, file)| *file).filter(|file| classify::has_hash_shape(file)).map(str::to_owned).collect(),
+        missing: missing.cloned().collect(),
+        // In `.vite` it is left out with its folder.
+        own_file: OwnFile::Published,
+    })
+}
 
-    /// The name that an application asks for, for each file that has one: the source's path. Files that Vite made up itself
-    /// (their keys begin with `_` and contain the hash) have none.
-    #[must_use]
-    pub fn logical_names(&self) -> BTreeMap<&str, &str> {
-        let mut names = BTreeMap::new();
-        for (source, chunk) in self.chunks.iter().filter(|(source, _)| !source.starts_with('_')) {
-            names.entry(chunk.file.as_str()).or_insert(source.as_str());
-        }
-        names
-    }
+/// For a manifest in `.vite`, the folder around that.
+fn folder_of_the_build(path: &str) -> Option<&str> {
+    folder_and_name(path).0.strip_suffix(".vite/").filter(|folder| folder.is_empty() || folder.ends_with('/'))
+}
 
-    /// Every file that it names.
-    #[must_use]
-    pub fn files(&self) -> BTreeSet<&str> {
-        self.chunks
-            .values()
-            .flat_map(|chunk| std::iter::once(&chunk.file).chain(&chunk.css).chain(&chunk.assets))
-            .map(String::as_str)
-            .collect()
-    }
+fn find<'a>(paths: &Paths<'a>, folder: &str, file: &str) -> Option<&'a str> {
+    paths.find(&format!("{folder}{file}"))
+}
 
-    /// Keys of chunks that others import and that it does not have.
-    #[must_use]
-    pub fn missing_chunks(&self) -> BTreeSet<&str> {
-        let imports = self.chunks.values().flat_map(|chunk| chunk.imports.iter().chain(&chunk.dynamic_imports));
-        imports.filter(|key| !self.chunks.contains_key(*key)).map(String::as_str).collect()
+/// Every file that it names.
+fn files(chunks: &Chunks) -> BTreeSet<&String> {
+    chunks.values().flat_map(|chunk| std::iter::once(&chunk.file).chain(&chunk.css).chain(&chunk.assets)).collect()
+}
+
+/// The name that an application asks for, for each file that has one: the source's path; the first one, if several became one file.
+fn logical_names(chunks: &Chunks) -> impl Iterator<Item = (&String, &String)> {
+    let mut names = BTreeMap::new();
+    for (source, chunk) in chunks.iter().filter(|(source, _)| !source.starts_with('_')) {
+        names.entry(&chunk.file).or_insert(source);
     }
+    names.into_iter()
+}
+
+/// Keys of chunks that others import and that it does not have.
+fn missing_chunks(chunks: &Chunks) -> impl Iterator<Item = &String> {
+    let imports = chunks.values().flat_map(|chunk| chunk.imports.iter().chain(&chunk.dynamic_imports));
+    imports.filter(|key| !chunks.contains_key(*key))
 }
 
 #[cfg(test)]
@@ -75,21 +87,47 @@ mod tests {
     use super::*;
 
     const SHOP: &[u8] = include_bytes!("../../../examples/shop/builds/v1/.vite/manifest.json");
+    const PATH: &str = ".vite/manifest.json";
+
+    fn names(path: &str, bytes: &[u8], files: &[&str]) -> Result<Names, Unsuitable> {
+        read(&Input { path, bytes, paths: &Paths::new(files.iter().copied()) })
+    }
 
     #[test]
     fn sources_are_the_logical_names_of_the_files_they_became() {
-        let manifest = ViteManifest::parse(SHOP).unwrap();
-        let names = manifest.logical_names();
-        assert_eq!(names.get("assets/about-DLvQu4aI.js"), Some(&"about.html"));
-        assert_eq!(names.get("assets/lib-Cpo3Cw31.js"), None);
-        assert!(manifest.files().contains("assets/signs-9e1QReoF.woff2"));
-        assert!(manifest.missing_chunks().is_empty());
+        let files = ["assets/about-DLvQu4aI.js", "assets/lib-Cpo3Cw31.js", "assets/signs-9e1QReoF.woff2"];
+        let names = names(PATH, SHOP, &files).unwrap();
+        assert_eq!(names.logical.get("assets/about-DLvQu4aI.js").map(String::as_str), Some("about.html"));
+        assert_eq!(names.logical.get("assets/lib-Cpo3Cw31.js"), None);
+        assert!(files.iter().all(|file| names.hashed.contains(*file)), "{names:?}");
+        assert!(names.missing.contains("assets/paper-CrXU5gjg.png"), "the rest of the build is not there: {names:?}");
     }
 
     #[test]
     fn a_chunk_that_is_imported_but_not_there_is_named() {
-        let manifest = ViteManifest::parse(br#"{"a.js":{"file":"a-1.js","imports":["_b.js"],"dynamicImports":["c.js"]}}"#).unwrap();
-        assert_eq!(manifest.missing_chunks(), BTreeSet::from(["_b.js", "c.js"]));
-        assert!(ViteManifest::parse(b"[]").is_err());
+        let names = names(PATH, br#"{"a.js":{"file":"a.js","imports":["_b.js"],"dynamicImports":["c.js"]}}"#, &["a.js"]).unwrap();
+        assert_eq!(names.missing, BTreeSet::from(["_b.js".to_owned(), "c.js".to_owned()]));
+        assert!(names.hashed.is_empty(), "a name without a hash is not vouched for");
+    }
+
+    #[test]
+    fn files_are_told_from_where_the_manifest_lies() {
+        let text = br#"{"a.ts":{"file":"assets/a-lowercas.js"}}"#;
+        for (path, file) in [
+            ("build/manifest.json", "build/assets/a-lowercas.js"),
+            ("site/.vite/manifest.json", "site/assets/a-lowercas.js"),
+            ("manifest.json", "assets/a-lowercas.js"),
+        ] {
+            assert_eq!(names(path, text, &[file]).unwrap().hashed, BTreeSet::from([file.to_owned()]), "{path}");
+        }
+    }
+
+    #[test]
+    fn something_else_is_not_taken_for_it() {
+        for text in ["[]", r#"{"name":"Shop","icons":[]}"#, r#"{"app.js":"/app.1.js"}"#, "{"] {
+            assert!(matches!(names("manifest.json", text.as_bytes(), &[]), Err(Unsuitable::AnotherFormat(_))), "{text}");
+        }
+        assert!(matches!(names("manifest.json", b"{}", &[]), Err(Unsuitable::AnotherFormat(_))));
+        assert!(names(PATH, b"{}", &[]).is_ok(), "Vite writes this for a build without modules");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use rollcall::api::{ContentHash, ManifestDigest};
+use rollcall::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use rollcall::bucket::Bucket;
 use rollcall::bucket::s3::S3Bucket;
 use rollcall::clock::SystemClock;
@@ -59,6 +59,7 @@ async fn published(bucket: Arc<dyn Bucket>, workspace: &Path, version: &str, sou
         version: version.into(),
         source,
         intent_id: "id".into(),
+        names: BuildManifestSpec::default(),
         base_urls: Vec::new(),
     };
     publish(&tools, &request, &watch::Sender::new(Progress::default()), &CancellationToken::new()).await.unwrap()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall::api::ContentHash;
+use rollcall::api::{BuildManifestSpec, ContentHash};
 use rollcall::bucket::Bucket;
 use rollcall::bucket::faulty::FaultyBucket;
 use rollcall::bucket::memory::{Change, MemoryBucket};
@@ -66,6 +66,7 @@ impl World {
             version: version.into(),
             source: Wanted { url: url(version), sha256: ContentHash::of(b"") },
             intent_id: format!("id-{}", version.replace('.', "_")),
+            names: BuildManifestSpec::default(),
             base_urls: Vec::new(),
         }
     }

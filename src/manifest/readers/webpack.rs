@@ -1,0 +1,125 @@
+//! What webpack's plugins write: a map from each name to the URL of its file. webpack-manifest-plugin (`manifest.json`),
+//! webpack-assets-manifest (`assets-manifest.json`, with `entrypoints` if asked) and react-scripts (`asset-manifest.json`, with `files`).
+//! Never takes a web app manifest, which often has the same name, for one of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::json::Node;
+use super::paths::{is_needed, names_a_file, without_query};
+use super::{Input, Names, OwnFile, Paths, Place, Reader, Unsuitable, UsedBy};
+use crate::api::Format;
+use crate::manifest::classify;
+
+/// All three write a map of the same kind.
+pub const READER: Reader = Reader {
+    format: Format::Webpack,
+    places: &[
+        Place { path: "asset-manifest.json", used_by: UsedBy::Others },
+        Place { path: "assets-manifest.json", used_by: UsedBy::Others },
+        Place { path: "manifest.json", used_by: UsedBy::Others },
+    ],
+    read,
+};
+
+/// Members that only a web app manifest has: the page's own, which installed applications read.
+const OF_A_WEB_APP: [&str; 5] = ["start_url", "icons", "display", "short_name", "theme_color"];
+
+/// What the file says, before it is looked up in the build.
+#[derive(Debug, Default)]
+struct Map {
+    /// Name to URL.
+    names: BTreeMap<String, String>,
+    /// URLs that pages begin with.
+    entry_points: BTreeSet<String>,
+}
+
+fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
+    let map = parse(input.bytes).map_err(Unsuitable::AnotherFormat)?;
+    let urls = || map.names.values().chain(&map.entry_points).map(|url| without_query(url));
+    let Some(public_path) = input.paths.public_path(urls()) else {
+        return Err(Unsuitable::AnotherFormat("it names no file of the build".to_owned()));
+    };
+    Ok(named(&map.names, urls(), &|url| Target::of(url, public_path, input.paths)))
+}
+
+/// The names that lead to files of the build, and the URLs that should.
+pub(super) fn named<'u, 'a>(
+    names: &'u BTreeMap<String, String>,
+    urls: impl Iterator<Item = &'u str>,
+    target: &dyn Fn(&'u str) -> Target<'a>,
+) -> Names {
+    let mut all = Names { own_file: OwnFile::Published, ..Names::default() };
+    for (name, url) in names {
+        let Target::File(file) = target(without_query(url)) else { continue };
+        let fits = classify::is_hashed_form(file, name);
+        if fits {
+            all.hashed.insert(file.to_owned());
+        }
+        // Of several names for one file, the one that it was made from.
+        let other = all.logical.get(file);
+        if other.is_none() || (fits && other.is_some_and(|other| !classify::is_hashed_form(file, other))) {
+            all.logical.insert(file.to_owned(), name.clone());
+        }
+    }
+    all.missing = urls.filter(|url| matches!(target(url), Target::Nowhere) && is_needed(url)).map(str::to_owned).collect();
+    all
+}
+
+/// Where a URL leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target<'a> {
+    File(&'a str),
+    /// Into the build, where there is nothing.
+    Nowhere,
+    /// To another host, or it is no reference at all.
+    Elsewhere,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn of(url: &str, public_path: &str, paths: &Paths<'a>) -> Self {
+        match paths.behind(public_path, url) {
+            Some(file) => Self::File(file),
+            None if !names_a_file(url) => Self::Elsewhere,
+            // With a public path that is a URL, relative ones do not occur, and other hosts are not ours to judge.
+            None if url.starts_with(public_path) || !(url.contains("//") || url.starts_with("data:")) => Self::Nowhere,
+            None => Self::Elsewhere,
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Map, String> {
+    let object = Node::object(bytes)?;
+    if let Some(member) = OF_A_WEB_APP.iter().find(|member| object.contains_key(**member)) {
+        return Err(format!("it has {member:?}, so it is a web app manifest"));
+    }
+    let mut map = Map::default();
+    for (name, node) in object {
+        match (name.as_str(), node) {
+            ("entrypoints", node) => entry_points(node, &mut map.entry_points),
+            ("files", Node::Object(files)) => map.names.extend(files.into_iter().filter_map(|(name, node)| Some((name, url(node)?)))),
+            (_, node) => map.names.extend(url(node).map(|url| (name, url))),
+        }
+    }
+    Ok(map)
+}
+
+/// The URL of one entry: a text, or an object that has it beside the file's integrity.
+fn url(node: Node) -> Option<String> {
+    match node {
+        Node::Text(url) => Some(url),
+        Node::Object(mut object) => match object.remove("src") {
+            Some(Node::Text(url)) => Some(url),
+            _ => None,
+        },
+        Node::List(_) | Node::Other => None,
+    }
+}
+
+/// A list, or for each entry point an object with lists at some depth, by kind.
+fn entry_points(node: Node, urls: &mut BTreeSet<String>) {
+    match node {
+        Node::List(list) => urls.extend(list),
+        Node::Object(object) => object.into_values().for_each(|node| entry_points(node, urls)),
+        Node::Text(_) | Node::Other => {}
+    }
+}

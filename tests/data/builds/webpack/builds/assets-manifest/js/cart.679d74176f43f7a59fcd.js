@@ -1,0 +1,2 @@
+"use strict";(self.webpackChunkrollcall_fixture_webpack=self.webpackChunkrollcall_fixture_webpack||[]).push([[949],{144(e,t,c){function l(){document.querySelector("output").textContent="The cart is empty."}c.d(t,{open:()=>l})}}]);
+//# sourceMappingURL=cart.679d74176f43f7a59fcd.js.map

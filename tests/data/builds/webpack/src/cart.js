@@ -1,0 +1,3 @@
+export function open() {
+  document.querySelector("output").textContent = "The cart is empty.";
+}
