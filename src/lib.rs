@@ -19,6 +19,7 @@
 //! |---|---|
 //! | [`api`] | the kinds, the pointer and the report: what others read and write (pure) |
 //! | [`manifest`] | the list of files of a build, where each lies in a bucket, the small documents beside them (pure) |
+//! | [`lint`] | what may go wrong with a build although it can be published (pure) |
 //! | [`rollout`] | the decision: facts, gates, blockers, roll call, status (pure) |
 //! | [`bucket`], [`source`] | outside systems: object stores; where builds come from |
 //! | [`upload`] | a build into a bucket, so that every crash leaves something that can be finished |
@@ -60,6 +61,7 @@ pub mod cluster;
 pub mod controller;
 pub mod dev_store;
 pub mod generate;
+pub mod lint;
 pub mod manifest;
 pub mod metrics;
 pub mod roles;

@@ -7,6 +7,7 @@ mod crds;
 mod diff;
 mod failures;
 mod kinds;
+mod lint;
 mod metrics;
 mod options;
 mod values;
@@ -21,6 +22,7 @@ const GENERATORS: &[fn() -> Vec<Artifact>] = &[
     kinds::pages,     // docs/reference/assetrelease.md, assetstore.md
     conditions::page, // docs/reference/conditions.md
     blockers::page,   // docs/reference/blockers.md
+    lint::page,       // docs/reference/lint.md
     options::page,    // docs/reference/cli.md
     metrics::page,    // docs/reference/metrics.md
 ];

@@ -55,11 +55,23 @@ impl<'a> Closure<'a> {
     /// References of one file that lead nowhere, sorted.
     #[must_use]
     pub fn dangling(&self, path: &str, text: &str) -> BTreeSet<Dangling> {
-        let Ok(place) = Url::parse(HERE).and_then(|here| here.join(&escaped(path))) else { return BTreeSet::new() };
-        let found = if is_style(path) { css::references(text) } else { html::references(text) };
+        let Some(place) = place(path) else { return BTreeSet::new() };
+        let found = found(path, text);
         let base = found.base.and_then(|base| place.join(&base).ok()).unwrap_or(place);
         let lost = found.references.into_iter().filter(|reference| !self.resolves(&base, reference));
         lost.map(|reference| Dangling { referrer: path.to_owned(), reference }).collect()
+    }
+
+    /// Whether a reference of a file leads to a file of the build, or out of it.
+    #[must_use]
+    pub fn leads_somewhere(&self, path: &str, reference: &str) -> bool {
+        place(path).is_none_or(|place| self.resolves(&place, reference))
+    }
+
+    /// Whether the build has this path.
+    #[must_use]
+    pub fn has_path(&self, path: &str) -> bool {
+        self.paths.contains(path)
     }
 
     /// What the build tool's manifest names and the build lacks, sorted.
@@ -94,6 +106,21 @@ impl<'a> Closure<'a> {
         let page = format!("{path}index.html");
         self.paths.contains(path.as_ref()) || ((path.is_empty() || path.ends_with('/')) && self.paths.contains(page.as_str()))
     }
+}
+
+/// What a page or a style sheet refers to, as it is written there.
+#[must_use]
+pub fn references(path: &str, text: &str) -> BTreeSet<String> {
+    found(path, text).references
+}
+
+fn found(path: &str, text: &str) -> Found {
+    if is_style(path) { css::references(text) } else { html::references(text) }
+}
+
+/// Where a file will lie, below the stand-in for the build's place.
+fn place(path: &str) -> Option<Url> {
+    Url::parse(HERE).and_then(|here| here.join(&escaped(path))).ok()
 }
 
 /// Text for all references that lead nowhere: sorted, and cut after ten.

@@ -1,0 +1,23 @@
+//! Hashed names whose bytes are others than in the version before (I3). Never entry files: theirs may change.
+
+use std::collections::BTreeMap;
+
+use super::report::{Collected, Severity};
+use super::{Rule, Subject};
+use crate::manifest::Class;
+
+pub(super) fn look(subject: &Subject<'_>, found: &mut Collected) {
+    let Some(previous) = subject.previous else { return };
+    let before: BTreeMap<&str, _> = previous.of_class(Class::Asset).map(|file| (file.path.as_str(), &file.sha256)).collect();
+    for file in subject.manifest.of_class(Class::Asset) {
+        if let Some(hash) = before.get(file.path.as_str()).filter(|hash| ***hash != file.sha256) {
+            let (ours, theirs) = (short(file.sha256.as_str()), short(hash.as_str()));
+            let message = format!("its bytes are others than in the version before (sha256 {ours}, before {theirs}), under the same name");
+            found.add(Rule::ChangedUnderSameName, Severity::Error, &file.path, message);
+        }
+    }
+}
+
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
