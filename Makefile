@@ -60,6 +60,10 @@ bench: setup ## Latency of flips, memory and requests of an idle controller, on 
 soak: setup ## Storms in the simulation, SEEDS of them (300: 8 minutes) from FIRST_SEED (1000) on
 	@ROLLCALL_SEEDS="$${SEEDS:-300}" ROLLCALL_FIRST_SEED="$${FIRST_SEED:-1000}" cargo test --locked --all-features --test it simulation::storms::no_storm -- --nocapture
 
+.PHONY: fuzz
+fuzz: setup ## Spoil real files for the readers and the lint rules; FUZZ_RUNS=20000 for each (3 minutes)
+	@ROLLCALL_FUZZ_RUNS=$${FUZZ_RUNS:-20000} cargo test --locked --all-features --test it -- fuzz::
+
 .PHONY: lint
 lint: setup ## Formatting, clippy, shell scripts, dependencies (the last two when their tools are installed)
 	@cargo fmt --check

@@ -6,12 +6,16 @@ use crate::manifest::ManifestFile;
 use crate::manifest::closure::{Closure, Dangling};
 
 pub(super) fn look(subject: &Subject<'_>, found: &mut Collected) {
-    Closure::dangling_in_names(subject.names).into_iter().for_each(|dangling| tell(&dangling, found));
+    for dangling in Closure::dangling_in_names(subject.names) {
+        tell(&dangling, found);
+    }
 }
 
 pub(super) fn read(closure: &Closure<'_>, file: &ManifestFile, text: &str, found: &mut Collected) {
     if Closure::looks_at(&file.path) {
-        closure.dangling(&file.path, text).iter().for_each(|dangling| tell(dangling, found));
+        for dangling in closure.dangling(&file.path, text) {
+            tell(&dangling, found);
+        }
     }
 }
 

@@ -106,5 +106,5 @@ impl<'a> Linter<'a> {
 /// Pages, scripts, styles and data; never source maps, which quote sources.
 fn is_text(path: &str) -> bool {
     let kind = headers::content_type(path);
-    !path.ends_with(".map") && (kind.ends_with("charset=utf-8") || classify::is_page(path))
+    !classify::is_source_map(path) && (kind.ends_with("charset=utf-8") || classify::is_page(path))
 }

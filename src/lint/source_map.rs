@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::report::{Collected, Severity};
 use super::{Rule, Subject};
 use crate::manifest::closure::Closure;
-use crate::manifest::{Class, ManifestFile};
+use crate::manifest::{Class, ManifestFile, classify};
 
 /// What a script or style ends with.
 const MARK: &str = "sourceMappingURL=";
@@ -41,7 +41,7 @@ impl Maps {
 
     pub(super) fn finish(&self, subject: &Subject<'_>, found: &mut Collected) {
         let mut tell = |path: &str, message: &str| found.add(Rule::MissingSourceMap, Severity::Info, path, message.to_owned());
-        let has_maps = subject.manifest.files.iter().any(|file| file.path.ends_with(".map"));
+        let has_maps = subject.manifest.files.iter().any(|file| classify::is_source_map(&file.path));
         if self.scripts > 0 && self.without.len() == self.scripts && !has_maps {
             return tell("", "no script of the build has a source map");
         }

@@ -33,6 +33,12 @@ pub fn is_page(path: &str) -> bool {
     has_ending(path, &["html", "htm", "xhtml"])
 }
 
+/// Whether a path is a source map.
+#[must_use]
+pub fn is_source_map(path: &str) -> bool {
+    has_ending(path, &["map"])
+}
+
 /// Whether a file that a build tool names in its own manifest carries a hash: the tool has said that the name is its work, so
 /// the shape alone is enough, even where a person might have written the same.
 #[must_use]

@@ -28,7 +28,7 @@ pub struct VersionRecord {
     pub bytes: u64,
     /// How the build was read; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub build: Option<BuildSummary>,
+    pub build: Option<Box<BuildSummary>>,
 }
 
 /// How a build was read, and what that gave.

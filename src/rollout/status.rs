@@ -179,7 +179,7 @@ impl View<'_> {
     /// How the build was read, while the record of it is at hand: a release whose version is active does not ask the bucket.
     fn read_build(&self) -> Option<&BuildSummary> {
         match &self.observed.prefix {
-            PrefixFacts::Known { record: Some(record), .. } => record.build.as_ref(),
+            PrefixFacts::Known { record: Some(record), .. } => record.build.as_deref(),
             PrefixFacts::Known { record: None, .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
         }
     }

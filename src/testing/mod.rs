@@ -3,6 +3,7 @@
 
 pub mod apiserver;
 pub mod builders;
+pub mod fuzz;
 pub mod script;
 pub mod trace;
 pub mod world;

@@ -165,7 +165,7 @@ impl Attempt<'_> {
             published_at: self.tools.clock.now(),
             files: self.prepared.manifest.files.len() as u64,
             bytes: self.prepared.manifest.bytes(),
-            build: Some(BuildSummary::of(self.prepared.reading.clone(), &self.prepared.manifest)),
+            build: Some(Box::new(BuildSummary::of(self.prepared.reading.clone(), &self.prepared.manifest))),
         };
         let (body, attributes) = encoded(&record, Lasts::ForEver);
         match self.tools.bucket.create(&self.request.layout.version(&self.request.version), body, &attributes).await? {

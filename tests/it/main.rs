@@ -11,6 +11,7 @@ mod crd;
 mod dev_store;
 mod examples;
 mod failing_reads;
+mod fuzz;
 mod generated;
 mod kustomize;
 mod promises;

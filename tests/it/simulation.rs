@@ -65,3 +65,22 @@ fn over_http(world: &World, version: &str) {
     world.release(version);
     world.change_release(&json!({"targets": [rollcall::testing::builders::target("Deployment", "web", Sidecar::HttpAgent)]}));
 }
+
+/// I9: `spec.build` reaches the publish, and changing it begins a new attempt.
+#[test]
+fn a_build_is_read_as_the_release_says() {
+    run(async || {
+        let mut world = World::new(1);
+        world.add_pod("a");
+        world.release("v1");
+        world.change_release(&json!({"build": {"manifest": {"format": "Webpack"}}}));
+        settle(&mut world).await;
+        let stalled = world.status().conditions.into_iter().find(|condition| condition.type_ == "Stalled").unwrap();
+        assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "BuildManifestMissing"));
+        assert_eq!(world.active(), None);
+        world.change_release(&json!({"build": {"manifest": {"format": "Auto"}}}));
+        settle(&mut world).await;
+        assert_eq!(world.active().as_deref(), Some("v1"));
+        assert_promises(&world, "another way to read the build");
+    });
+}

@@ -10,7 +10,7 @@ const SHOWN_MAX: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableNames {
     /// A format is wanted whose file is not there.
-    #[error("the build has no manifest of the format {format:?}: there is no {}; let the build tool write it, name its place (manifest.path), or set manifest.format to Auto", .looked_for.join(", no "))]
+    #[error("the build has no manifest {}: there is no {}; let the build tool write it, {}", of_format(*.format), .looked_for.join(", no "), or_else(*.format))]
     Missing {
         /// What is wanted.
         format: Format,
@@ -82,6 +82,14 @@ impl UnreadableNames {
             Self::TooLarge { path: path(), bytes: 90_000_000 },
         ]
     }
+}
+
+fn of_format(format: Format) -> String {
+    if format == Format::Auto { "at the path that was named".to_owned() } else { format!("of the format {format:?}") }
+}
+
+fn or_else(format: Format) -> &'static str {
+    if format == Format::Auto { "or correct manifest.path" } else { "name its place (manifest.path), or set manifest.format to Auto" }
 }
 
 fn shown(files: &[String]) -> String {

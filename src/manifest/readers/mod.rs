@@ -19,7 +19,7 @@ pub mod webpack;
 pub mod webpack_stats;
 
 #[cfg(test)]
-mod properties;
+mod property_tests;
 #[cfg(test)]
 mod tests;
 

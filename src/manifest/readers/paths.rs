@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::manifest::classify::is_page;
+use crate::manifest::classify::{is_page, is_source_map};
 
 /// Folders in front of a file that are tried as the public path.
 const DEPTH_MAX: usize = 32;
@@ -80,7 +80,7 @@ pub fn names_a_file(url: &str) -> bool {
 /// fails to load for them.
 #[must_use]
 pub fn is_needed(path: &str) -> bool {
-    !(path.ends_with(".map") || path.ends_with(".LICENSE.txt") || is_page(path))
+    !(is_source_map(path) || path.ends_with(".LICENSE.txt") || is_page(path))
 }
 
 /// The folder of a path, with `/` at its end, and the rest.

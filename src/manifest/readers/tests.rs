@@ -84,7 +84,7 @@ fn webpack_manifest_plugin() {
         sentence(&build)
             .starts_with(r#"names from "manifest.json" (Webpack, at its usual place); passed over: "manifest.json" is not of Vite: "#)
     );
-    let without_maps: Vec<_> = logical(&build).into_iter().filter(|(name, _)| !name.ends_with(".map")).collect();
+    let without_maps: Vec<_> = logical(&build).into_iter().filter(|(name, _)| !crate::manifest::classify::is_source_map(name)).collect();
     assert_eq!(
         without_maps,
         [

@@ -133,6 +133,18 @@ fn a_publish_that_time_cannot_mend_is_tried_again_only_on_request() {
     assert!(matches!(step(&observed), Step::StartJob(Job::Publish { .. })));
 }
 
+#[test]
+fn another_way_to_read_the_build_is_another_publish() {
+    let mut observed = unpublished();
+    observed.jobs.ended = vec![(publish_of(&observed), failed(None))];
+    let mut observed = observed.spec(|spec| spec.build.manifest.format = crate::api::Format::Folder);
+    let Step::StartJob(job) = step(&observed) else { panic!("expected a publish") };
+    assert!(matches!(&job, Job::Publish { names, .. } if names.format == crate::api::Format::Folder));
+    observed.jobs.running = Some((job.clone(), UploadStatus::default()));
+    let observed = observed.spec(|spec| spec.build.manifest.path = Some("names.json".into()));
+    assert_eq!(step(&observed), Step::CancelJob(job));
+}
+
 /// I8: a rollback uploads nothing and does not look at the source.
 #[test]
 fn a_recorded_version_is_verified_without_its_source() {

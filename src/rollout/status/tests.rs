@@ -5,7 +5,7 @@ use super::super::fixture::{at, digest, failed, fixture, verified, verify};
 use super::super::observed::*;
 use super::*;
 use crate::api::AssetReleaseSpec;
-use crate::api::conditions::{ACTIVATED, CONVERGED, PODS_ACKNOWLEDGED, READY, RECONCILING, STALLED, STEPS, STORE_VERIFIED};
+use crate::api::conditions::{ACTIVATED, CONVERGED, PODS_ACKNOWLEDGED, READY, RECONCILING, SOURCE_FETCHED, STALLED, STEPS, STORE_VERIFIED};
 use crate::api::release::{ActivationMode, OverrideSpec, SkippableGate};
 
 fn status_of(observed: &Observed) -> AssetReleaseStatus {
@@ -43,6 +43,15 @@ fn stations() -> Vec<(&'static str, Observed)> {
         ("deleting", deleting),
         ("contested", contested),
     ]
+}
+
+#[test]
+fn how_the_build_was_read_stands_in_the_condition_of_the_source() {
+    let status = status_of(&fixture().after_v1());
+    assert_eq!(
+        condition(&status, SOURCE_FETCHED).unwrap().message,
+        r#"version "v2" is recorded in the store (2 assets, 1 entry files; hashes told by the files' names alone (Folder: no build tool's manifest was found)); spec.source is not looked at"#
+    );
 }
 
 /// I9: what Flux checks of every status of its own kinds.

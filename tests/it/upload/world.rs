@@ -75,6 +75,13 @@ impl World {
         self.publish_through(self.faulty.clone(), version, &CancellationToken::new()).await
     }
 
+    /// With another way to read the build.
+    pub async fn publish_reading(&self, version: &str, names: BuildManifestSpec) -> Result<Published, PublishFailure> {
+        let progress = watch::Sender::new(Progress::default());
+        let request = Publish { names, ..self.request(version) };
+        publish(&self.tools(self.faulty.clone()), &request, &progress, &CancellationToken::new()).await
+    }
+
     pub async fn publish_through(
         &self,
         bucket: Arc<dyn Bucket>,
