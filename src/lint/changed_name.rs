@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::report::{Collected, Severity};
 use super::{Rule, Subject};
+use crate::api::ContentHash;
 use crate::manifest::Class;
 
 pub(super) fn look(subject: &Subject<'_>, found: &mut Collected) {
@@ -11,13 +12,13 @@ pub(super) fn look(subject: &Subject<'_>, found: &mut Collected) {
     let before: BTreeMap<&str, _> = previous.of_class(Class::Asset).map(|file| (file.path.as_str(), &file.sha256)).collect();
     for file in subject.manifest.of_class(Class::Asset) {
         if let Some(hash) = before.get(file.path.as_str()).filter(|hash| ***hash != file.sha256) {
-            let (ours, theirs) = (short(file.sha256.as_str()), short(hash.as_str()));
+            let (ours, theirs) = (short(&file.sha256), short(hash));
             let message = format!("its bytes are others than in the version before (sha256 {ours}, before {theirs}), under the same name");
             found.add(Rule::ChangedUnderSameName, Severity::Error, &file.path, message);
         }
     }
 }
 
-fn short(hash: &str) -> &str {
-    hash.get(..12).unwrap_or(hash)
+fn short(hash: &ContentHash) -> String {
+    hash.to_string().chars().take(12).collect()
 }
