@@ -201,7 +201,9 @@ pub fn read(
     if wish.format == Format::Folder {
         return Ok(BuildNames::none(Decided::AskedFor));
     }
-    let paths = Paths::new(files.iter().map(|file| file.path.as_str()).filter(|path| !is_left_out(path)));
+    // Without a file to read nobody looks a path up, and a build may have 200,000.
+    let published = files.iter().map(|file| file.path.as_str()).filter(|path| !texts.is_empty() && !is_left_out(path));
+    let paths = Paths::new(published);
     let build = Build { files, texts: texts.iter().map(|(path, bytes)| (path.as_str(), bytes.as_ref())).collect(), paths };
     match (&wish.path, wish.format) {
         (Some(path), Format::Auto) => build.by_content(path),
