@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::telemetry::LogFormat;
 
+mod publish;
+
+pub use publish::{OutputArg, PublishArgs, StoreArgs};
+
 /// Moves web pages to new assets only after every pod has them.
 #[derive(Debug, Parser)]
 #[command(name = "rollcall", version, max_term_width = 100)]
@@ -38,6 +42,8 @@ pub enum Role {
     Controller(ControllerArgs),
     /// The sidecar: mirrors, reports and serves versions in a pod
     Agent(AgentArgs),
+    /// Upload a build's folder under a version's name
+    Publish(PublishArgs),
     /// An S3 store in a folder, to try things out; never for production
     DevStore(DevStoreArgs),
     /// Write (or check) every generated file of this repository

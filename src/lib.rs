@@ -64,6 +64,7 @@ pub mod generate;
 pub mod lint;
 pub mod manifest;
 pub mod metrics;
+pub mod publish;
 pub mod roles;
 pub mod rollout;
 pub mod source;

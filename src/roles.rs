@@ -12,7 +12,7 @@ use crate::cluster::reports::HttpReportReader;
 use crate::controller::{self, Context, Outside, S3Buckets};
 use crate::metrics::Metrics;
 use crate::source::{HttpFetcher, HttpSettings};
-use crate::{admin, agent, dev_store, generate, source};
+use crate::{admin, agent, dev_store, generate, publish, source};
 
 /// Why a role could not run or ended.
 pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,15 +20,20 @@ pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
 /// Files that an agent fetches side by side. At 100 pods and 16 files each the store sees 1,600 requests in flight at most.
 const FETCHES_MAX: usize = 16;
 
+/// Threads that may block: a few for each core of a usual machine.
+const BLOCKING_MAX: usize = 16;
+
 /// Becomes the role.
 ///
 /// # Errors
 /// When a value cannot be used or the role ends with an error.
 pub fn run(role: Role) -> Result<(), RoleError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Threads that may block read files and unpack archives; tokio would make up to 512 of them, each with memory of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build()?;
     match role {
         Role::Controller(args) => runtime.block_on(run_controller(args)),
         Role::Agent(args) => runtime.block_on(run_agent(args)),
+        Role::Publish(args) => runtime.block_on(async { publish::run(args, stopper()?).await }),
         Role::DevStore(args) => runtime.block_on(run_dev_store(args)),
         Role::Generate(args) => run_generate(&args),
     }

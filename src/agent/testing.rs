@@ -7,7 +7,6 @@ use crate::manifest::{Class, Manifest, ManifestFile, object};
 pub(super) fn asset(path: &str, bytes: &[u8]) -> ManifestFile {
     ManifestFile {
         path: path.into(),
-        key: path.into(),
         size: bytes.len() as u64,
         sha256: ContentHash::of(bytes),
         content_type: "text/javascript; charset=utf-8".into(),
@@ -20,7 +19,6 @@ pub(super) fn asset(path: &str, bytes: &[u8]) -> ManifestFile {
 /// An entry file with these bytes.
 pub(super) fn entry(path: &str, bytes: &[u8]) -> ManifestFile {
     ManifestFile {
-        key: object::entry_object_key(&ContentHash::of(bytes)),
         content_type: "text/html; charset=utf-8".into(),
         cache_control: object::REVALIDATE.into(),
         class: Class::Entry,

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// A string that is not `sha256:` and 64 lower-case hexadecimal characters (or, for a [`ContentHash`], just those 64).
@@ -20,10 +20,9 @@ pub struct InvalidDigest {
 #[serde(try_from = "String", into = "String")]
 pub struct ManifestDigest(String);
 
-/// The SHA-256 of one file's bytes, written as 64 hexadecimal characters.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ContentHash(String);
+/// The SHA-256 of one file's bytes, written as 64 hexadecimal characters. 32 bytes in memory: a build has up to 200,000 of them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentHash([u8; 32]);
 
 impl ManifestDigest {
     const SCHEME: &str = "sha256:";
@@ -63,21 +62,76 @@ impl ContentHash {
     /// From the 32 raw bytes that a hasher returns.
     #[must_use]
     pub fn from_array(raw: [u8; 32]) -> Self {
-        Self(hex::encode(raw))
+        Self(raw)
     }
 
-    /// 64 hexadecimal characters.
+    /// The first 12 hexadecimal characters, for names and people; never an identity.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..6])
     }
 
     /// The 32 raw bytes: S3's checksum header wants their base64.
     #[must_use]
     pub fn to_array(&self) -> [u8; 32] {
+        self.0
+    }
+
+    /// Writes the 64 hexadecimal characters into `buffer`.
+    fn write_hex<'b>(&self, buffer: &'b mut [u8; 64]) -> &'b str {
+        hex::encode_to_slice(self.0, buffer).expect("32 bytes are 64 hexadecimal characters");
+        std::str::from_utf8(buffer).expect("hexadecimal characters are ASCII")
+    }
+}
+
+impl Serialize for ContentHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.write_hex(&mut [0; 64]))
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(HexVisitor)
+    }
+}
+
+/// Reads the text where it lies: a manifest holds too many hashes to copy each first.
+struct HexVisitor;
+
+impl serde::de::Visitor<'_> for HexVisitor {
+    type Value = ContentHash;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("64 lower-case hexadecimal characters")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ContentHash, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+impl FromStr for ContentHash {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let mut raw = [0; 32];
-        hex::decode_to_slice(&self.0, &mut raw).expect("a ContentHash is 64 hexadecimal characters");
-        raw
+        if is_hash(text) && hex::decode_to_slice(text, &mut raw).is_ok() {
+            return Ok(Self(raw));
+        }
+        Err(InvalidDigest { input: text.to_owned(), expected: "64 lower-case hexadecimal characters" })
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.write_hex(&mut [0; 64]))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -96,46 +150,31 @@ impl TryFrom<String> for ManifestDigest {
     }
 }
 
-impl TryFrom<String> for ContentHash {
-    type Error = InvalidDigest;
+impl FromStr for ManifestDigest {
+    type Err = InvalidDigest;
 
-    fn try_from(input: String) -> Result<Self, InvalidDigest> {
-        if is_hash(&input) { Ok(Self(input)) } else { Err(InvalidDigest { input, expected: "64 lower-case hexadecimal characters" }) }
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        Self::try_from(text.to_owned())
     }
 }
 
-macro_rules! text_forms {
-    ($name:ident) => {
-        impl FromStr for $name {
-            type Err = InvalidDigest;
-
-            fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-                Self::try_from(text.to_owned())
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                value.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
+impl From<ManifestDigest> for String {
+    fn from(value: ManifestDigest) -> Self {
+        value.0
+    }
 }
 
-text_forms!(ManifestDigest);
-text_forms!(ContentHash);
+impl fmt::Display for ManifestDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ManifestDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -144,7 +183,7 @@ mod tests {
     #[test]
     fn the_digest_of_known_bytes_is_the_published_one() {
         let expected = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(ContentHash::of(b"").as_str(), expected);
+        assert_eq!(ContentHash::of(b"").to_string(), expected);
         assert_eq!(ManifestDigest::of(b"").hex(), expected);
         assert_eq!(hex::encode(ContentHash::of(b"").to_array()), expected);
     }
@@ -165,5 +204,10 @@ mod tests {
         let json = serde_json::to_string(&digest).unwrap();
         assert_eq!(serde_json::from_str::<ManifestDigest>(&json).unwrap(), digest);
         assert!(serde_json::from_str::<ManifestDigest>("\"sha256:zz\"").is_err());
+        let hash = ContentHash::of(b"x");
+        let json = serde_json::to_string(&hash).unwrap();
+        assert_eq!(json, format!("\"{hash}\""));
+        assert_eq!(serde_json::from_str::<ContentHash>(&json).unwrap(), hash);
+        assert!(serde_json::from_str::<ContentHash>("\"zz\"").is_err());
     }
 }

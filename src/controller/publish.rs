@@ -164,7 +164,7 @@ pub(super) async fn tell(cx: &Context, key: &ReleaseKey, about: &About, news: &N
     let identity = format!("{}{}{note}{}", about.uid, news.reason, about.at.as_second());
     let event = Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{}", key.name, &ContentHash::of(identity.as_bytes()).as_str()[..16])),
+            name: Some(format!("{}.{}", key.name, &ContentHash::of(identity.as_bytes()).to_string()[..16])),
             namespace: Some(key.namespace.clone()),
             ..ObjectMeta::default()
         },

@@ -12,7 +12,7 @@ use crate::bucket::Bucket;
 use crate::manifest::{Layout, Writer};
 use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts};
 use crate::source::Wanted;
-use crate::upload::{self, EntriesFailure, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Tools, VerifyFailure};
+use crate::upload::{self, EntriesFailure, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools, VerifyFailure};
 
 use super::context::Context;
 use super::jobs::{Mending, WorkFailure, Worked};
@@ -59,28 +59,22 @@ impl Task {
             message: refusal.to_string(),
             mending: Mending::Never,
         })?;
-        let tools = Tools {
-            bucket: self.bucket.clone(),
-            source: self.cx.outside.source.clone(),
-            clock: self.cx.outside.clock.clone(),
-            workspace: self.cx.settings.workspace.clone(),
-            parallel: PARALLEL,
-        };
+        let tools = Tools { bucket: self.bucket.clone(), clock: self.cx.outside.clock.clone(), parallel: PARALLEL };
         let request = Publish {
             layout: self.layout.clone(),
             release: self.release.clone(),
             version: version.to_owned(),
-            source,
             names: names.clone(),
             // One for each release: a release has one job at a time, so whatever its last publish left is dead, and its intent
             // is taken over instead of being waited out.
-            intent_id: ContentHash::of(self.release.as_bytes()).as_str()[..16].to_owned(),
+            publisher: Publisher::OneAtATime(ContentHash::of(self.release.as_bytes()).to_string()[..16].to_owned()),
             base_urls: vec![self.base_url.clone()],
         };
+        let build = self.cx.outside.source.fetch(&source, &self.cx.settings.workspace);
         let (progress, seen) = watch::channel(Progress::default());
         let published = tokio::select! {
             biased;
-            published = upload::publish(&tools, &request, &progress, &cancel) => published,
+            published = upload::publish(&tools, &request, build, &progress, &cancel) => published,
             () = pass_on(seen, &told) => Err(PublishFailure::Cancelled),
         };
         let published = published.map_err(|failure| publish_failure(&failure))?;

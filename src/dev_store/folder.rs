@@ -167,7 +167,7 @@ impl Shelf {
 
     /// Keys are hashed: any of them is a fit file name, and none leaves the folder.
     fn file(&self, key: &str) -> PathBuf {
-        self.path.join(ContentHash::of(key.as_bytes()).as_str())
+        self.path.join(ContentHash::of(key.as_bytes()).to_string())
     }
 
     fn index(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Description>>> {

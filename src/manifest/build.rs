@@ -1,9 +1,11 @@
 //! Makes the manifest of a build out of its files.
 //! Never looks at bytes: the files' hashes are known, and what refers to what is `closure`'s business.
 
+use std::borrow::Cow;
+
 use super::readers::BuildNames;
 use super::{Class, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
-use super::{classify, headers, object};
+use super::{classify, headers};
 use crate::api::ContentHash;
 
 /// Largest file without a content hash in its name. Entry files are copied through memory to their public key, which must be
@@ -55,15 +57,16 @@ pub fn is_left_out(path: &str) -> bool {
 ///
 /// # Errors
 /// When the build cannot be published as it is.
-pub fn assemble(files: &[NewFile], build: &BuildNames) -> Result<Manifest, InvalidBuild> {
+pub fn assemble(files: Vec<NewFile>, build: &BuildNames) -> Result<Manifest, InvalidBuild> {
     let mut listed = Vec::new();
-    for file in files.iter().filter(|file| !is_left_out(&file.path) && !build.leaves_out(&file.path)) {
+    for file in files.into_iter().filter(|file| !is_left_out(&file.path) && !build.leaves_out(&file.path)) {
         let is_hashed = build.names.hashed.contains(&file.path) && !classify::is_page(&file.path);
         let class = if is_hashed { Class::Asset } else { classify::class_of(&file.path) };
         if class == Class::Entry && file.size > ENTRY_BYTES_MAX {
-            return Err(InvalidBuild::EntryTooLarge { path: file.path.clone(), size: file.size });
+            return Err(InvalidBuild::EntryTooLarge { path: file.path, size: file.size });
         }
-        listed.push(manifest_file(file, class, build.names.logical.get(&file.path).cloned()));
+        let logical_name = build.names.logical.get(&file.path).map(|name| name.as_str().into());
+        listed.push(manifest_file(file, class, logical_name));
     }
     if listed.is_empty() {
         return Err(InvalidBuild::NoFiles);
@@ -75,17 +78,13 @@ pub fn assemble(files: &[NewFile], build: &BuildNames) -> Result<Manifest, Inval
     }
 }
 
-fn manifest_file(file: &NewFile, class: Class, logical_name: Option<String>) -> ManifestFile {
+fn manifest_file(file: NewFile, class: Class, logical_name: Option<Box<str>>) -> ManifestFile {
     ManifestFile {
-        key: match class {
-            Class::Asset => file.path.clone(),
-            Class::Entry => object::entry_object_key(&file.sha256),
-        },
-        path: file.path.clone(),
+        content_type: Cow::Borrowed(headers::content_type(&file.path)),
+        path: file.path,
         size: file.size,
-        sha256: file.sha256.clone(),
-        content_type: headers::content_type(&file.path).to_owned(),
-        cache_control: headers::cache_control(class).to_owned(),
+        sha256: file.sha256,
+        cache_control: Cow::Borrowed(headers::cache_control(class)),
         class,
         logical_name,
     }
@@ -109,6 +108,7 @@ mod tests {
 
     use super::*;
     use crate::api::BuildManifestSpec;
+    use crate::manifest::object;
     use crate::manifest::readers::{self, Decided};
 
     fn new(path: &str, size: u64) -> NewFile {
@@ -124,20 +124,20 @@ mod tests {
         let files = [new("index.html", 1), new("assets/a-lowercas.js", 2), new(".vite/manifest.json", 3), new("x/.DS_Store", 4)];
         let text = BTreeMap::from([(".vite/manifest.json".to_owned(), r#"{"src/a.ts":{"file":"assets/a-lowercas.js"}}"#)]);
         let names = readers::read(&BuildManifestSpec::default(), &files, &text).unwrap();
-        let manifest = assemble(&files, &names).unwrap();
+        let manifest = assemble(files.to_vec(), &names).unwrap();
         let brief: Vec<_> = manifest.files.iter().map(|file| (file.path.as_str(), file.class, file.logical_name.as_deref())).collect();
         assert_eq!(brief, [("assets/a-lowercas.js", Class::Asset, Some("src/a.ts")), ("index.html", Class::Entry, None)]);
-        assert_eq!(manifest.files[0].key, "assets/a-lowercas.js");
+        assert_eq!(manifest.files[0].key(), "assets/a-lowercas.js");
         assert_eq!(manifest.files[0].cache_control, object::IMMUTABLE);
-        assert_eq!(manifest.files[1].key, format!(".rollcall/entries/{}", ContentHash::of(b"index.html")));
+        assert_eq!(manifest.files[1].key(), format!(".rollcall/entries/{}", ContentHash::of(b"index.html")));
         assert_eq!(manifest.files[1].cache_control, object::REVALIDATE);
     }
 
     #[test]
     fn builds_that_cannot_be_published_are_refused() {
-        assert_eq!(assemble(&[new(".vite/manifest.json", 3)], &no_names()), Err(InvalidBuild::NoFiles));
-        let large = assemble(&[new("film.mp4", ENTRY_BYTES_MAX + 1)], &no_names());
+        assert_eq!(assemble(vec![new(".vite/manifest.json", 3)], &no_names()), Err(InvalidBuild::NoFiles));
+        let large = assemble(vec![new("film.mp4", ENTRY_BYTES_MAX + 1)], &no_names());
         assert_eq!(large, Err(InvalidBuild::EntryTooLarge { path: "film.mp4".into(), size: ENTRY_BYTES_MAX + 1 }));
-        assert!(assemble(&[new("film-BEcQUh0e.mp4", ENTRY_BYTES_MAX + 1)], &no_names()).is_ok());
+        assert!(assemble(vec![new("film-BEcQUh0e.mp4", ENTRY_BYTES_MAX + 1)], &no_names()).is_ok());
     }
 }

@@ -12,6 +12,9 @@ pub const REVALIDATE: &str = "no-cache";
 /// The folder of Rollcall's own documents, below the release's prefix.
 pub const OWN_FOLDER: &str = ".rollcall/";
 
+/// The folder of entry files' immutable bytes, below the release's prefix.
+pub const ENTRIES_FOLDER: &str = ".rollcall/entries/";
+
 /// The keys of one release's prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -93,7 +96,7 @@ impl Layout {
 /// The key, below the release's prefix, of an entry file's immutable bytes.
 #[must_use]
 pub fn entry_object_key(hash: &ContentHash) -> String {
-    format!("{OWN_FOLDER}entries/{hash}")
+    format!("{ENTRIES_FOLDER}{hash}")
 }
 
 #[cfg(test)]

@@ -4,17 +4,17 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::SourceError;
 use super::path::{BuildPath, Collisions};
 use super::refusal::{PathProblem, Refusal};
-use super::{BuildFile, SourceError};
 use crate::api::ContentHash;
-use crate::bucket::Body;
+use crate::manifest::build::NewFile;
 
 mod tar;
 mod zip;
@@ -49,7 +49,7 @@ impl Default for Limits {
 }
 
 /// Takes the archive apart into `folder`. Blocks: run it where blocking is allowed. Ends soon after `cancel`.
-pub(super) fn unpack(archive: &Path, folder: &Path, limits: &Limits, cancel: &CancellationToken) -> Result<Vec<BuildFile>, SourceError> {
+pub(super) fn unpack(archive: &Path, folder: &Path, limits: &Limits, cancel: &CancellationToken) -> Result<Vec<NewFile>, SourceError> {
     let meter = Rc::new(Meter::new(limits.clone(), cancel.clone()));
     let mut spool = Spool { folder, meter: Rc::clone(&meter), files: Vec::new(), collisions: Collisions::default(), entries: 0 };
     let read = match format(archive)? {
@@ -180,7 +180,7 @@ impl<R: Read> Read for Unpacked<R> {
 struct Spool<'a> {
     folder: &'a Path,
     meter: Rc<Meter>,
-    files: Vec<BuildFile>,
+    files: Vec<NewFile>,
     collisions: Collisions,
     entries: u64,
 }
@@ -210,15 +210,15 @@ impl Spool<'_> {
             return Err(too_large().into());
         }
         self.collisions.add(&path)?;
-        let (size, sha256, file) = self.store(name, &mut content.take(bytes_max + 1))?;
+        let (size, sha256) = self.store(name, &mut content.take(bytes_max + 1))?;
         if size > bytes_max {
             return Err(too_large().into());
         }
-        self.files.push(BuildFile { path: path.as_str().to_owned(), size, sha256, body: Body::File { path: file, size } });
+        self.files.push(NewFile { path: path.as_str().to_owned(), size, sha256 });
         Ok(size)
     }
 
-    fn store(&self, name: &[u8], content: &mut dyn Read) -> Result<(u64, ContentHash, PathBuf), SourceError> {
+    fn store(&self, name: &[u8], content: &mut dyn Read) -> Result<(u64, ContentHash), SourceError> {
         let part = self.folder.join("part");
         let mut out = File::create(&part).map_err(|error| workspace(&part, &error))?;
         let (mut hasher, mut size, mut buffer) = (Sha256::new(), 0, vec![0; CHUNK]);
@@ -234,13 +234,13 @@ impl Spool<'_> {
             size += bytes as u64;
         }
         let sha256 = ContentHash::from_array(hasher.finalize().into());
-        let file = self.folder.join(sha256.as_str());
+        let file = self.folder.join(sha256.to_string());
         // Two files with the same bytes are one in the spool: the rename just replaces equal by equal.
         std::fs::rename(&part, &file).map_err(|error| workspace(&part, &error))?;
-        Ok((size, sha256, file))
+        Ok((size, sha256))
     }
 
-    fn finish(self) -> Result<Vec<BuildFile>, SourceError> {
+    fn finish(self) -> Result<Vec<NewFile>, SourceError> {
         self.collisions.finish()?;
         if self.files.is_empty() {
             return Err(Refusal::Empty.into());
@@ -251,10 +251,10 @@ impl Spool<'_> {
 
 /// Takes off the folder that an archive of `dist` or `package` has around everything. Only when that folder is clearly the
 /// root of a site: it holds a page or a build tool's manifest itself. An archive of nothing but `assets/…` keeps its paths.
-fn without_wrapping_folder(mut files: Vec<BuildFile>) -> Vec<BuildFile> {
+fn without_wrapping_folder(mut files: Vec<NewFile>) -> Vec<NewFile> {
     let Some((folder, _)) = files.first().and_then(|file| file.path.split_once('/')) else { return files };
     let folder = format!("{folder}/");
-    let below = |file: &BuildFile| file.path.strip_prefix(&folder).map(str::to_owned);
+    let below = |file: &NewFile| file.path.strip_prefix(&folder).map(str::to_owned);
     let is_root_mark = |path: String| (!path.contains('/') && is_page(&path)) || path.starts_with(".vite/");
     if files.iter().all(|file| below(file).is_some()) && files.iter().filter_map(below).any(is_root_mark) {
         for file in &mut files {

@@ -16,8 +16,9 @@ use url::{Host, Url};
 
 use super::address::{AllowedHost, objection};
 use super::archive::{self, Limits};
-use super::{Build, BuildFile, Refusal, Source, SourceError, Wanted, shown};
+use super::{Build, Bytes, Refusal, Source, SourceError, Wanted, shown, spooled};
 use crate::api::ContentHash;
+use crate::manifest::build::NewFile;
 
 /// Beginning of the names of our folders in the workspace.
 const FOLDER: &str = "build-";
@@ -155,18 +156,18 @@ impl Source for HttpFetcher {
         let archive = spool.path().join("archive");
         self.download(wanted, &archive).await?;
         let files = unpack(Arc::clone(&spool), self.settings.limits.clone()).await?;
-        Ok(Build::spooled(files, spool))
+        Ok(Build::new(files, Bytes::Spool(spool)))
     }
 }
 
 /// Takes the archive in `spool` apart on a thread that may block. When this future is dropped, the guard tells that thread to
 /// end; the folder goes with the last of the two that hold it, so nothing is left behind either way.
-async fn unpack(spool: Arc<TempDir>, limits: Limits) -> Result<Vec<BuildFile>, SourceError> {
+async fn unpack(spool: Arc<TempDir>, limits: Limits) -> Result<Vec<NewFile>, SourceError> {
     let cancel = CancellationToken::new();
     let _guard = cancel.clone().drop_guard();
     let work = move || {
         let archive = spool.path().join("archive");
-        let folder = spool.path().join("files");
+        let folder = spooled(&spool);
         std::fs::create_dir(&folder).map_err(|error| workspace(&folder, &error))?;
         let files = archive::unpack(&archive, &folder, &limits, &cancel)?;
         // The disk is better used for the files.

@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Build, BuildFile, Source, SourceError, Wanted};
-use crate::api::ContentHash;
-use crate::bucket::Body;
+use super::{Build, Source, SourceError, Wanted};
 
 /// What a URL answers.
 #[derive(Debug, Clone)]
@@ -68,14 +66,10 @@ impl Source for MemorySource {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let answer = self.answers.lock().expect("no holder of this lock panics").get(&wanted.url).cloned();
         match answer {
-            Some(Answer::Files(files)) => Ok(Build::new(files.into_iter().map(file).collect())),
+            Some(Answer::Files(files)) => Ok(Build::in_memory(files)),
             Some(Answer::Fails(error)) => Err(error),
             Some(Answer::Hangs) => std::future::pending().await,
             None => Err(SourceError::Unavailable { url: wanted.shown_url(), cause: "there is no such build".to_owned() }),
         }
     }
-}
-
-fn file((path, bytes): (String, Bytes)) -> BuildFile {
-    BuildFile { path, size: bytes.len() as u64, sha256: ContentHash::of(&bytes), body: Body::Bytes(bytes) }
 }

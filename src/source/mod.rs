@@ -1,6 +1,7 @@
 //! Where builds come from: an archive is fetched, checked and taken apart into files whose hashes are known.
 //! Never lets a name out of an archive become a path on this machine, and never hands out a file that was not checked.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +11,10 @@ use tempfile::TempDir;
 use crate::api::ContentHash;
 use crate::api::release::HttpSource;
 use crate::bucket::Body;
+use crate::manifest::build::NewFile;
 
 pub mod archive;
+pub mod folder;
 pub mod http;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
@@ -62,45 +65,63 @@ pub(crate) fn shown(url: &str) -> String {
     parsed.to_string()
 }
 
-/// One file of a fetched build.
-#[derive(Debug, Clone)]
-pub struct BuildFile {
-    /// Path in the build: checked by [`path::BuildPath`], no leading `/`.
-    pub path: String,
-    /// Length in bytes.
-    pub size: u64,
-    /// Hash of the bytes.
-    pub sha256: ContentHash,
-    /// The bytes.
-    pub body: Body,
-}
-
-/// A fetched build. Its files lie in a folder of their own that goes when the last clone of this value goes.
+/// A fetched build: its files, and where their bytes lie.
 #[derive(Debug, Clone)]
 pub struct Build {
     /// The files, sorted by path; no path twice.
-    pub files: Vec<BuildFile>,
-    spool: Option<Arc<TempDir>>,
+    pub files: Vec<NewFile>,
+    /// Where their bytes lie.
+    pub bytes: Bytes,
 }
 
+/// Where the bytes of a build lie. Clones share it; a spool goes when the last of them goes.
+#[derive(Debug, Clone)]
+pub enum Bytes {
+    /// In memory, by hash.
+    Memory(Arc<BTreeMap<ContentHash, bytes::Bytes>>),
+    /// In a folder of our own, each file under the name of its hash.
+    Spool(Arc<TempDir>),
+    /// In somebody's folder, each file at its path.
+    Folder(Arc<Path>),
+}
+
+/// The folder within a spool that holds the files.
+const SPOOLED: &str = "files";
+
 impl Build {
-    /// A build whose bytes are in memory or lie in files that somebody else keeps.
+    /// A build in memory.
     #[must_use]
-    pub fn new(mut files: Vec<BuildFile>) -> Self {
+    pub fn in_memory(files: impl IntoIterator<Item = (String, bytes::Bytes)>) -> Self {
+        let mut contents = BTreeMap::new();
+        let files = files.into_iter().map(|(path, bytes)| {
+            let (size, sha256) = (bytes.len() as u64, ContentHash::of(&bytes));
+            contents.insert(sha256.clone(), bytes);
+            NewFile { path, size, sha256 }
+        });
+        let files = files.collect();
+        Self::new(files, Bytes::Memory(Arc::new(contents)))
+    }
+
+    fn new(mut files: Vec<NewFile>, bytes: Bytes) -> Self {
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Self { files, spool: None }
+        Self { files, bytes }
     }
+}
 
-    /// A build whose bytes lie in `spool`.
-    pub(crate) fn spooled(files: Vec<BuildFile>, spool: Arc<TempDir>) -> Self {
-        Self { spool: Some(spool), ..Self::new(files) }
-    }
-
-    /// The folder that holds the bytes, if they lie in files.
+impl Bytes {
+    /// The bytes of one file. What is not there is found out when they are read.
     #[must_use]
-    pub fn folder(&self) -> Option<&Path> {
-        self.spool.as_ref().map(|spool| spool.path())
+    pub fn body(&self, path: &str, sha256: &ContentHash, size: u64) -> Body {
+        match self {
+            Self::Memory(contents) => Body::Bytes(contents.get(sha256).cloned().unwrap_or_default()),
+            Self::Spool(spool) => Body::File { path: spooled(spool).join(sha256.to_string()), size },
+            Self::Folder(root) => Body::File { path: root.join(path), size },
+        }
     }
+}
+
+fn spooled(spool: &TempDir) -> PathBuf {
+    spool.path().join(SPOOLED)
 }
 
 /// Why there is no build.

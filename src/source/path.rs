@@ -50,6 +50,12 @@ impl BuildPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// As it stands in a manifest.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
 }
 
 impl fmt::Display for BuildPath {
@@ -73,6 +79,9 @@ fn check_characters(name: &str) -> Result<(), PathProblem> {
 /// Up and then down again, because only so `ß` and `SS`, or the two small sigmas, meet.
 #[must_use]
 pub fn folded(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
     name.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
 }
 

@@ -81,7 +81,7 @@ pub enum Refusal {
         cause: String,
     },
     /// A name that could lead out of the build, or that not every system can hold.
-    #[error("entry {entry:?} of the archive: {problem}")]
+    #[error("entry {entry:?} of the build: {problem}")]
     UnsafePath {
         /// The name, made printable.
         entry: String,
@@ -89,7 +89,7 @@ pub enum Refusal {
         problem: PathProblem,
     },
     /// A symbolic or hard link.
-    #[error("entry {entry:?} of the archive is a {kind}; put the file itself into the archive")]
+    #[error("entry {entry:?} of the build is a {kind}; put the file itself in its place")]
     Link {
         /// The name.
         entry: String,
@@ -97,7 +97,7 @@ pub enum Refusal {
         kind: &'static str,
     },
     /// A device, a pipe, a sparse file or something else that is neither file nor folder.
-    #[error("entry {entry:?} of the archive is a {kind}; only plain files and folders are taken")]
+    #[error("entry {entry:?} of the build is a {kind}; only plain files and folders are taken")]
     SpecialFile {
         /// The name.
         entry: String,
@@ -123,13 +123,13 @@ pub enum Refusal {
         other: u64,
     },
     /// The same path twice.
-    #[error("the archive has two entries with the path {path:?}")]
+    #[error("the build has two entries with the path {path:?}")]
     DuplicatePath {
         /// The path.
         path: String,
     },
     /// Two paths that are one file on some systems.
-    #[error("the archive's entries {one:?} and {other:?} differ only in letter case or Unicode form: they are one file on some systems")]
+    #[error("the build's entries {one:?} and {other:?} differ only in letter case or Unicode form: they are one file on some systems")]
     CollidingPaths {
         /// One of them.
         one: String,
@@ -137,7 +137,7 @@ pub enum Refusal {
         other: String,
     },
     /// A path that is a file and also the folder of another file.
-    #[error("the archive's entry {file:?} is a file, but {below:?} lies below it")]
+    #[error("the build's entry {file:?} is a file, but {below:?} lies below it")]
     FileIsFolder {
         /// The file.
         file: String,
@@ -145,13 +145,13 @@ pub enum Refusal {
         below: String,
     },
     /// More entries than are taken.
-    #[error("the archive has more than {max} entries")]
+    #[error("the build has more than {max} entries")]
     TooManyEntries {
         /// The limit.
         max: u64,
     },
     /// One file longer than is taken.
-    #[error("entry {entry:?} of the archive is longer than {bytes_max} bytes")]
+    #[error("entry {entry:?} of the build is longer than {bytes_max} bytes")]
     FileTooLarge {
         /// The name.
         entry: String,
@@ -171,7 +171,7 @@ pub enum Refusal {
         ratio: u64,
     },
     /// No files.
-    #[error("the archive has no files")]
+    #[error("the build has no files")]
     Empty,
 }
 

@@ -1,17 +1,18 @@
 //! One attempt to bring a prepared build into the bucket, in the order that makes every crash harmless.
-//! Never writes the version record before a listing has shown every object.
-
-use std::collections::BTreeMap;
+//! Never writes the version record before every object was confirmed: by the store's own answer in this attempt, or by a recorded
+//! version whose objects nobody may delete while our intent stands.
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::documents::{Lasts, encoded, json};
+use super::intent::Begun;
+use super::objects::Objects;
 use super::prepare::Prepared;
-use super::send::{Object, Occupied};
-use super::verify::compare;
+use super::send::{Occupied, Seen, Wanting};
+use super::verify::{There, compare};
 use super::{FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent, known, read_record};
-use crate::bucket::{BucketError, Created, Stored};
+use crate::bucket::{BucketError, Created};
 use crate::manifest::VersionRecord;
 use crate::manifest::record::{BuildSummary, FORMAT};
 
@@ -24,6 +25,14 @@ pub(super) struct Attempt<'a> {
     pub(super) request: &'a Publish,
     pub(super) progress: &'a watch::Sender<Progress>,
     pub(super) prepared: Prepared,
+    pub(super) objects: Objects,
+}
+
+/// Whether a listing is made before anything is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ListFirst {
+    Yes,
+    No,
 }
 
 impl Attempt<'_> {
@@ -61,25 +70,44 @@ impl Attempt<'_> {
 
     /// Everything up to the version record. Answers the record if an earlier attempt wrote it.
     async fn bring(&self) -> Result<Option<VersionRecord>, PublishFailure> {
-        let objects = self.objects();
-        let bytes_total = objects.values().map(Object::size).sum();
-        self.progress.send_modify(|progress| (progress.objects_total, progress.bytes_total) = (objects.len() as u64, bytes_total));
+        let (total, bytes_total) = (self.objects.count() as u64, self.objects.bytes());
+        self.progress.send_modify(|progress| (progress.objects_total, progress.bytes_total) = (total, bytes_total));
         let record = self.recorded().await?;
-        if record.is_some() && self.lacking().await?.is_empty() {
+        if record.is_some() && self.is_whole().await? {
             self.progress.send_modify(|progress| progress.objects_reused = progress.objects_total);
             return Ok(record);
         }
         // First say what we are about to use, then look who is about to delete: see `reclaim` for the other side.
-        intent::write(self.tools, self.request, &self.prepared.digest).await?;
-        self.bury_or_wait(&objects).await?;
-        let known = known::recent(&*self.tools.bucket, &self.request.layout).await?;
-        let is_known = |object: &&Object| known.get(object.key_below(self.request.layout.prefix())) == Some(&object.sha256);
-        let (reused, new): (Vec<&Object>, Vec<&Object>) = objects.values().partition(is_known);
-        self.progress.send_modify(|progress| progress.objects_reused += reused.len() as u64);
-        self.send_all(new.into_iter().cloned().collect()).await?;
+        let begun = intent::write(self.tools, self.request, &self.prepared.digest).await?;
+        self.bury_or_wait().await?;
+        let wanting = self.wanting(if begun == Begun::Again || record.is_some() { ListFirst::Yes } else { ListFirst::No }).await?;
+        let reused = total - wanting.len() as u64;
+        self.progress.send_modify(|progress| progress.objects_reused += reused);
+        self.send_all(wanting).await?;
         self.store_manifest().await?;
-        self.see_all_there(&objects).await?;
+        if record.is_some() {
+            self.see_all_there().await?;
+        }
         Ok(record)
+    }
+
+    /// What has to be brought. Normally what recorded versions do not have: a few requests, however many files there are. What a
+    /// recorded version names stays, because our intent is written and no tombstone was there. `listed`: an earlier attempt of
+    /// this publish ended early, or a recorded version lacks something; then a listing says what is there.
+    async fn wanting(&self, listed: ListFirst) -> Result<Vec<Wanting>, PublishFailure> {
+        let (bucket, layout) = (&*self.tools.bucket, &self.request.layout);
+        let known = known::recent(bucket, layout, &self.objects).await?;
+        if listed == ListFirst::No {
+            let unknown = self.objects.all().filter(|at| !known[*at]);
+            return Ok(unknown.map(|at| Wanting { at, seen: Seen::Nothing }).collect());
+        }
+        let there = self.list().await?;
+        let wanting = self.objects.all().filter_map(|at| match (there[at], known[at]) {
+            (There::Likely, true) => None,
+            (There::Likely, false) => Some(Wanting { at, seen: Seen::Likely }),
+            (There::Missing | There::OtherLength, _) => Some(Wanting { at, seen: Seen::Nothing }),
+        });
+        Ok(wanting.collect())
     }
 
     /// The record of our version, if it is there and means our build.
@@ -96,14 +124,14 @@ impl Attempt<'_> {
         })
     }
 
-    async fn send_all(&self, objects: Vec<Object>) -> Result<(), PublishFailure> {
+    async fn send_all(&self, objects: Vec<Wanting>) -> Result<(), PublishFailure> {
         let occupied = self.send(objects).await?;
         if occupied.is_empty() { Ok(()) } else { Err(self.reclaim(occupied).await?) }
     }
 
     async fn store_manifest(&self) -> Result<(), PublishFailure> {
         let key = self.request.layout.manifest(&self.prepared.digest);
-        let (body, attributes) = json(self.prepared.stored.clone(), Lasts::ForEver);
+        let (body, attributes) = json(self.prepared.manifest.to_bytes().into(), Lasts::ForEver);
         match self.tools.bucket.create(&key, body, &attributes).await? {
             Created::New | Created::Same => Ok(()),
             // The key is the digest, so other bytes there are damage, not somebody's version.
@@ -111,47 +139,42 @@ impl Attempt<'_> {
         }
     }
 
-    /// Keys that the bucket lacks, the manifest's included; an object of another length is a conflict.
-    async fn lacking(&self) -> Result<Vec<String>, PublishFailure> {
-        let (bucket, layout) = (&*self.tools.bucket, &self.request.layout);
-        let (mut missing, wrong_size) = compare(bucket, layout, &self.prepared.manifest).await?;
-        if let Some(key) = wrong_size.first() {
-            return Err(self.damaged(key).await?);
+    /// What a listing says; an object of another length is a conflict: somebody overwrote it past Rollcall.
+    async fn list(&self) -> Result<Vec<There>, PublishFailure> {
+        let there = compare(&*self.tools.bucket, &self.request.layout, &self.objects).await?;
+        let Some(at) = self.objects.all().find(|at| there[*at] == There::OtherLength) else { return Ok(there) };
+        let (key, our_hash) = (self.objects.key(at), self.objects.file(at).sha256.clone());
+        match self.tools.bucket.head(&key).await? {
+            Some(theirs) => Err(self.conflict(&Occupied { key, our_hash, theirs })),
+            None => Err(PublishFailure::Vanishing { missing: 1, first: key }),
         }
-        let manifest = layout.manifest(&self.prepared.digest);
+    }
+
+    /// Whether a listing shows every object, and the manifest is there.
+    async fn is_whole(&self) -> Result<bool, PublishFailure> {
+        let there = self.list().await?;
+        Ok(self.objects.all().all(|at| there[at] == There::Likely) && self.has_manifest().await?)
+    }
+
+    async fn has_manifest(&self) -> Result<bool, BucketError> {
+        let manifest = self.request.layout.manifest(&self.prepared.digest);
         // Of another length it is damaged, and sending it again says so.
-        let is_there = |stored: Stored| stored.size == self.prepared.stored.len() as u64;
-        if !bucket.head(&manifest).await?.is_some_and(is_there) {
-            missing.push(manifest);
-        }
-        Ok(missing)
+        let stored = self.tools.bucket.head(&manifest).await?;
+        Ok(stored.is_some_and(|stored| stored.size == self.prepared.stored_size))
     }
 
-    /// An object that a record names or that we sent has another length: somebody overwrote it past Rollcall.
-    async fn damaged(&self, key: &str) -> Result<PublishFailure, PublishFailure> {
-        let objects = self.objects();
-        let our_hash = objects[key].sha256.clone();
-        match self.tools.bucket.head(key).await? {
-            Some(theirs) => Ok(self.conflict(&Occupied { key: key.to_owned(), our_hash, theirs })),
-            None => Ok(PublishFailure::Vanishing { missing: 1, first: key.to_owned() }),
-        }
-    }
-
-    /// The barrier before the record: a listing that shows every object. What is not there, although a record or the store's
-    /// own answer said so, is sent again.
-    async fn see_all_there(&self, objects: &BTreeMap<String, Object>) -> Result<(), PublishFailure> {
+    /// After a repair: a listing that shows every object. What is not there, although the store's own answer said so, is sent again.
+    async fn see_all_there(&self) -> Result<(), PublishFailure> {
         let mut missing = Vec::new();
         for _ in 0..ROUNDS {
-            missing = self.lacking().await?;
+            let there = self.list().await?;
+            missing = self.objects.all().filter(|at| there[*at] == There::Missing).collect();
             if missing.is_empty() {
                 return Ok(());
             }
-            let again = missing.iter().filter(|key| objects.contains_key(*key)).count() as u64;
-            self.progress.send_modify(|progress| progress.objects_reused = progress.objects_reused.saturating_sub(again));
-            self.send_all(missing.iter().filter_map(|key| objects.get(key)).cloned().collect()).await?;
-            self.store_manifest().await?;
+            self.send_all(missing.iter().map(|at| Wanting { at: *at, seen: Seen::Nothing }).collect()).await?;
         }
-        Err(PublishFailure::Vanishing { missing: missing.len(), first: missing.swap_remove(0) })
+        Err(PublishFailure::Vanishing { missing: missing.len(), first: self.objects.key(missing[0]) })
     }
 
     async fn record(&self) -> Result<VersionRecord, PublishFailure> {

@@ -177,8 +177,8 @@ fn by_rank(manifest: &Manifest) -> BTreeMap<Rank, Vec<&ManifestFile>> {
 fn is_right(stored: &Stored, file: &ManifestFile) -> bool {
     stored.sha256.as_ref() == Some(&file.sha256)
         && stored.sequence.is_some()
-        && stored.content_type.as_ref() == Some(&file.content_type)
-        && stored.cache_control.as_ref() == Some(&file.cache_control)
+        && stored.content_type.as_deref() == Some(&*file.content_type)
+        && stored.cache_control.as_deref() == Some(&*file.cache_control)
 }
 
 #[derive(Clone, Copy)]
@@ -212,7 +212,7 @@ impl Place<'_> {
     }
 
     async fn bytes(self, file: &ManifestFile) -> Result<Body, EntriesFailure> {
-        let key = self.layout.key(&file.key);
+        let key = self.layout.key(&file.key());
         let Some(bytes) = self.bucket.get(&key, ENTRY_BYTES_MAX).await? else {
             return Err(EntriesFailure::BytesMissing { path: file.path.clone(), key });
         };
@@ -226,8 +226,8 @@ impl Place<'_> {
 
     fn attributes(self, file: &ManifestFile) -> Attributes {
         Attributes {
-            content_type: file.content_type.clone(),
-            cache_control: file.cache_control.clone(),
+            content_type: file.content_type.clone().into_owned(),
+            cache_control: file.cache_control.clone().into_owned(),
             sha256: file.sha256.clone(),
             writer: Some(self.writer.clone()),
             sequence: Some(self.sequence),

@@ -35,7 +35,7 @@ pub enum PublishFailure {
     /// Another object has the key (I3).
     #[error(
         "{key:?} already holds other bytes: {} (sha256 {}), and {} brings sha256 {our_hash}; stored bytes never change: give the file another name",
-        described(.theirs.as_deref()), .their_hash.as_ref().map_or("unknown", |hash| hash.as_str()), described(Some(.ours))
+        described(.theirs.as_deref()), .their_hash.as_ref().map_or("unknown".to_owned(), ToString::to_string), described(Some(.ours))
     )]
     Conflict {
         /// The key of the bucket.

@@ -24,8 +24,17 @@ pub const SKEW: Duration = Duration::from_secs(2 * 60);
 /// How often a lost race for our own intent is tried again. Only two publishes with one id can race, and only a few times.
 const TRIES: usize = 5;
 
+/// What our intent tells about earlier attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It was not there: this publish begins.
+    Anew,
+    /// It was there: an earlier attempt ended early, and what it sent is there.
+    Again,
+}
+
 /// Writes our intent, or dates it anew: a resumed publish must not look dead.
-pub(super) async fn write(tools: &Tools, request: &Publish, digest: &ManifestDigest) -> Result<(), PublishFailure> {
+pub(super) async fn write(tools: &Tools, request: &Publish, digest: &ManifestDigest) -> Result<Begun, PublishFailure> {
     let intent = Intent {
         intent_version: FORMAT,
         digest: digest.clone(),
@@ -36,9 +45,13 @@ pub(super) async fn write(tools: &Tools, request: &Publish, digest: &ManifestDig
     let key = key(request, digest);
     for _ in 0..TRIES {
         let (body, attributes) = encoded(&intent, Lasts::ForNow);
-        let Created::Other(stored) = tools.bucket.create(&key, body.clone(), &attributes).await? else { return Ok(()) };
+        let stored = match tools.bucket.create(&key, body.clone(), &attributes).await? {
+            Created::New => return Ok(Begun::Anew),
+            Created::Same => return Ok(Begun::Again),
+            Created::Other(stored) => stored,
+        };
         if tools.bucket.replace(&key, body, &attributes, &Expected::ETag(stored.etag)).await? == Swapped::Done {
-            return Ok(());
+            return Ok(Begun::Again);
         }
     }
     Err(BucketError::Unavailable { operation: "replace", key, cause: "another publish with the same id writes it too".to_owned() }.into())
@@ -47,7 +60,7 @@ pub(super) async fn write(tools: &Tools, request: &Publish, digest: &ManifestDig
 /// Where our intent lies. With the build in its name: the same id with another build is another intent, because a record of
 /// the first may still be on its way.
 fn key(request: &Publish, digest: &ManifestDigest) -> String {
-    request.layout.intent(&format!("{}.{}", request.intent_id, digest.short()))
+    request.layout.intent(&format!("{}.{}", request.intent_id(digest), digest.short()))
 }
 
 /// Takes all intents of this id back. Only for a publish that is over: nothing of it may write a version record any more.
@@ -64,7 +77,7 @@ pub async fn withdraw_intent(bucket: &dyn Bucket, layout: &Layout, intent_id: &s
 /// Takes our own intent back, and with it what dead publishes of our id left.
 pub(super) async fn withdraw(tools: &Tools, request: &Publish, digest: &ManifestDigest) -> Result<(), BucketError> {
     let (bucket, ours) = (&*tools.bucket, key(request, digest));
-    for listed in list_all(bucket, &ours_begin(&request.layout, &request.intent_id)).await? {
+    for listed in list_all(bucket, &ours_begin(&request.layout, &request.intent_id(digest))).await? {
         let is_dead = match read::<Intent>(bucket, &listed.key).await {
             Ok(Some(intent)) => tools.clock.now() > dies(&intent, SIGNED_REQUEST_LIFE),
             Ok(None) | Err(ReadFailure::Malformed { .. }) => false,
@@ -100,7 +113,7 @@ async fn delete(bucket: &dyn Bucket, key: &str, etag: &str) -> Result<(), Bucket
 /// One of our own id is dead, because an id has one publish at a time; but a request that it had sent may still land, and every
 /// intent is dated anew right before the record is sent. So it counts only as long as such a request lives.
 pub(super) async fn other_live(tools: &Tools, request: &Publish, digest: &ManifestDigest) -> Result<Option<Intent>, ReadFailure> {
-    let (ours, same_id) = (key(request, digest), ours_begin(&request.layout, &request.intent_id));
+    let (ours, same_id) = (key(request, digest), ours_begin(&request.layout, &request.intent_id(digest)));
     let bucket = &*tools.bucket;
     for listed in list_all(bucket, &request.layout.intents()).await?.into_iter().filter(|listed| listed.key != ours) {
         let Some(intent) = read::<Intent>(bucket, &listed.key).await? else { continue };

@@ -1,31 +1,54 @@
 //! What recorded versions say is in the bucket.
 //! Never trusted for more than saving requests, unless every record could be read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::documents::{ReadFailure, list_all, read};
+use super::objects::Objects;
 use super::read_manifest;
-use crate::api::{ContentHash, ManifestDigest};
-use crate::bucket::{Bucket, BucketError};
-use crate::manifest::{Layout, ManifestFile, VersionRecord};
+use crate::api::ManifestDigest;
+use crate::bucket::{Bucket, BucketError, Listed};
+use crate::manifest::{Layout, MANIFEST_BYTES_MAX, Manifest, ManifestFile, VersionRecord};
 
-/// Manifests that are read to find out what need not be sent. The newest one has nearly all of it; two more cost two requests.
+/// Manifests that are read at most to find out what need not be sent: a version that goes back on the one before, and one more.
 const RECENT: usize = 3;
 
-/// Objects that the newest recorded versions have: key below the prefix, and hash. A record or a manifest that cannot be read
-/// only costs requests for objects that are there. Newest by the store's date: versions' names do not sort by time.
-pub(super) async fn recent(bucket: &dyn Bucket, layout: &Layout) -> Result<BTreeMap<String, ContentHash>, BucketError> {
+/// An older manifest is read only while more than one object in 20 is unknown: below that, asking for them one by one is cheaper.
+const UNKNOWN_SHARE: usize = 20;
+
+/// For each place of the manifest whether one of the newest recorded versions has that object. A record or a manifest that cannot
+/// be read only costs requests for objects that are there. Newest by the store's date: versions' names do not sort by time.
+pub(super) async fn recent(bucket: &dyn Bucket, layout: &Layout, objects: &Objects) -> Result<Vec<bool>, BucketError> {
     let mut records = list_all(bucket, &layout.versions()).await?;
     records.sort_by(|a, b| b.last_modified.cmp(&a.last_modified).then_with(|| a.key.cmp(&b.key)));
-    let mut known = BTreeMap::new();
+    let mut known = vec![false; objects.places()];
     for record in records.iter().take(RECENT) {
-        match files_of(bucket, layout, &record.key).await {
-            Ok(files) => known.extend(files.into_iter().map(|file| (file.key, file.sha256))),
-            Err(ReadFailure::Malformed { .. }) => {}
+        match mark(bucket, layout, record, objects, &mut known).await {
+            Ok(()) | Err(ReadFailure::Malformed { .. }) => {}
             Err(ReadFailure::Bucket(error)) => return Err(error),
+        }
+        if objects.all().filter(|at| !known[*at]).count() <= objects.count() / UNKNOWN_SHARE {
+            break;
         }
     }
     Ok(known)
+}
+
+/// Marks what the version of one record has. Its manifest is looked through where it lies, never built up.
+async fn mark(bucket: &dyn Bucket, layout: &Layout, listed: &Listed, objects: &Objects, known: &mut [bool]) -> Result<(), ReadFailure> {
+    let record = record_at(bucket, &listed.key).await?;
+    let key = layout.manifest(&record.digest);
+    let Some(stored) = bucket.get(&key, MANIFEST_BYTES_MAX).await? else {
+        return Err(ReadFailure::Malformed { key, cause: "it is not there".to_owned() });
+    };
+    let scanned = Manifest::scan(&stored, &record.digest, |path, sha256, class| {
+        // By path, for entries too: one with the same bytes under another name is asked for, and answered "the same".
+        let found = objects.at_path(path).filter(|at| objects.file(*at).class == class && objects.file(*at).sha256 == *sha256);
+        if let Some(at) = found {
+            known[at] = true;
+        }
+    });
+    scanned.map_err(|error| ReadFailure::Malformed { key, cause: error.to_string() })
 }
 
 /// Which of these keys any recorded version names. An error is doubt: then nothing may be deleted.
@@ -36,15 +59,10 @@ pub(super) async fn named(bucket: &dyn Bucket, layout: &Layout, keys: &BTreeSet<
         let record = record_at(bucket, &listed.key).await?;
         if seen.insert(record.digest.clone()) {
             let files = manifest_files(bucket, layout, &record, &listed.key).await?;
-            named.extend(files.into_iter().map(|file| layout.key(&file.key)).filter(|key| keys.contains(key)));
+            named.extend(files.iter().map(|file| layout.key(&file.key())).filter(|key| keys.contains(key)));
         }
     }
     Ok(named)
-}
-
-async fn files_of(bucket: &dyn Bucket, layout: &Layout, record_key: &str) -> Result<Vec<ManifestFile>, ReadFailure> {
-    let record = record_at(bucket, record_key).await?;
-    manifest_files(bucket, layout, &record, record_key).await
 }
 
 async fn record_at(bucket: &dyn Bucket, key: &str) -> Result<VersionRecord, ReadFailure> {

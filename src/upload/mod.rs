@@ -2,20 +2,20 @@
 //! Never overwrites (I3), never records a version before every object of it was seen in the bucket (I1), and never deletes but
 //! what a dead publish left behind (I5).
 //!
-//! Order of one publish: fetch, manifest, closure, **intent, then tombstones**, objects, manifest, verify by listing, version
-//! record **last**, intent withdrawn. Each step can be done again.
+//! Order of one publish: fetch, manifest, closure, **intent, then tombstones**, then what recorded versions have, objects,
+//! manifest, version record **last**, intent withdrawn. Each step can be done again. A first try lists nothing but Rollcall's own
+//! few documents; one that finds its own intent, or a record whose objects are gone, lists the prefix.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{BuildManifestSpec, ManifestDigest};
+use crate::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::manifest::{Layout, Manifest, VersionRecord, Writer};
-use crate::source::{Source, Wanted};
+use crate::source::{Build, SourceError};
 
 mod attempt;
 mod claim;
@@ -24,6 +24,7 @@ mod entries;
 mod failure;
 mod intent;
 mod known;
+mod objects;
 mod prepare;
 mod reclaim;
 mod send;
@@ -37,23 +38,16 @@ pub use failure::{FailureClass, PublishFailure};
 pub use intent::{INTENT_LIFE, SKEW, withdraw_intent};
 pub use verify::{Verified, VerifyFailure, verify};
 
-/// Requests in flight for objects. S3 takes 3,500 a second; 32 in flight reach 320 at 100 ms each, and hold at most 8 MiB in memory.
-pub const PARALLEL: usize = 32;
-
-/// Files up to this many bytes are read into memory to be sent; larger ones are streamed from the spool.
-pub const IN_MEMORY_BYTES_MAX: u64 = 256 * 1024;
+/// Requests at hand for objects. How many of them are really under way is for the bucket to say, which knows how it is answered.
+pub const PARALLEL: usize = 256;
 
 /// What a publish works with.
 #[derive(Clone)]
 pub struct Tools {
     /// Where the objects go.
     pub bucket: Arc<dyn Bucket>,
-    /// Where the build comes from.
-    pub source: Arc<dyn Source>,
     /// The time that is written down.
     pub clock: Arc<dyn Clock>,
-    /// A folder on this machine for the fetched build.
-    pub workspace: PathBuf,
     /// Requests in flight, at least 1; [`PARALLEL`] unless told.
     pub parallel: usize,
 }
@@ -67,17 +61,24 @@ pub struct Publish {
     pub release: String,
     /// The user's label.
     pub version: String,
-    /// Where the build is.
-    pub source: Wanted,
     /// How the build is read.
     pub names: BuildManifestSpec,
-    /// Names the publisher among all of this prefix: letters, digits, `-` and `_`. An id has one publish at a time, so an intent
-    /// that an earlier one left is taken for dead as soon as nothing that it sent can land any more, while one of another id
-    /// counts for a day.
-    pub intent_id: String,
+    /// Whose intent it is.
+    pub publisher: Publisher,
     /// URLs in front of the build's paths (public URL with the release's prefix, each ending with `/`): absolute references
     /// that begin so are part of the closure. May be empty.
     pub base_urls: Vec<String>,
+}
+
+/// Who publishes, among all of a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Publisher {
+    /// One that does one publish after the other, under this name: letters, digits, `-` and `_`. An intent that an earlier one left
+    /// is taken for dead as soon as nothing that it sent can land any more.
+    OneAtATime(String),
+    /// Somebody who may run several times side by side, such as a pipeline. Publishes of the same version and build share an
+    /// intent, so that a second try finds what the first one left; any other counts as alive for a day.
+    Anybody,
 }
 
 /// How far a publish is. Zero until the build is known.
@@ -106,7 +107,7 @@ pub struct Published {
     pub progress: Progress,
 }
 
-/// Publishes a build. Whatever happened to an earlier try, calling it again goes on from there.
+/// Publishes a build, once it is there. Whatever happened to an earlier try, calling it again goes on from there.
 ///
 /// `cancel` ends it soon, up to the moment when the version record is sent; from then on it is finished. Dropping the future is
 /// safe too, but leaves its intent behind, which blocks nobody of the same build and others for a day at most.
@@ -116,6 +117,7 @@ pub struct Published {
 pub async fn publish(
     tools: &Tools,
     request: &Publish,
+    build: impl Future<Output = Result<Build, SourceError>>,
     progress: &watch::Sender<Progress>,
     cancel: &CancellationToken,
 ) -> Result<Published, PublishFailure> {
@@ -123,13 +125,22 @@ pub async fn publish(
     let prepared = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(PublishFailure::Cancelled),
-        prepared = prepare::prepare(tools, request) => prepared?,
+        prepared = prepare::fetched(request, build) => prepared?,
     };
-    let attempt = attempt::Attempt { tools, request, progress, prepared };
+    let objects = objects::Objects::new(&request.layout, &prepared.manifest);
+    let attempt = attempt::Attempt { tools, request, progress, prepared, objects };
     attempt.run(cancel).await
 }
 
 impl Publish {
+    /// What the names of this publisher's intents begin with.
+    fn intent_id(&self, digest: &ManifestDigest) -> String {
+        match &self.publisher {
+            Publisher::OneAtATime(id) => id.clone(),
+            Publisher::Anybody => format!("any-{}-{}", ContentHash::of(self.version.as_bytes()).short(), digest.short()),
+        }
+    }
+
     fn writer(&self, digest: &ManifestDigest) -> Writer {
         Writer { release: self.release.clone(), version: self.version.clone(), digest: digest.clone() }
     }

@@ -11,7 +11,7 @@
 //! - P's own create of the leftover lands late, after D's delete: it is create-only and not named by any record, so it is again a
 //!   leftover, found and freed the same way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use super::attempt::Attempt;
 use super::documents::{Lasts, ReadFailure, encoded};
 use super::intent::{free_at, graves, other_live};
-use super::send::{Object, Occupied};
+use super::send::Occupied;
 use super::{PublishFailure, known};
 use crate::bucket::{BucketError, Created};
 use crate::manifest::record::FORMAT;
@@ -43,10 +43,10 @@ enum Stay {
 
 impl Attempt<'_> {
     /// Waits for tombstones of keys that we need, and clears away those whose time is over. Call it after the intent is written.
-    pub(super) async fn bury_or_wait(&self, objects: &BTreeMap<String, Object>) -> Result<(), PublishFailure> {
+    pub(super) async fn bury_or_wait(&self) -> Result<(), PublishFailure> {
         let bucket = &*self.tools.bucket;
         let graves = graves(bucket, &self.request.layout).await?;
-        let ours: Vec<_> = graves.iter().filter(|(key, _)| objects.contains_key(*key)).collect();
+        let ours: Vec<_> = graves.iter().filter(|(key, _)| self.objects.find(key).is_some()).collect();
         let live = ours.iter().filter(|(_, grave)| self.tools.clock.now() <= grave.until());
         if let Some((key, until)) = first_and_latest(live.map(|(key, grave)| (key.as_str(), grave.until()))) {
             return Err(PublishFailure::Reclaiming { key, until });

@@ -1,27 +1,32 @@
-//! Sends objects: create-only, a bounded number at a time, large ones streamed.
+//! Sends objects: create-only, as many at a time as the store takes well, large ones streamed.
 //! Never replaces anything, and never sends the same key twice in one round.
-
-use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
+use super::PublishFailure;
 use super::attempt::Attempt;
-use super::prepare::content;
-use super::{IN_MEMORY_BYTES_MAX, PublishFailure};
 use crate::api::ContentHash;
-use crate::bucket::{Attributes, Body, Created, Stored};
+use crate::bucket::{Attributes, BucketError, Created, Stored};
 use crate::manifest::headers::UNKNOWN_TYPE;
 use crate::manifest::object::IMMUTABLE;
 use crate::manifest::{Class, ManifestFile};
 
-/// One object to be sent.
-#[derive(Debug, Clone)]
-pub(super) struct Object {
-    /// Full key in the bucket.
-    pub(super) key: String,
-    pub(super) sha256: ContentHash,
-    content_type: String,
-    body: Body,
+/// One object that the bucket may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanting {
+    /// Its place.
+    pub(super) at: usize,
+    /// What is known of the bucket.
+    pub(super) seen: Seen,
+}
+
+/// What is known of the bucket at an object's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nothing, or that nothing is there: it is sent, and an object that is there after all is compared.
+    Nothing,
+    /// Something of the right length, most likely sent by us before: it is looked at, and sent only if it is not there.
+    Likely,
 }
 
 /// A key that has other bytes.
@@ -32,66 +37,56 @@ pub(super) struct Occupied {
     pub(super) theirs: Stored,
 }
 
-impl Object {
-    pub(super) fn size(&self) -> u64 {
-        self.body.size()
-    }
-
-    /// The key as manifests have it.
-    pub(super) fn key_below(&self, prefix: &str) -> &str {
-        self.key.strip_prefix(prefix).unwrap_or(&self.key)
-    }
-}
-
 impl Attempt<'_> {
-    /// All objects of the build by key. Two entry files with the same bytes are one object.
-    pub(super) fn objects(&self) -> BTreeMap<String, Object> {
-        let bodies: BTreeMap<&str, &Body> = self.prepared.build.files.iter().map(|file| (file.path.as_str(), &file.body)).collect();
-        let files = self.prepared.manifest.files.iter();
-        files.map(|file| self.object(file, bodies[file.path.as_str()])).map(|object| (object.key.clone(), object)).collect()
-    }
-
-    fn object(&self, file: &ManifestFile, body: &Body) -> Object {
-        Object {
-            key: self.request.layout.key(&file.key),
-            sha256: file.sha256.clone(),
-            content_type: match file.class {
-                Class::Asset => file.content_type.clone(),
-                // Several files may share these bytes under different types, and nobody should be shown a page from here:
-                // whoever serves it takes the type from the manifest.
-                Class::Entry => UNKNOWN_TYPE.to_owned(),
-            },
-            body: body.clone(),
-        }
-    }
-
     /// Sends these objects. Goes on past occupied keys and returns all of them by key, so that one wait frees them all.
-    pub(super) async fn send(&self, objects: Vec<Object>) -> Result<Vec<Occupied>, PublishFailure> {
-        let sent = futures::stream::iter(objects).map(|object| self.create(object)).buffer_unordered(self.tools.parallel.max(1));
+    pub(super) async fn send(&self, objects: Vec<Wanting>) -> Result<Vec<Occupied>, PublishFailure> {
+        let sent = futures::stream::iter(objects).map(|object| self.bring_one(object)).buffer_unordered(self.tools.parallel.max(1));
         let mut occupied: Vec<Occupied> = sent.try_filter_map(|occupied| async move { Ok(occupied) }).try_collect().await?;
         occupied.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(occupied)
     }
 
-    async fn create(&self, object: Object) -> Result<Option<Occupied>, PublishFailure> {
-        let size = object.body.size();
-        // A small body is read at once: the client can send it again without touching the disk, and without a stream.
-        let body = if size <= IN_MEMORY_BYTES_MAX { Body::Bytes(content(&object.body).await?) } else { object.body };
+    async fn bring_one(&self, Wanting { at, seen }: Wanting) -> Result<Option<Occupied>, PublishFailure> {
+        let (file, key) = (self.objects.file(at), self.objects.key(at));
+        let created = match seen {
+            Seen::Nothing => self.create(file, &key).await?,
+            Seen::Likely => match self.compare_one(file, &key).await? {
+                Some(there) => there,
+                None => self.create(file, &key).await?,
+            },
+        };
+        match created {
+            Created::New => self.progress.send_modify(|progress| {
+                progress.objects_sent += 1;
+                progress.bytes_sent += file.size;
+            }),
+            Created::Same => self.progress.send_modify(|progress| progress.objects_reused += 1),
+            Created::Other(theirs) => return Ok(Some(Occupied { key, our_hash: file.sha256.clone(), theirs: *theirs })),
+        }
+        Ok(None)
+    }
+
+    /// What lies there, if its hash is known.
+    async fn compare_one(&self, file: &ManifestFile, key: &str) -> Result<Option<Created>, BucketError> {
+        let there = self.tools.bucket.head(key).await?.filter(|there| there.sha256.is_some());
+        let is_ours = |there: &Stored| there.sha256.as_ref() == Some(&file.sha256);
+        Ok(there.map(|there| if is_ours(&there) { Created::Same } else { Created::Other(Box::new(there)) }))
+    }
+
+    async fn create(&self, file: &ManifestFile, key: &str) -> Result<Created, PublishFailure> {
+        let body = self.prepared.bytes.body(&file.path, &file.sha256, file.size);
         let attributes = Attributes {
-            content_type: object.content_type,
+            content_type: match file.class {
+                Class::Asset => file.content_type.clone().into_owned(),
+                // Several files may share these bytes under different types, and nobody should be shown a page from here:
+                // whoever serves it takes the type from the manifest.
+                Class::Entry => UNKNOWN_TYPE.to_owned(),
+            },
             cache_control: IMMUTABLE.to_owned(),
-            sha256: object.sha256.clone(),
+            sha256: file.sha256.clone(),
             writer: Some(self.request.writer(&self.prepared.digest)),
             sequence: None,
         };
-        match self.tools.bucket.create(&object.key, body, &attributes).await? {
-            Created::New => self.progress.send_modify(|progress| {
-                progress.objects_sent += 1;
-                progress.bytes_sent += size;
-            }),
-            Created::Same => self.progress.send_modify(|progress| progress.objects_reused += 1),
-            Created::Other(theirs) => return Ok(Some(Occupied { key: object.key, our_hash: object.sha256, theirs: *theirs })),
-        }
-        Ok(None)
+        Ok(self.tools.bucket.create(key, body, &attributes).await?)
     }
 }

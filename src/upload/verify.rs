@@ -1,10 +1,10 @@
 //! Asks the bucket whether a version is completely there: one request for each 1,000 keys, and memory for the manifest only.
 //! Never takes a listing for proof of bytes: the store checked those when it took them (I3 keeps them).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::documents::ReadFailure;
+use super::objects::Objects;
 use super::read_manifest;
 use crate::api::ManifestDigest;
 use crate::bucket::{Bucket, BucketError, Listed};
@@ -68,33 +68,45 @@ pub async fn verify(bucket: &dyn Bucket, layout: &Layout, digest: &ManifestDiges
     let Some(manifest) = read_manifest(bucket, layout, digest).await? else {
         return Err(VerifyFailure::ManifestMissing { key: layout.manifest(digest) });
     };
-    let (missing, wrong_size) = compare(bucket, layout, &manifest).await?;
+    let objects = Objects::new(layout, &manifest);
+    let there = compare(bucket, layout, &objects).await?;
+    let keys = |word: There| {
+        let mut keys: Vec<String> = objects.all().filter(|at| there[*at] == word).map(|at| objects.key(at)).collect();
+        keys.sort();
+        keys
+    };
+    let (missing, wrong_size) = (keys(There::Missing), keys(There::OtherLength));
     Ok(Verified { manifest, missing, wrong_size })
 }
 
-/// Merges the listing of the prefix with the manifest's keys: both come in byte order.
-pub(super) async fn compare(bucket: &dyn Bucket, layout: &Layout, manifest: &Manifest) -> Result<(Vec<String>, Vec<String>), BucketError> {
-    let expected: BTreeMap<String, u64> = manifest.files.iter().map(|file| (layout.key(&file.key), file.size)).collect();
-    let mut wanted = expected.into_iter().peekable();
-    let (mut missing, mut wrong_size) = (Vec::new(), Vec::new());
-    let mut after = None;
+/// What a listing says about the objects of a build: one word for each place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There {
+    /// Nothing is at its key.
+    Missing,
+    /// Something of its length.
+    Likely,
+    /// Something of another length.
+    OtherLength,
+}
+
+/// Merges the listing of the prefix with the build's keys: both come in byte order.
+pub(super) async fn compare(bucket: &dyn Bucket, layout: &Layout, objects: &Objects) -> Result<Vec<There>, BucketError> {
+    let keys = objects.in_listing_order();
+    let mut there = vec![There::Missing; objects.places()];
+    let (mut wanted, mut after) = (keys.iter().peekable(), None);
     loop {
         let page = bucket.list(layout.prefix(), after.as_deref()).await?;
         for Listed { key, size, .. } in page.objects {
-            while let Some((gone, _)) = wanted.next_if(|(wanted, _)| *wanted < key) {
-                missing.push(gone);
-            }
-            if let Some((there, wanted_size)) = wanted.next_if(|(wanted, _)| *wanted == key)
-                && size != wanted_size
-            {
-                wrong_size.push(there);
+            let below = key.strip_prefix(layout.prefix()).unwrap_or(&key);
+            while wanted.next_if(|(wanted, _)| wanted.as_ref() < below).is_some() {}
+            if let Some((_, at)) = wanted.next_if(|(wanted, _)| wanted == below) {
+                there[*at] = if size == objects.file(*at).size { There::Likely } else { There::OtherLength };
             }
         }
         match page.next {
             Some(next) => after = Some(next),
-            None => break,
+            None => return Ok(there),
         }
     }
-    missing.extend(wanted.map(|(key, _)| key));
-    Ok((missing, wrong_size))
 }

@@ -118,7 +118,7 @@ async fn config(given: &Given) -> Result<Config, Failure> {
 fn source(builds: &std::path::Path, version: &str) -> Result<Value, Failure> {
     let archive = std::fs::read(builds.join(format!("{version}.tar.gz")))?;
     let sha256 = ContentHash::of(&archive);
-    Ok(json!({"http": {"url": format!("http://{ARCHIVES}/{{version}}.tar.gz"), "sha256": sha256.as_str()}}))
+    Ok(json!({"http": {"url": format!("http://{ARCHIVES}/{{version}}.tar.gz"), "sha256": sha256.to_string()}}))
 }
 
 async fn serve_builds(listener: TcpListener, builds: PathBuf) -> std::io::Result<()> {

@@ -55,7 +55,17 @@ const IMPURE: [&str; 20] = [
 const SHELLS: [(&str, &[&str]); 4] = [
     ("aws_", &["src/bucket/s3/", "src/dev_store/"]),
     ("s3s", &["src/dev_store/"]),
-    ("reqwest", &["src/source/http.rs", "src/source/address.rs", "src/cluster/reports.rs", "src/agent/", "src/roles.rs"]),
+    (
+        "reqwest",
+        &[
+            "src/bucket/s3/express.rs",
+            "src/source/http.rs",
+            "src/source/address.rs",
+            "src/cluster/reports.rs",
+            "src/agent/",
+            "src/roles.rs",
+        ],
+    ),
     ("kube::Client", &["src/cluster/", "src/controller/", "src/agent/", "src/roles.rs", "src/testing/"]),
 ];
 

@@ -144,8 +144,8 @@ impl World {
         let script = asset(&format!("assets/app-{version}.js"), version.as_bytes());
         let page = entry("index.html", format!("page {version}").as_bytes());
         let mut objects = self.store.0.lock().unwrap();
-        objects.insert(format!("{BASE}{}", script.key), Bytes::from(version.to_owned()));
-        objects.insert(format!("{BASE}{}", page.key), Bytes::from(format!("page {version}")));
+        objects.insert(format!("{BASE}{}", script.key()), Bytes::from(version.to_owned()));
+        objects.insert(format!("{BASE}{}", page.key()), Bytes::from(format!("page {version}")));
         let manifest = Manifest::new(vec![script, page]);
         let pointed = pointed(version, &manifest, BASE);
         objects.insert(pointed.manifest_url.clone(), manifest.to_bytes().into());

@@ -68,7 +68,7 @@ impl Disk {
     }
 
     fn object(&self, hash: &ContentHash) -> PathBuf {
-        self.root.join("objects").join(hash.as_str())
+        self.root.join("objects").join(hash.to_string())
     }
 
     fn version(&self, digest: &ManifestDigest) -> PathBuf {
@@ -89,7 +89,7 @@ impl Disk {
         if self.has_object(file).await {
             return Ok(());
         }
-        self.fill(file, &object_url(version.fetch_base(), &file.key)?, fetch).await
+        self.fill(file, &object_url(version.fetch_base(), &file.key())?, fetch).await
     }
 
     async fn has_object(&self, file: &ManifestFile) -> bool {

@@ -76,7 +76,7 @@ impl Mirror for Memory {
         while !self.complete(&held) {
             for file in &held.manifest.files {
                 if !self.has(file) {
-                    self.fill(file, &object_url(version.fetch_base(), &file.key)?, fetch).await?;
+                    self.fill(file, &object_url(version.fetch_base(), &file.key())?, fetch).await?;
                 }
             }
         }

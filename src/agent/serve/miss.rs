@@ -43,7 +43,7 @@ impl Misses {
 
     /// Makes the mirror have the file's bytes.
     pub(super) async fn fill(&self, found: Found<'_>) -> Result<(), Miss> {
-        let url = object_url(found.version.pointed.fetch_base(), &found.file.key).map_err(|error| Miss::Failed(error.to_string()))?;
+        let url = object_url(found.version.pointed.fetch_base(), &found.file.key()).map_err(|error| Miss::Failed(error.to_string()))?;
         self.join_or_begin(found.file, url)?.await
     }
 

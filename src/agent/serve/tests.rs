@@ -96,7 +96,7 @@ impl World {
     fn know(&mut self, version: &str, files: &[(&str, &str)]) -> (PointedVersion, FetchedManifest) {
         let files = files.iter().map(|(path, bytes)| {
             let file = if path.starts_with("assets/") { asset(path, bytes.as_bytes()) } else { entry(path, bytes.as_bytes()) };
-            self.store.objects.lock().unwrap().insert(format!("{BASE}{}", file.key), Bytes::copy_from_slice(bytes.as_bytes()));
+            self.store.objects.lock().unwrap().insert(format!("{BASE}{}", file.key()), Bytes::copy_from_slice(bytes.as_bytes()));
             file
         });
         let manifest = Arc::new(Manifest::new(files.collect::<Vec<ManifestFile>>()));

@@ -20,7 +20,7 @@ use aws_smithy_http_client::tls;
 use super::settings::{Credentials, S3Settings};
 
 /// A store that does not accept a connection by then is down; with three attempts an outage is known within 10 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What one attempt may take besides moving the body. S3's own tail for small requests is a few seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,19 +35,20 @@ const STALL_GRACE: Duration = Duration::from_secs(60);
 const ATTEMPTS_MAX: u32 = 3;
 
 /// Stores close idle connections after some 20 s: stay below, so that a request never meets a closing one.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Kept when idle; an idle controller should hold next to nothing.
-const IDLE_CONNECTIONS_MAX: usize = 64;
+pub(super) const IDLE_CONNECTIONS_MAX: usize = 64;
 
-/// The client of one bucket.
-pub(super) fn client(settings: &S3Settings) -> Client {
+/// The client of one bucket, and who it says it is.
+pub(super) fn client(settings: &S3Settings) -> (Client, SharedCredentialsProvider) {
     let http = http_client();
+    let credentials = credentials(settings, &http);
     let mut config = Builder::new()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(settings.region.clone()))
         .force_path_style(settings.force_path_style)
-        .credentials_provider(credentials(settings, &http))
+        .credentials_provider(credentials.clone())
         .http_client(http)
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
         // The SDK's default budget of retries is shared by region: one broken store must not use up another's.
@@ -60,7 +61,7 @@ pub(super) fn client(settings: &S3Settings) -> Client {
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(endpoint);
     }
-    Client::from_conf(config.build())
+    (Client::from_conf(config.build()), credentials)
 }
 
 /// Timeouts for a call that moves `bytes`.

@@ -3,7 +3,10 @@
 
 mod classify;
 mod connect;
+mod create;
 mod description;
+mod express;
+mod pace;
 mod put;
 mod settings;
 
@@ -17,6 +20,9 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 
 use self::classify::{Call, answer};
+use self::create::Budget;
+use self::express::Express;
+use self::pace::Pace;
 use self::put::Put;
 pub use self::settings::{Credentials, S3Settings};
 use super::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped, longer_than};
@@ -41,6 +47,9 @@ const PAGE: i32 = 1000;
 /// One bucket, with its own connections and its own budget of retries. Share it, do not make a second one.
 pub struct S3Bucket {
     client: Client,
+    express: Option<Express>,
+    pace: Pace,
+    budget: Budget,
     name: String,
 }
 
@@ -51,7 +60,9 @@ impl S3Bucket {
     /// [`BucketError::Refused`] when the endpoint is not one.
     pub fn connect(settings: &S3Settings) -> Result<Self, BucketError> {
         settings.check()?;
-        Ok(Self { client: connect::client(settings), name: settings.bucket.clone() })
+        let (client, credentials) = connect::client(settings);
+        let express = Express::new(credentials, &settings.region);
+        Ok(Self { client, express, pace: Pace::new(), budget: Budget::full(), name: settings.bucket.clone() })
     }
 
     fn call<'a>(&'a self, operation: &'static str, key: &'a str) -> Call<'a> {
@@ -127,26 +138,7 @@ impl S3Bucket {
 #[async_trait]
 impl Bucket for S3Bucket {
     async fn create(&self, key: &str, body: Body, attributes: &Attributes) -> Result<Created, BucketError> {
-        let call = self.call("create", key);
-        if body.size() > BLIND_BYTES_MAX
-            && let Some(found) = self.look(call).await?
-        {
-            return self.compare(call, found, &body, attributes).await;
-        }
-        for pause in UNDECIDED_PAUSES {
-            match self.put(call, &body, attributes, &Expected::Absent).await? {
-                Put::Done => return Ok(Created::New),
-                Put::Taken => {
-                    if let Some(found) = self.look(call).await? {
-                        return self.compare(call, found, &body, attributes).await;
-                    }
-                    // Deleted between our PUT and our HEAD.
-                }
-                Put::Undecided => {}
-            }
-            tokio::time::sleep(pause).await;
-        }
-        Err(Self::undecided(call))
+        self.create_paced(self.call("create", key), &body, attributes).await
     }
 
     async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError> {

@@ -137,7 +137,7 @@ proptest! {
         prop_assert_eq!(&read, &sample.read(format, named.then_some(place)));
         let Ok(build) = read else { return Ok(()) };
         is_sound(&build, &sample)?;
-        if let Ok(manifest) = crate::manifest::build::assemble(&sample.files, &build) {
+        if let Ok(manifest) = crate::manifest::build::assemble(sample.files.clone(), &build) {
             let published = sample.texts.keys().filter(|path| !is_left_out(path) && !build.leaves_out(path)).count();
             prop_assert_eq!(manifest.files.len(), published);
         }

@@ -22,7 +22,7 @@ impl Workspace {
         Self { root }
     }
 
-    fn unpack_with(&self, archive: &[u8], limits: &Limits) -> Result<Vec<BuildFile>, SourceError> {
+    fn unpack_with(&self, archive: &[u8], limits: &Limits) -> Result<Vec<NewFile>, SourceError> {
         let path = self.root.path().join("archive");
         std::fs::write(&path, archive).unwrap();
         unpack(&path, &self.root.path().join("files"), limits, &CancellationToken::new())
@@ -104,7 +104,7 @@ fn honest_archives_of_each_format_are_taken_apart() {
         assert_eq!(brief, names.map(|name| (name, 1, ContentHash::of(b"x"))));
         // Equal bytes lie there once, under their hash, and nothing else does.
         assert_eq!(workspace.bytes_on_disk(), 1);
-        assert!(matches!(&files[0].body, Body::File { path, size: 1 } if std::fs::read(path).unwrap() == b"x"));
+        assert_eq!(std::fs::read(workspace.root.path().join("files").join(files[0].sha256.to_string())).unwrap(), b"x");
     }
 }
 
@@ -297,9 +297,9 @@ fn a_cancelled_read_stops() {
 #[test]
 fn a_refusal_names_the_entry() {
     let refusal = unpacked(&zip_of(&["good.js", "../evil.js"])).unwrap_err();
-    assert_eq!(refusal.to_string(), r#"entry "../evil.js" of the archive: the path has a `..`"#);
+    assert_eq!(refusal.to_string(), r#"entry "../evil.js" of the build: the path has a `..`"#);
     let refusal = unpacked(&gz(&tar_of(&[(b"x", EntryType::Symlink, b"")]))).unwrap_err();
-    assert_eq!(refusal.to_string(), r#"entry "x" of the archive is a symbolic link; put the file itself into the archive"#);
+    assert_eq!(refusal.to_string(), r#"entry "x" of the build is a symbolic link; put the file itself into the archive"#);
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl State {
     pub(super) fn next_uid(&mut self) -> String {
         self.made += 1;
         let hash = ContentHash::of(format!("{}/{}", self.seed, self.made).as_bytes());
-        let hex = hash.as_str();
+        let hex = hash.to_string();
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32])
     }
 

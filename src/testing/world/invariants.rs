@@ -209,11 +209,11 @@ impl Checker {
             return Some(place);
         }
         let Some(manifest) = self.manifest(digest) else { return Some(place) };
-        let right = |key: &str, hash: &ContentHash| self.has_bytes(key, hash.as_str());
+        let right = |key: &str, hash: &ContentHash| self.has_bytes(key, &hash.to_string());
         manifest
             .files
             .iter()
-            .map(|file| (self.layout.key(&file.key), &file.sha256))
+            .map(|file| (self.layout.key(&file.key()), &file.sha256))
             .find(|(key, hash)| !right(key, hash))
             .map(|(key, _)| key)
     }
@@ -221,7 +221,7 @@ impl Checker {
     /// The bucket in memory hashes what it is given, and forgets the hash of what is written past it: asking for the hash is enough,
     /// and hashing everything anew after every write would take most of the time of a run.
     fn has_bytes(&self, key: &str, hash: &str) -> bool {
-        self.bucket.stored(key).and_then(|stored| stored.sha256).is_some_and(|found| found.as_str() == hash)
+        self.bucket.stored(key).and_then(|stored| stored.sha256).is_some_and(|found| found.to_string() == hash)
     }
 
     /// A manifest that was in the store; its bytes never change.

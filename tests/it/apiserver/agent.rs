@@ -38,7 +38,6 @@ async fn publish(bucket: &dyn Bucket, version: &str) -> PointedVersion {
     let path = format!("assets/app-{version}.js");
     let file = ManifestFile {
         path: path.clone(),
-        key: path.clone(),
         size: version.len() as u64,
         sha256: ContentHash::of(version.as_bytes()),
         content_type: "text/javascript".into(),

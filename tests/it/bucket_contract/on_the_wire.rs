@@ -51,7 +51,7 @@ async fn a_create_whose_answer_got_lost_is_the_same() {
 
 #[tokio::test]
 async fn a_create_whose_answers_all_got_lost_is_unavailable_and_then_the_same() {
-    let wire = wire([Act::LoseAnswer; 3]).await;
+    let wire = wire([Act::LoseAnswer; 4]).await;
     let lost = create(&wire.bucket, "a.js", b"a", "v1").await;
     assert!(matches!(lost, Err(BucketError::Unavailable { .. })), "{lost:?}");
     assert_eq!(create(&wire.bucket, "a.js", b"a", "v1").await, Ok(Created::Same));
@@ -68,11 +68,19 @@ async fn an_undecided_race_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_store_that_asks_for_less_is_unavailable_after_three_attempts() {
-    let wire = wire([SLOW_DOWN; 3]).await;
+async fn a_store_that_asks_for_less_is_asked_again_more_and_more_slowly() {
+    let wire = wire([SLOW_DOWN; 4]).await;
+    assert_eq!(create(&wire.bucket, "a.js", b"a", "v1").await, Ok(Created::New));
+    assert_eq!(wire.methods(), ["put"; 5]);
+}
+
+#[tokio::test]
+async fn a_store_that_goes_on_asking_for_less_is_unavailable_and_its_own_word_is_told() {
+    let wire = wire([SLOW_DOWN; 20]).await;
     let error = create(&wire.bucket, "a.js", b"a", "v1").await.unwrap_err();
     assert_eq!(error.to_string(), "create \"a.js\" failed for now: 503 SlowDown: Please reduce");
-    assert_eq!(wire.methods().len(), 3);
+    // Six paced tries, and three more by the SDK, which words the failure.
+    assert_eq!(wire.methods().len(), 9);
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ async fn a_publish_that_is_cancelled_at_any_moment_leaves_no_intent_and_can_be_t
         }
         cancelled += 1;
     }
-    assert!((10..100).contains(&cancelled), "{cancelled}");
+    assert!((5..100).contains(&cancelled), "{cancelled}");
 }
 
 #[tokio::test(start_paused = true)]

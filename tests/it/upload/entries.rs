@@ -85,7 +85,7 @@ async fn a_late_write_of_an_earlier_flip_is_found_and_repaired() {
     let old = site
         .world
         .bucket
-        .bytes(&site.world.layout.key(&site.manifests[0].files.iter().find(|file| file.path == "sw.js").unwrap().key))
+        .bytes(&site.world.layout.key(&site.manifests[0].files.iter().find(|file| file.path == "sw.js").unwrap().key()))
         .unwrap();
     site.world.bucket.overwrite("s/shop/sw.js", old);
     assert_eq!(site.wrong(2).await, ["s/shop/sw.js"]);
@@ -100,7 +100,7 @@ async fn a_live_site_that_rollcall_did_not_write_is_taken_over() {
     let same = site
         .world
         .bucket
-        .bytes(&site.world.layout.key(&site.manifests[0].files.iter().find(|file| file.path == "robots.txt").unwrap().key));
+        .bytes(&site.world.layout.key(&site.manifests[0].files.iter().find(|file| file.path == "robots.txt").unwrap().key()));
     site.world.bucket.overwrite("s/shop/robots.txt", same.unwrap());
     assert_eq!(site.put(1, 1).await.unwrap().written, 5);
     assert_eq!(site.wrong(1).await, Vec::<String>::new());
@@ -110,7 +110,7 @@ async fn a_live_site_that_rollcall_did_not_write_is_taken_over() {
 async fn lost_or_damaged_bytes_are_named() {
     let site = site().await;
     let file = site.manifests[0].files.iter().find(|file| file.path == "sw.js").unwrap().clone();
-    let key = site.world.layout.key(&file.key);
+    let key = site.world.layout.key(&file.key());
     site.world.bucket.overwrite(&key, "damaged");
     assert_eq!(site.put(1, 1).await.unwrap_err().reason(), "EntryBytesDamaged");
     site.world.bucket.remove(&key);

@@ -13,7 +13,7 @@ use rollcall::bucket::s3::S3Bucket;
 use rollcall::clock::SystemClock;
 use rollcall::manifest::{Layout, Writer};
 use rollcall::source::{HttpFetcher, HttpSettings, Source as _, Wanted};
-use rollcall::upload::{Progress, Publish, Published, Tools, entries_confirmed, publish, publish_entries, verify};
+use rollcall::upload::{Progress, Publish, Published, Publisher, Tools, entries_confirmed, publish, publish_entries, verify};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -52,17 +52,19 @@ fn fetcher() -> HttpFetcher {
 }
 
 async fn published(bucket: Arc<dyn Bucket>, workspace: &Path, version: &str, source: Wanted) -> Published {
-    let tools = Tools { bucket, source: Arc::new(fetcher()), clock: Arc::new(SystemClock), workspace: workspace.to_owned(), parallel: 8 };
+    let tools = Tools { bucket, clock: Arc::new(SystemClock), parallel: 8 };
     let request = Publish {
         layout: Layout::new("", "shop/"),
         release: "web/shop".into(),
         version: version.into(),
-        source,
-        intent_id: "id".into(),
+        publisher: Publisher::Anybody,
         names: BuildManifestSpec::default(),
         base_urls: Vec::new(),
     };
-    publish(&tools, &request, &watch::Sender::new(Progress::default()), &CancellationToken::new()).await.unwrap()
+    let fetcher = fetcher();
+    publish(&tools, &request, fetcher.fetch(&source, workspace), &watch::Sender::new(Progress::default()), &CancellationToken::new())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]

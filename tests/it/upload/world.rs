@@ -1,6 +1,7 @@
 //! A bucket, a source and a clock, and what must hold of them after whatever happened.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use rollcall::bucket::faulty::FaultyBucket;
 use rollcall::bucket::memory::{Change, MemoryBucket};
 use rollcall::clock::{Clock, TokioClock};
 use rollcall::manifest::{Layout, Manifest, VersionRecord};
-use rollcall::source::Wanted;
 use rollcall::source::memory::MemorySource;
-use rollcall::upload::{PARALLEL, Progress, Publish, PublishFailure, Published, Tools, publish};
+use rollcall::source::{Build, Source as _, SourceError, Wanted};
+use rollcall::upload::{PARALLEL, Progress, Publish, PublishFailure, Published, Publisher, Tools, publish};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ pub struct World {
 
 /// A small site: pages and styles refer to each other, one asset is shared by all builds, two files have the same bytes.
 pub fn build(name: &str) -> Files {
-    let hash = &ContentHash::of(name.as_bytes()).as_str()[..8].to_owned();
+    let hash = &ContentHash::of(name.as_bytes()).to_string()[..8].to_owned();
     let app = format!("assets/app.{hash}a1.js");
     let page = format!(r#"<script src="{app}"></script><script src="assets/shared-BEcQUh0e.js"></script><link rel=icon href=favicon.ico>"#);
     [
@@ -56,7 +57,7 @@ impl World {
     }
 
     pub fn tools(&self, bucket: Arc<dyn Bucket>) -> Tools {
-        Tools { bucket, source: self.source.clone(), clock: self.clock.clone(), workspace: "/nowhere".into(), parallel: PARALLEL }
+        Tools { bucket, clock: self.clock.clone(), parallel: PARALLEL }
     }
 
     pub fn request(&self, version: &str) -> Publish {
@@ -64,11 +65,14 @@ impl World {
             layout: self.layout.clone(),
             release: "web/shop".into(),
             version: version.into(),
-            source: Wanted { url: url(version), sha256: ContentHash::of(b"") },
-            intent_id: format!("id-{}", version.replace('.', "_")),
             names: BuildManifestSpec::default(),
+            publisher: Publisher::OneAtATime(format!("id-{}", version.replace('.', "_"))),
             base_urls: Vec::new(),
         }
+    }
+
+    pub async fn fetch(&self, version: &str) -> Result<Build, SourceError> {
+        self.source.fetch(&Wanted { url: url(version), sha256: ContentHash::of(b"") }, Path::new("/nowhere")).await
     }
 
     pub async fn publish(&self, version: &str) -> Result<Published, PublishFailure> {
@@ -79,7 +83,7 @@ impl World {
     pub async fn publish_reading(&self, version: &str, names: BuildManifestSpec) -> Result<Published, PublishFailure> {
         let progress = watch::Sender::new(Progress::default());
         let request = Publish { names, ..self.request(version) };
-        publish(&self.tools(self.faulty.clone()), &request, &progress, &CancellationToken::new()).await
+        publish(&self.tools(self.faulty.clone()), &request, self.fetch(version), &progress, &CancellationToken::new()).await
     }
 
     pub async fn publish_through(
@@ -89,14 +93,14 @@ impl World {
         cancel: &CancellationToken,
     ) -> Result<Published, PublishFailure> {
         let progress = watch::Sender::new(Progress::default());
-        publish(&self.tools(bucket), &self.request(version), &progress, cancel).await
+        publish(&self.tools(bucket), &self.request(version), self.fetch(version), &progress, cancel).await
     }
 
     /// As one publisher that does one publish after the other, as the controller does.
     pub async fn publish_as(&self, intent_id: &str, version: &str) -> Result<Published, PublishFailure> {
         let progress = watch::Sender::new(Progress::default());
-        let request = Publish { intent_id: intent_id.into(), ..self.request(version) };
-        publish(&self.tools(self.faulty.clone()), &request, &progress, &CancellationToken::new()).await
+        let request = Publish { publisher: Publisher::OneAtATime(intent_id.into()), ..self.request(version) };
+        publish(&self.tools(self.faulty.clone()), &request, self.fetch(version), &progress, &CancellationToken::new()).await
     }
 
     pub async fn pass(&self, time: Duration) {
@@ -127,8 +131,8 @@ impl World {
             let stored = self.bucket.bytes(&self.layout.manifest(&record.digest)).expect("the manifest of a recorded version");
             let manifest = Manifest::parse(&stored, &record.digest).unwrap();
             for file in &manifest.files {
-                let bytes = self.bucket.bytes(&self.layout.key(&file.key));
-                assert_eq!(bytes.map(|bytes| ContentHash::of(&bytes)), Some(file.sha256.clone()), "{} of {}", file.key, record.version);
+                let bytes = self.bucket.bytes(&self.layout.key(&file.key()));
+                assert_eq!(bytes.map(|bytes| ContentHash::of(&bytes)), Some(file.sha256.clone()), "{} of {}", file.path, record.version);
             }
         }
     }
@@ -155,7 +159,7 @@ impl World {
                 let record: VersionRecord = serde_json::from_slice(&self.bucket.bytes(&key).unwrap()).unwrap();
                 record.digest.as_str().to_owned()
             } else {
-                ContentHash::of(&self.bucket.bytes(&key).unwrap()).as_str().to_owned()
+                ContentHash::of(&self.bucket.bytes(&key).unwrap()).to_string()
             };
             (key, content)
         })

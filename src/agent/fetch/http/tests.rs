@@ -96,7 +96,7 @@ async fn a_version_comes_whole_over_http_or_not_at_all() {
     let stored = manifest.to_bytes();
     let router = Router::new().fallback(move |uri: axum::http::Uri| {
         let answers =
-            [(".rollcall/manifests", stored.clone()), ("a%20b%231-12345678.js", b"odd name".to_vec()), (&page.key, b"page".to_vec())];
+            [(".rollcall/manifests", stored.clone()), ("a%20b%231-12345678.js", b"odd name".to_vec()), (&page.key(), b"page".to_vec())];
         let found = answers.into_iter().find(|(part, _)| uri.path().contains(part)).map(|(_, bytes)| bytes);
         std::future::ready(found.map_or_else(|| StatusCode::NOT_FOUND.into_response(), axum::response::IntoResponse::into_response))
     });

@@ -32,7 +32,7 @@ fn locked(in_use: &Mutex<InUse>) -> MutexGuard<'_, InUse> {
 }
 
 fn names(manifest: &Manifest) -> BTreeSet<String> {
-    manifest.files.iter().map(|file| file.sha256.as_str().to_owned()).collect()
+    manifest.files.iter().map(|file| file.sha256.to_string()).collect()
 }
 
 impl Disk {

@@ -50,7 +50,7 @@ impl Store {
     /// A build with these assets and an index page that has the version's name.
     fn publish(&self, version: &str, assets: &[(&str, &str)]) -> PointedVersion {
         let page = entry("index.html", version.as_bytes());
-        self.put(&page.key, version.as_bytes());
+        self.put(&page.key(), version.as_bytes());
         let mut files = vec![page];
         for (path, bytes) in assets {
             self.put(path, bytes.as_bytes());

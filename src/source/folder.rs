@@ -1,0 +1,206 @@
+//! A build in a folder of this machine: walked, checked like an archive, and hashed with all cores.
+//! Never follows a link, never writes, and keeps no file's content.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use globset::GlobSet;
+use sha2::{Digest as _, Sha256};
+
+use super::archive::Limits;
+use super::path::{BuildPath, Collisions};
+use super::{Build, Bytes, PathProblem, Refusal, SourceError};
+use crate::api::ContentHash;
+use crate::manifest::build::NewFile;
+
+/// One read. Nearly all files of a build fit into one.
+const CHUNK: usize = 256 * 1024;
+
+/// Longest file: what S3 takes in 10,000 parts of 16 MiB.
+const FILE_BYTES_MAX: u64 = 10_000 * 16 * 1024 * 1024;
+
+/// Which files of the folder are the build, by their paths in it.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Only these; `None` takes all.
+    pub include: Option<GlobSet>,
+    /// But not these.
+    pub exclude: GlobSet,
+}
+
+impl Selection {
+    fn takes(&self, path: &str) -> bool {
+        self.include.as_ref().is_none_or(|include| include.is_match(path)) && !self.exclude.is_match(path)
+    }
+}
+
+/// Reads the build in `root` on threads that may block.
+///
+/// # Errors
+/// [`SourceError::Refused`] names the file that cannot be published; [`SourceError::Workspace`] the one that cannot be read.
+pub async fn read(root: &Path, selection: Selection) -> Result<Build, SourceError> {
+    let root: Arc<Path> = root.into();
+    let work = move || {
+        let paths = walk(&root, &selection)?;
+        Ok(Build::new(hash_all(&root, paths)?, Bytes::Folder(root)))
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(build) => build,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> SourceError {
+    SourceError::Workspace { folder: path.to_path_buf(), cause: error.to_string() }
+}
+
+/// Paths of all files that are taken, in no order.
+fn walk(root: &Path, selection: &Selection) -> Result<Vec<String>, SourceError> {
+    let (mut paths, mut collisions, mut folders) = (Vec::new(), Collisions::default(), vec![PathBuf::new()]);
+    let limits = Limits::default();
+    while let Some(folder) = folders.pop() {
+        let place = root.join(&folder);
+        for entry in std::fs::read_dir(&place).map_err(|error| unreadable(&place, &error))? {
+            let entry = entry.map_err(|error| unreadable(&place, &error))?;
+            let below = folder.join(entry.file_name());
+            let kind = entry.file_type().map_err(|error| unreadable(&place, &error))?;
+            if kind.is_dir() {
+                folders.push(below);
+            } else if let Some(path) = taken(&below, kind, selection)? {
+                collisions.add(&path)?;
+                paths.push(path.into_string());
+            }
+        }
+        if paths.len() as u64 > limits.entries {
+            return Err(Refusal::TooManyEntries { max: limits.entries }.into());
+        }
+    }
+    collisions.finish()?;
+    if paths.is_empty() { Err(Refusal::Empty.into()) } else { Ok(paths) }
+}
+
+/// The path of a file, if it is selected. What is left out may be anything: a link into `node_modules` harms nobody then.
+fn taken(below: &Path, kind: std::fs::FileType, selection: &Selection) -> Result<Option<BuildPath>, SourceError> {
+    let raw = below.as_os_str().as_bytes();
+    let shown = || String::from_utf8_lossy(raw).chars().take(200).collect::<String>();
+    let unsafe_path = |problem: PathProblem| Refusal::UnsafePath { entry: shown(), problem };
+    if !selection.takes(&String::from_utf8_lossy(raw)) {
+        return Ok(None);
+    }
+    if kind.is_symlink() {
+        return Err(Refusal::Link { entry: shown(), kind: "symbolic link" }.into());
+    }
+    if !kind.is_file() {
+        return Err(Refusal::SpecialFile { entry: shown(), kind: "device, socket or pipe".to_owned() }.into());
+    }
+    Ok(Some(BuildPath::parse(raw).map_err(unsafe_path)?))
+}
+
+/// Hashes files side by side: each thread takes the next one that nobody has.
+fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let (mut buffer, mut hashed) = (vec![0; CHUNK], Vec::with_capacity(paths.len() / threads + 1));
+        while let Some((at, path)) = take(&next, &paths) {
+            hashed.push((at, hash(&root.join(path), path, &mut buffer)?));
+        }
+        Ok::<_, SourceError>(hashed)
+    };
+    let parts: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let mut hashes = vec![None; paths.len()];
+    for part in parts {
+        part?.into_iter().for_each(|(at, hash)| hashes[at] = Some(hash));
+    }
+    let files = paths.into_iter().zip(hashes).filter_map(|(path, hash)| hash.map(|(size, sha256)| NewFile { path, size, sha256 }));
+    Ok(files.collect())
+}
+
+fn take<'p>(next: &AtomicUsize, paths: &'p [String]) -> Option<(usize, &'p String)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    paths.get(at).map(|path| (at, path))
+}
+
+/// Length and hash of one file.
+fn hash(place: &Path, path: &str, buffer: &mut [u8]) -> Result<(u64, ContentHash), SourceError> {
+    let mut file = File::open(place).map_err(|error| unreadable(place, &error))?;
+    let (mut hasher, mut size) = (Sha256::new(), 0);
+    loop {
+        match file.read(buffer) {
+            Ok(0) => return Ok((size, ContentHash::from_array(hasher.finalize().into()))),
+            Ok(bytes) => {
+                hasher.update(&buffer[..bytes]);
+                size += bytes as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(place, &error)),
+        }
+        if size > FILE_BYTES_MAX {
+            return Err(Refusal::FileTooLarge { entry: path.to_owned(), bytes_max: FILE_BYTES_MAX }.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use globset::Glob;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> TempDir {
+        let root = TempDir::new().unwrap();
+        for (path, content) in files {
+            let place = root.path().join(path);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(place, content).unwrap();
+        }
+        root
+    }
+
+    fn reason(result: Result<Build, SourceError>) -> &'static str {
+        result.expect_err("it should be refused").reason()
+    }
+
+    #[tokio::test]
+    async fn every_file_is_found_with_its_length_and_hash_and_read_where_it_lies() {
+        let long = "x".repeat(CHUNK * 2 + 1);
+        let root = folder(&[("index.html", "page"), ("assets/deep/a-BEcQUh0e.js", &long), (".well-known/x", "")]);
+        let build = read(root.path(), Selection::default()).await.unwrap();
+        let found: Vec<_> = build.files.iter().map(|file| (file.path.as_str(), file.size, file.sha256.clone())).collect();
+        let expected = [(".well-known/x", ""), ("assets/deep/a-BEcQUh0e.js", &long), ("index.html", "page")];
+        assert_eq!(found, expected.map(|(path, content)| (path, content.len() as u64, ContentHash::of(content.as_bytes()))));
+        let body = build.bytes.body("index.html", &ContentHash::of(b"page"), 4);
+        assert!(matches!(body, crate::bucket::Body::File { path, size: 4 } if fs::read(&path).unwrap() == b"page"));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_selected_is_looked_at() {
+        let root = folder(&[("index.html", ""), ("a.map", ""), ("b.js", "")]);
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("link.map")).unwrap();
+        assert_eq!(reason(read(root.path(), Selection::default()).await), "LinkInArchive");
+        let glob = |pattern: &str| globset::GlobSetBuilder::new().add(Glob::new(pattern).unwrap()).build().unwrap();
+        let build = read(root.path(), Selection { include: None, exclude: glob("*.map") }).await.unwrap();
+        assert_eq!(build.files.len(), 2);
+        let build = read(root.path(), Selection { include: Some(glob("*.js")), exclude: GlobSet::empty() }).await.unwrap();
+        assert_eq!(build.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["b.js"]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_published_is_refused_by_name() {
+        assert_eq!(reason(read(folder(&[]).path(), Selection::default()).await), "EmptyArchive");
+        assert_eq!(reason(read(folder(&[("A.js", ""), ("a.js", "")]).path(), Selection::default()).await), "CollidingPaths");
+        assert_eq!(reason(read(folder(&[(".rollcall/x", "")]).path(), Selection::default()).await), "UnsafePath");
+        let gone = read(Path::new("/nowhere/at/all"), Selection::default()).await.unwrap_err();
+        assert!(gone.to_string().contains("/nowhere/at/all"), "{gone}");
+    }
+}
