@@ -299,7 +299,7 @@ fn a_refusal_names_the_entry() {
     let refusal = unpacked(&zip_of(&["good.js", "../evil.js"])).unwrap_err();
     assert_eq!(refusal.to_string(), r#"entry "../evil.js" of the build: the path has a `..`"#);
     let refusal = unpacked(&gz(&tar_of(&[(b"x", EntryType::Symlink, b"")]))).unwrap_err();
-    assert_eq!(refusal.to_string(), r#"entry "x" of the build is a symbolic link; put the file itself into the archive"#);
+    assert_eq!(refusal.to_string(), r#"entry "x" of the build is a symbolic link; put the file itself in its place"#);
 }
 
 #[test]
