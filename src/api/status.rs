@@ -131,7 +131,7 @@ pub struct CandidateStatus {
     /// The stage number under which it is staged; absent before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<i64>,
-    /// When the attempt is given up; absent before staging. Moved on by the time spent waiting for approval.
+    /// When the attempt is given up, moved on by the time spent waiting for approval. Absent before staging and during that wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Time>,
     /// Seconds of this staging spent waiting for approval alone, until `awaitingApprovalSince`.

@@ -13,6 +13,10 @@ use crate::api::release::HttpReport;
 /// How long a pod may hold a poll open while nothing changes.
 pub const POLL_WAIT: Duration = Duration::from_secs(30);
 
+/// How much longer than the wait an answer may take: slow pods, and the way there and back. Without it a pod that is a little late
+/// with each answer would seem to fail each time.
+const ANSWER_MARGIN: Duration = Duration::from_secs(15);
+
 /// Largest report that is read: a report has a few digests of 71 bytes.
 const REPORT_BYTES_MAX: usize = 64 * 1024;
 
@@ -58,7 +62,6 @@ impl HttpReportReader {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(Duration::from_secs(3))
-            .timeout(POLL_WAIT + Duration::from_secs(5))
             .build()?;
         Ok(Self { client })
     }
@@ -81,7 +84,7 @@ impl ReportReader for HttpReportReader {
         let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
         let path = channel.path.trim_start_matches('/');
         let url = format!("http://{host}:{}/{path}?wait={}s&stage={stage}", channel.port, wait.as_secs());
-        let mut request = self.client.get(&url);
+        let mut request = self.client.get(&url).timeout(wait + ANSWER_MARGIN);
         if let Some(tag) = known.and_then(|known| known.tag.as_ref()) {
             request = request.header(IF_NONE_MATCH, tag);
         }

@@ -86,13 +86,13 @@ pub enum Blocker {
         /// What is wrong with it.
         cause: String,
     },
-    /// The pointer is gone, and pods have seen later flips than the status knows.
+    /// The pointer is gone or from a backup, and pods have seen later flips than pointer and status know.
     PointerVanished {
         /// Name of the `ConfigMap`.
         config_map: String,
         /// Highest sequence that a pod reports.
         reported: i64,
-        /// Sequence in status.
+        /// Highest sequence in status and pointer.
         known: i64,
     },
     /// A target does not exist.
@@ -295,7 +295,7 @@ impl Blocker {
                 names::POINTER_KEY
             ),
             Self::PointerVanished { config_map, reported, known } => format!(
-                "ConfigMap {config_map:?} is gone, pods report flip {reported} and status knows flip {known} only: restore the ConfigMap from a backup with `kubectl apply --server-side --field-manager={}`",
+                "ConfigMap {config_map:?} is gone or old: pods report flip {reported}, status and ConfigMap know flip {known} only: restore the ConfigMap from a newer backup with `kubectl apply --server-side --field-manager={}`",
                 names::FIELD_MANAGER
             ),
             _ => String::new(),

@@ -70,7 +70,8 @@ fn hold_the_release(observed: &Observed) -> Option<Decision> {
 
 /// Pre-emption: at every step, and at once.
 fn take_back_an_unwanted_candidate(observed: &Observed) -> Option<Decision> {
-    let found = ours(observed)?;
+    // The restored pointer has no candidate: one that is behind is never written on.
+    let found = ours(observed).filter(|found| !is_behind(observed, &found.pointer))?;
     let candidate = found.pointer.candidate.as_ref()?;
     let reason = if observed.release.spec.suspend {
         UnstageReason::Suspended
@@ -136,10 +137,16 @@ fn vanished(observed: &Observed) -> Option<Blocker> {
     if let Err(unseen) = gates::pods_were_seen(observed) {
         return Some(unseen);
     }
-    let known = observed.release.status.active.as_ref().map_or(0, |active| active.sequence);
+    let known = known_sequence(observed);
     let reported = highest_reported(observed).0;
     let config_map = observed.release.spec.pointer.config_map_name.clone();
     (reported > known).then_some(Blocker::PointerVanished { config_map, reported, known })
+}
+
+/// The highest flip that status or pointer know.
+fn known_sequence(observed: &Observed) -> i64 {
+    let remembered = observed.release.status.active.as_ref().map_or(0, |active| active.sequence);
+    remembered.max(observed.found().map_or(0, |found| found.pointer.sequence))
 }
 
 /// The highest sequence and stage in any pod's report.
@@ -151,19 +158,31 @@ fn highest_reported(observed: &Observed) -> (i64, i64) {
     reports.fold((0, 0), |(sequence, stage), report| (sequence.max(report.0), stage.max(report.1)))
 }
 
-/// An empty pointer of a release that has staged or flipped before gets back what is known of it: sequence and stage go on, or
-/// else old reports would count for a new staging (I2).
+/// Whether the pointer is empty or older than what was seen of it: another hand made it or put it back from a backup. Agents refuse
+/// to go back (I4), so it would be followed by nobody but pods born since, and its stage numbers would be given twice (I2).
+fn is_behind(observed: &Observed, pointer: &Pointer) -> bool {
+    let is_empty = pointer.sequence == 0 && pointer.stage == 0;
+    is_empty || pointer.sequence < known_sequence(observed) || pointer.stage < observed.release.status.last_stage
+}
+
+/// A pointer that is behind gets back what is known of it: sequence and stage go on, or else old reports would count for a new
+/// staging (I2). That needs no gate: the pods that were there at the last flip hold that version, and serve it.
 fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
-    if found.pointer.sequence > 0 || found.pointer.stage > 0 {
-        return None;
+    match vanished(observed) {
+        // Of a pointer that is not behind, nothing is claimed before the pods were seen.
+        Some(Blocker::PodsUnseen { .. }) if !is_behind(observed, &found.pointer) => {}
+        Some(blocker) => return Some(Decision::blocked(Phase::Pending, blocker)),
+        None => {}
     }
-    if let Some(blocker) = vanished(observed) {
-        return Some(Decision::blocked(Phase::Pending, blocker));
+    if !is_behind(observed, &found.pointer) {
+        return None;
     }
     let stage = stage_of_the_lost(observed);
     let restored = |pointer, map| Some(Decision::step(Phase::Pending, write(found, PointerChange::Restore, pointer, map)));
-    let Some(active) = &observed.release.status.active else {
-        return if stage == 0 { None } else { restored(Pointer { stage, ..found.pointer.clone() }, None) };
+    let lost = observed.release.status.active.as_ref().filter(|active| found.pointer.sequence < active.sequence);
+    let Some(active) = lost else {
+        let stays = Pointer { stage, ..found.pointer.unstaged() };
+        return if stage == 0 { None } else { restored(stays, found.name_map.clone()) };
     };
     let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
     let at_store = |it: &ActivatedVersion| pointed(&it.version, &it.digest, base_url, fetch_url);
@@ -173,7 +192,7 @@ fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
         sequence: active.sequence,
         stage,
         activated_at: active.activated_at.as_ref().map(|at| at.0),
-        ..found.pointer.clone()
+        ..found.pointer.unstaged()
     };
     match map_of_the_lost(observed, active) {
         Ok(map) => restored(pointer, map),
@@ -187,8 +206,8 @@ fn stage_of_the_lost(observed: &Observed) -> i64 {
 
 /// The question that brings a lost pointer's name map back: the same as before a staging, because the answer carries the map.
 fn verify_of_the_lost(observed: &Observed) -> Option<Job> {
-    let is_lost = observed.found().is_some_and(|found| found.pointer.sequence == 0 && found.pointer.stage == 0);
-    let active = observed.release.status.active.as_ref().filter(|_| is_lost)?;
+    let sequence = observed.found()?.pointer.sequence;
+    let active = observed.release.status.active.as_ref().filter(|active| sequence < active.sequence)?;
     Some(verify(observed, &active.digest, stage_of_the_lost(observed)))
 }
 

@@ -291,12 +291,19 @@ impl View<'_> {
             version: self.version().into(),
             digest: self.candidate_digest(),
             stage: staged.map(|pointer| pointer.stage),
-            deadline_at: staged.and(self.observed.found()).map(|found| api_time(deadline(self.observed, found))),
+            deadline_at: self.deadline_at(),
             approval_wait_seconds: self.approval_wait_seconds(),
             awaiting_approval_since: self.awaiting_approval_since(),
             upload,
             targets: self.decision.rolls.iter().map(target_status).collect(),
         })
+    }
+
+    /// While only the approval is missing the deadline stands still: its moment would move on with each look, and each look would
+    /// write (I7).
+    fn deadline_at(&self) -> Option<Time> {
+        let runs = self.is_staged() && !only_approval_is_missing(&self.decision.blockers);
+        self.observed.found().filter(|_| runs).map(|found| api_time(deadline(self.observed, found)))
     }
 
     fn candidate_digest(&self) -> Option<ManifestDigest> {

@@ -81,39 +81,28 @@ fn helm_finds_nothing_to_complain_about() {
 }
 
 /// What each look and each act of the controller needs; a call that is not here fails on a cluster, not here.
-const CONTROLLER: [&str; 33] = [
+const CONTROLLER: [&str; 22] = [
     "rollcall.dev/assetreleases get",
     "rollcall.dev/assetreleases list",
     "rollcall.dev/assetreleases watch",
     "rollcall.dev/assetreleases patch",
     "rollcall.dev/assetreleases/status patch",
-    "rollcall.dev/assetreleases/status update",
     "rollcall.dev/assetstores get",
     "rollcall.dev/assetstores list",
     "rollcall.dev/assetstores watch",
     "rollcall.dev/assetstores/status patch",
-    "rollcall.dev/assetstores/status update",
     "/configmaps get",
     "/configmaps list",
     "/configmaps watch",
     "/configmaps create",
     "/configmaps patch",
-    "/pods get",
     "/pods list",
     "/pods watch",
     "apps/deployments get",
-    "apps/deployments list",
-    "apps/deployments watch",
     "apps/statefulsets get",
-    "apps/statefulsets list",
-    "apps/statefulsets watch",
     "apps/daemonsets get",
-    "apps/daemonsets list",
-    "apps/daemonsets watch",
     "discovery.k8s.io/endpointslices list",
-    "discovery.k8s.io/endpointslices watch",
     "events.k8s.io/events create",
-    "events.k8s.io/events patch",
     "/nodes get",
 ];
 const CLUSTER_ONLY: [&str; 1] = ["/namespaces get [kube-system]"];

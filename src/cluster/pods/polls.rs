@@ -23,6 +23,16 @@ const POLL_PAUSE: Duration = Duration::from_millis(500);
 /// enough, and without it the pause would stand between the last report and the flip.
 const QUICK_ANSWERS: u32 = 8;
 
+/// How long a pod's report stays known while polls fail, counted from the first that failed. A slow answer or a lost connection
+/// contradicts nothing: reports only grow within a stage. After it nobody knows what the pod serves, and the failure is told in the
+/// report's place. A try that asks for an answer at once takes 15 s at most, so it is told 25.5 s after the first failure at the latest.
+///
+/// Safe for the gates meanwhile: a kept report counts for the stage that it echoes and for no newer one (I2), and only for the same pod
+/// UID and address. What it may hide is a container that started anew with another `instance`; that one loads what is active, candidate
+/// and previous as of a read after its start before it is Ready again, and serves no version that it lacks (I11). A long-poll that is
+/// still open hides no less.
+const KEPT_WHILE_FAILING: Duration = Duration::from_secs(10);
+
 /// One long-poll for each running pod.
 pub(super) struct Polls {
     channel: HttpReport,
@@ -45,6 +55,9 @@ impl Polls {
     ) {
         let addresses = addresses(&lock(snapshot).pods);
         self.running.retain(|uid, (address, _)| addresses.get(uid) == Some(address));
+        // Before new polls begin: a pod with another address has another sandbox, in which nobody has reported yet.
+        let running = &self.running;
+        lock(snapshot).polled.retain(|uid, _| running.contains_key(uid));
         for (uid, address) in addresses {
             if !self.running.contains_key(&uid) {
                 let poll = Poll {
@@ -60,8 +73,6 @@ impl Polls {
                 self.running.insert(uid, (address, Task(tokio::spawn(poll.run()))));
             }
         }
-        let running = &self.running;
-        lock(snapshot).polled.retain(|uid, _| running.contains_key(uid));
     }
 }
 
@@ -86,6 +97,7 @@ impl Poll {
         let mut wait = Duration::ZERO;
         let mut known = None;
         let mut quick = Quick::default();
+        let mut failing_since = None;
         loop {
             let begun = Instant::now();
             let mut wanted = self.stage.clone();
@@ -98,7 +110,9 @@ impl Poll {
                 answer = self.ask(known.as_ref(), stage, wait) => answer,
             };
             wait = if answer.is_ok() { POLL_WAIT } else { Duration::ZERO };
-            let is_new = self.remember(answer.as_ref().map(|answer| &answer.text).map_err(String::as_str));
+            failing_since = answer.as_ref().err().map(|_| failing_since.unwrap_or_else(Instant::now));
+            let is_kept = failing_since.is_some_and(|since| since.elapsed() < KEPT_WHILE_FAILING) && self.has_reported();
+            let is_new = !is_kept && self.remember(answer.as_ref().map(|answer| &answer.text).map_err(String::as_str));
             if !(quick.allows(stage, begun.elapsed()) && is_new) {
                 let _ = tokio::time::timeout(POLL_PAUSE.saturating_sub(begun.elapsed()), wanted.changed()).await;
             }
@@ -109,6 +123,10 @@ impl Poll {
     async fn ask(&self, known: Option<&Answer>, stage: i64, wait: Duration) -> Result<Answer, String> {
         let address = self.address.parse().map_err(|_| format!("{:?} is not an address", self.address))?;
         self.reader.read_after(known, address, &self.channel, stage, wait).await
+    }
+
+    fn has_reported(&self) -> bool {
+        matches!(lock(&self.snapshot).polled.get(&self.uid), Some(Ok(_)))
     }
 
     /// Whether the answer says something new.
@@ -165,22 +183,81 @@ mod tests {
         }
     }
 
+    /// A pod that reports, and fails from one second to another when it is asked.
+    struct Faltering {
+        begun: Instant,
+        fails: std::ops::Range<u64>,
+    }
+
+    #[async_trait]
+    impl ReportReader for Faltering {
+        async fn read(&self, _address: IpAddr, _channel: &HttpReport, _stage: i64, wait: Duration) -> Result<String, String> {
+            if self.fails.contains(&self.begun.elapsed().as_secs()) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return Err("no answer".into());
+            }
+            tokio::time::sleep(wait.min(Duration::from_secs(5))).await;
+            Ok("loaded".into())
+        }
+    }
+
+    /// What is known of such a pod after each half second of a minute, and how often that was news.
+    async fn known_of(fails: std::ops::Range<u64>) -> (Vec<Option<Result<String, String>>>, usize) {
+        let (_newer, stage) = watch::channel(1);
+        let (changed, mut changes) = mpsc::unbounded_channel();
+        let poll = poll(Arc::new(Faltering { begun: Instant::now(), fails }), stage, changed);
+        let snapshot = poll.snapshot.clone();
+        let _task = Task(tokio::spawn(poll.run()));
+        let mut known = Vec::new();
+        for _ in 0..120 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            known.push(lock(&snapshot).polled.get("uid").cloned());
+        }
+        (known, std::iter::from_fn(|| changes.try_recv().ok()).count())
+    }
+
+    /// I7, I11: reports only grow within a stage, so a poll that fails contradicts none.
+    #[tokio::test(start_paused = true)]
+    async fn a_report_outlives_polls_that_fail_for_a_moment() {
+        let (known, news) = known_of(10..15).await;
+        assert!(known.iter().all(|it| *it == Some(Ok("loaded".into()))), "{known:?}");
+        assert_eq!(news, 1, "nothing else was news");
+    }
+
+    /// I9: but nobody knows what a pod serves that has not answered for long.
+    #[tokio::test(start_paused = true)]
+    async fn a_report_does_not_outlive_polls_that_go_on_failing() {
+        let (known, news) = known_of(10..40).await;
+        let failing = known.iter().filter(|it| **it == Some(Err("no answer".into()))).count();
+        assert!((30..=42).contains(&failing), "{failing} half seconds of 60");
+        assert_eq!((news, known.last()), (3, Some(&Some(Ok("loaded".into())))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_never_reported_is_told_at_once() {
+        let (known, _) = known_of(0..60).await;
+        assert_eq!(known[3], Some(Err("no answer".into())));
+    }
+
+    fn poll(reader: Arc<dyn ReportReader>, stage: watch::Receiver<i64>, changed: mpsc::UnboundedSender<ReleaseKey>) -> Poll {
+        Poll {
+            uid: "uid".into(),
+            address: "10.0.0.1".into(),
+            channel: HttpReport { port: 8411, path: "/".into() },
+            reader,
+            stage,
+            snapshot: Arc::default(),
+            changed,
+            release: ReleaseKey { namespace: "shop".into(), name: "web".into() },
+        }
+    }
+
     /// How often such a pod is asked in a minute, with a new stage after each of these.
     async fn asked_in_a_minute(takes: Duration, stages: &[u64]) -> u64 {
         let reader = Arc::new(Restless { takes, asked: AtomicU64::new(0) });
         let (newer, stage) = watch::channel(1);
         let (changed, _changes) = mpsc::unbounded_channel();
-        let poll = Poll {
-            uid: "uid".into(),
-            address: "10.0.0.1".into(),
-            channel: HttpReport { port: 8411, path: "/".into() },
-            reader: reader.clone(),
-            stage,
-            snapshot: Arc::default(),
-            changed,
-            release: ReleaseKey { namespace: "shop".into(), name: "web".into() },
-        };
-        let task = Task(tokio::spawn(poll.run()));
+        let task = Task(tokio::spawn(poll(reader.clone(), stage, changed).run()));
         for seconds in stages {
             tokio::time::sleep(Duration::from_secs(*seconds)).await;
             newer.send_modify(|stage| *stage += 1);

@@ -3,6 +3,7 @@
 use super::super::decision::PointerWrite;
 use super::super::fixture::{STORE, at, digest, failed, fixture, owner, pointed, record, seconds, verified, verify};
 use super::super::observed::*;
+use super::super::status::{self, StepOutcome};
 use super::*;
 use crate::api::release::{
     ActivatedVersion, ActivationMode, CandidateStatus, EntriesStatus, GivenUp, OverrideSpec, ProceedOrWait, SilentPods, SkippableGate,
@@ -540,6 +541,40 @@ fn a_pointer_that_vanished_is_not_made_again_from_less_than_a_pod_has_seen() {
     observed.targets[0].pods[0].report = report;
     assert_eq!(first_reason(&observed), "PointerVanished");
     observed = observed.with_pointer(Pointer::empty());
+    assert_eq!(first_reason(&observed), "PointerVanished");
+}
+
+/// I4: agents refuse to go back, and pods born meanwhile do not: what the backup undid is done again.
+#[test]
+fn an_older_pointer_that_was_put_back_is_set_to_the_highest_flip() {
+    let older = Pointer { active: Some(pointed("v0")), sequence: 3, ..Pointer::empty() }.staged(pointed("v1"), at(90));
+    let mut observed = vanished_pointer().with_pointer(Pointer { stage: 8, ..older });
+    assert_eq!(step(&observed.clone().spec(|spec| spec.version = "v1".into())), Step::StartJob(verify_v1(9)), "its name map is asked for");
+    observed.jobs.ended = vec![(verify_v1(9), verified(&[]))];
+    observed = observed.spec(|spec| spec.version = "v1".into());
+    let write = pointer_write(&observed);
+    assert_eq!((write.kind, write.pointer.sequence, write.pointer.stage), (PointerChange::Restore, 4, 9));
+    assert_eq!((write.pointer.active, write.pointer.candidate, write.pointer.staged_at), (Some(pointed("v1")), None, None));
+}
+
+/// I2: or a report for an earlier staging under that number would count.
+#[test]
+fn a_pointer_whose_stage_numbers_went_back_gets_the_highest() {
+    let mut observed = fixture().after_v1();
+    observed.release.status = status::next(&observed, &decide(&observed), StepOutcome::Done);
+    observed.release.status.last_stage = 9;
+    observed.pointer_mut().name_map = Some("{}".into());
+    let was = observed.found().unwrap().pointer.clone();
+    let write = pointer_write(&observed);
+    assert_eq!((write.kind, write.pointer), (PointerChange::Restore, Pointer { stage: 9, ..was }));
+    assert_eq!(write.name_map.as_deref(), Some("{}"), "the flip is the same");
+}
+
+/// I4: both pointer and status come from a backup; only the pods know.
+#[test]
+fn a_pointer_behind_what_a_pod_has_seen_is_not_followed() {
+    let report = fixture().with_pointer(Pointer { sequence: 5, stage: 10, ..Pointer::empty() }).report(&["v1"], "v1");
+    let observed = fixture().after_v1().pod("a", report);
     assert_eq!(first_reason(&observed), "PointerVanished");
 }
 

@@ -219,7 +219,9 @@ fn waiting_for_approval_is_dated_and_summed_up() {
     let waiting = status_of(&observed);
     assert_eq!(waiting.phase, Some(Phase::AwaitingApproval));
     assert_eq!(waiting.candidate.as_ref().unwrap().awaiting_approval_since.as_ref().map(|it| it.0), Some(at(1_000)));
-    observed.release.status = waiting;
+    assert_eq!(waiting.candidate.as_ref().unwrap().deadline_at, None, "it stands still, so there is no such moment");
+    observed.release.status = waiting.clone();
+    assert!(status_of(&observed.clone().at(at(1_300))).says_the_same(&waiting), "I7: waiting writes nothing");
     let behind = observed.at(at(1_400)).reporting("a", &["v1"], "v1");
     let candidate = status_of(&behind).candidate.unwrap();
     assert_eq!((candidate.approval_wait_seconds, candidate.awaiting_approval_since), (400, None));

@@ -126,8 +126,8 @@ impl Checker {
         if now.stage > was.stage {
             self.state().staged = Some((now.stage, Instant::now()));
         }
-        // A pointer that vanished is empty until it is restored.
-        let restored = was.sequence == 0 && was.active.is_none();
+        // A pointer that vanished is empty, and one from a backup behind, until it is restored.
+        let restored = (was.sequence == 0 && was.active.is_none()) || was.sequence < sequence;
         let gone = now.sequence == 0 && now.active.is_none();
         if gone {
             self.state().highest = (stage, sequence, epoch);

@@ -94,8 +94,20 @@ impl World {
 
     /// Puts a deleted pointer back from a backup, under this name of a field manager.
     pub fn put_back_pointer(&self, manager: &str) {
-        self.trace.note("user", &format!("puts the pointer back as field manager {manager}"));
         let backup = self.pointers().into_iter().rfind(|object| !object["data"].is_null()).expect("there was a pointer");
+        self.put_back(manager, &backup);
+    }
+
+    /// Deletes the pointer and puts it back, in the same moment, from a backup of this flip.
+    pub fn delete_pointer_and_put_back(&self, manager: &str, sequence: i64) {
+        let is_of_flip = |object: &Arc<Value>| super::invariants::pointer(Some(&**object)).sequence == sequence;
+        let backup = self.pointers().into_iter().rfind(is_of_flip).expect("there was such a flip");
+        self.delete_pointer();
+        self.put_back(manager, &backup);
+    }
+
+    fn put_back(&self, manager: &str, backup: &Value) {
+        self.trace.note("user", &format!("puts the pointer back as field manager {manager}"));
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": backup["data"],
             "metadata": {"name": POINTER, "namespace": NAMESPACE, "labels": backup["metadata"]["labels"]}});
         self.server.apply(manager, &object).expect("there is no pointer");

@@ -92,6 +92,27 @@ fn a_pointer_deleted_in_mid_release_is_made_again_and_the_release_goes_on() {
     });
 }
 
+/// I4: a backup that is older than the last flip comes back under our own name: agents refuse to go back, so the last flip is
+/// restored.
+#[test]
+fn an_older_pointer_that_was_put_back_is_set_to_the_last_flip() {
+    run(async || {
+        let mut world = World::new(1);
+        two_pods_on_v2(&mut world).await;
+        let last = world.pointer();
+        world.delete_pointer_and_put_back(FIELD_MANAGER, 1);
+        world.add_pod("c");
+        seconds(&mut world, 60).await;
+        let restored = world.pointer();
+        assert_eq!((restored.sequence, &restored.active), (2, &last.active), "{}", world.trace.lines().join("\n"));
+        assert!(restored.stage >= last.stage, "{restored:?}");
+        assert_promises(&world, "an older pointer");
+        world.release("v3");
+        ends_well(&mut world, "v3").await;
+        assert_eq!(world.pointer().sequence, 3);
+    });
+}
+
 /// I4: the release was made anew and its pointer is gone: only the pods know how far it was. The advice of the message works, and
 /// a backup that is put back in another way is told of.
 #[test]
