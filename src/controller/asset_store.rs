@@ -27,9 +27,14 @@ use super::reached::{self, StoreKey};
 use super::retry::Failure;
 use super::run::merged;
 use super::store::{address, fault};
+use super::unseen::look_failure;
 
 /// While something is wrong it is looked at again after this time: nobody tells us when a bucket or a Secret appears.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// What time may mend is told when this many looks in a row have failed, the second half a minute after the first: a hiccup of the API
+/// server is no news of a store.
+const LOOKS_UNTIL_TOLD: u32 = 2;
 
 /// After a lost race: the watch brings what won it within this time.
 const LOST_LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -72,9 +77,26 @@ async fn reconcile(store: Arc<AssetStore>, cx: Arc<Context>) -> Result<Action, s
         Err(failure) if failure.class() == Class::Conflict => Action::requeue(LOST_LOOK_AGAIN_AFTER),
         Err(failure) => {
             tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), error = %failure, "store was not looked at");
+            tell_failure(&store, &cx, &failure).await;
             Action::requeue(LOOK_AGAIN_AFTER)
         }
     })
+}
+
+/// Tells that the store could not even be looked at. What cannot be told stays in the log; the next look writes the status anew.
+async fn tell_failure(store: &AssetStore, cx: &Context, failure: &Failure) {
+    let looks = cx.reached.failed(&reached::key(store));
+    if failure.class() == Class::Transient && looks < LOOKS_UNTIL_TOLD {
+        return;
+    }
+    let current = store.status.clone().unwrap_or_default();
+    let next = status(store, &current, Some(&Blocker::LookFailed(look_failure(failure))), cx.outside.clock.now());
+    if next == current {
+        return;
+    }
+    if let Err(error) = write(store, cx, &next).await {
+        tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), %error, "the failure could not be told");
+    }
 }
 
 /// Whether the store is ready.
@@ -84,6 +106,7 @@ async fn pass(store: &AssetStore, cx: &Context) -> Result<bool, Failure> {
     }
     let at = cx.outside.clock.now();
     let verdict = look(store, cx).await?;
+    cx.reached.was_looked_at(&reached::key(store));
     let current = store.status.clone().unwrap_or_default();
     let next = status(store, &current, verdict.as_ref().err(), cx.outside.clock.now());
     if next != current {

@@ -19,6 +19,7 @@ pub(super) type StoreKey = (String, String);
 /// The stores that were reached.
 pub(super) struct Reached {
     known: Mutex<BTreeMap<StoreKey, Look>>,
+    failures: Mutex<BTreeMap<StoreKey, u32>>,
     doubted: mpsc::UnboundedSender<StoreKey>,
 }
 
@@ -32,7 +33,7 @@ struct Look {
 impl Reached {
     /// None yet; `doubted` is told which one is to be looked at again.
     pub(super) fn new(doubted: mpsc::UnboundedSender<StoreKey>) -> Self {
-        Self { known: Mutex::default(), doubted }
+        Self { known: Mutex::default(), failures: Mutex::default(), doubted }
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<StoreKey, Look>> {
@@ -61,13 +62,32 @@ impl Reached {
         }
     }
 
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<StoreKey, u32>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many looks at this store have failed in a row, this one among them.
+    pub(super) fn failed(&self, key: &StoreKey) -> u32 {
+        let mut failures = self.failures();
+        let count = failures.entry(key.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// A look at this store came to an end, whatever it showed.
+    pub(super) fn was_looked_at(&self, key: &StoreKey) {
+        self.failures().remove(key);
+    }
+
     pub(super) fn forget(&self, key: &StoreKey) {
         self.known().remove(key);
+        self.failures().remove(key);
     }
 
     /// Forgets all others: a deletion during a broken watch is seen only as an absence.
     pub(super) fn keep_only(&self, stores: &BTreeSet<StoreKey>) {
         self.known().retain(|key, _| stores.contains(key));
+        self.failures().retain(|key, _| stores.contains(key));
     }
 }
 

@@ -73,7 +73,8 @@ async fn tell_once(cx: &Context, key: &ReleaseKey, release: &AssetRelease, block
     tell(cx, key, &About { uid, at: now }, &news).await;
 }
 
-fn look_failure(failure: &Failure) -> LookFailure {
+/// A failed look, as people read of it.
+pub(super) fn look_failure(failure: &Failure) -> LookFailure {
     let message = failure.to_string();
     match (failure, failure.class()) {
         (Failure::Panicked(_), _) => LookFailure::Panicked(format!("{message}; this is a bug in Rollcall")),

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rollcall::api::{AssetReleaseStatus, conditions};
-use rollcall::testing::apiserver::{Before, Hook, Line, Refusal, Seen, Verb};
+use rollcall::testing::apiserver::{Before, Hook, Key, Kind, Line, Refusal, Seen, Verb};
+use rollcall::testing::builders::NAMESPACE;
 use rollcall::testing::world::{Violation, World};
 use serde_json::json;
 
@@ -96,6 +97,32 @@ async fn is_mended(world: &mut World, wall: &Wall, wanted: &str) {
     assert_eq!(verdict(world, conditions::READY).as_deref(), Some("True Active"), "{}", world.trace.lines().join("\n"));
     assert_eq!((verdict(world, conditions::STALLED), verdict(world, conditions::RECONCILING)), (None, None));
     assert_eq!(world.violations(), Vec::<Violation>::new(), "{}", world.trace.lines().join("\n"));
+}
+
+/// I9: a store whose Secret cannot be read says so itself, and says something else when it can be.
+#[test]
+fn a_store_that_cannot_be_looked_at_says_so() {
+    run(async || {
+        let mut world = settled().await;
+        let wall = build_wall(&world, 500, |seen| seen.key.plural == "secrets");
+        let store = Key::new(Kind::named("AssetStore"), NAMESPACE, "store");
+        let reason = |world: &World| {
+            let conditions = world.server.get(&store).expect("there is a store")["status"]["conditions"].clone();
+            let found = conditions.as_array().and_then(|all| all.iter().find(|it| it["type"] == "Ready").cloned()).unwrap_or_default();
+            format!("{} {}", found["status"], found["reason"])
+        };
+        world.server.patch("user", &store, &json!({"spec": {"credentials": {"secretName": "keys"}}})).expect("there is a store");
+        seconds(&mut world, 120).await;
+        assert_eq!(reason(&world), "\"False\" \"ReadFailing\"");
+        let is_write = |line: &&Line| line.object.contains("assetstores") && line.object.ends_with("/status");
+        let writes = |world: &World| world.server.log().iter().filter(is_write).count();
+        let told = writes(&world);
+        seconds(&mut world, 600).await;
+        assert_eq!(writes(&world), told, "told once");
+        wall.fall();
+        seconds(&mut world, 60).await;
+        assert_eq!(reason(&world), "\"False\" \"CredentialsMissing\"", "it is not there");
+    });
 }
 
 /// I7, I9: condition, message, event; once; and what was known of the rollout stays.
