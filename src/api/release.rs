@@ -106,13 +106,23 @@ pub struct StoreRef {
 
 /// Where a build comes from; exactly one way.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[x_kube(validation = Rule::new("has(self.http)").message("exactly one kind of source must be given: http"))]
+#[x_kube(validation = Rule::new("has(self.http) != has(self.published)").message("exactly one kind of source must be given: http or published"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceSpec {
     /// An archive behind a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSource>,
+    /// Somebody else publishes, for example a pipeline with `rollcall publish`: the release waits until the version is recorded in
+    /// the store, and needs no access to the build. Changing `version` is then the whole release. Several releases, also of other
+    /// clusters, may use the same prefix so, as long as their pods serve the pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedSource>,
 }
+
+/// A build that somebody else publishes. It has no settings: the version's record in the store says everything.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PublishedSource {}
 
 /// An archive (tar.gz, tar.zst or zip; told apart by its first bytes) behind a URL, pinned by its digest.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

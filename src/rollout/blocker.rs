@@ -46,6 +46,13 @@ pub enum Blocker {
         /// The version.
         version: String,
     },
+    /// Somebody else publishes, and has not yet.
+    NotPublished {
+        /// The version.
+        version: String,
+        /// The release's prefix.
+        prefix: String,
+    },
     /// The version is being published.
     Publishing {
         /// The version.
@@ -205,6 +212,7 @@ impl Blocker {
             Self::BucketFault(fault) => fault.reason,
             Self::PrefixOwned { .. } => "PrefixOwned",
             Self::SourceMissing { .. } => "SourceMissing",
+            Self::NotPublished { .. } => "NotPublished",
             Self::Publishing { .. } => "Publishing",
             Self::Verifying { .. } => "Verifying",
             Self::JobFailed(failure) => failure.reason,
@@ -245,11 +253,14 @@ impl Blocker {
                     "version {version:?} was never published below this prefix and spec.source is not set: set spec.source, or a version that was published"
                 )
             }
+            Self::NotPublished { version, prefix } => {
+                format!("waiting until version {version:?} is published below {prefix:?}, for example by `rollcall publish`")
+            }
             Self::Publishing { version } => format!("version {version:?} is being published"),
             Self::Verifying { version } => format!("the store is being asked for every object of version {version:?}"),
             Self::JobFailed(failure) => failure.message.clone(),
             Self::ObjectsMissing { version, keys } => format!(
-                "the store lacks {} objects of version {version:?}: {}; put them back, or set spec.source to publish them again",
+                "the store lacks {} objects of version {version:?}: {}; put them back, or publish the version again: by spec.source, or by `rollcall publish`",
                 keys.len(),
                 some_of(keys)
             ),
@@ -332,6 +343,7 @@ impl Blocker {
             | Self::StoreMissing { .. }
             | Self::StoreUnusable { .. }
             | Self::BucketFault(_)
+            | Self::NotPublished { .. }
             | Self::Publishing { .. }
             | Self::Verifying { .. }
             | Self::WorkloadMissing { .. }

@@ -396,9 +396,21 @@ fn own_the_prefix(observed: &Observed) -> Option<Decision> {
     let PrefixFacts::Known { owner, .. } = &observed.prefix else { return None };
     match owner {
         OwnerFacts::Us => None,
+        // Who writes nothing below the prefix may share it with its writer.
+        OwnerFacts::Other(_) if only_reads(observed) => None,
         OwnerFacts::Nobody(claim) => Some(Decision::step(Phase::Pending, Step::ClaimPrefix(claim.clone()))),
         OwnerFacts::Other(owner) => Some(Decision::blocked(Phase::Pending, prefix_owned(observed, owner))),
     }
+}
+
+/// Whether the release writes neither objects nor pages: somebody else publishes, and the pods serve.
+fn only_reads(observed: &Observed) -> bool {
+    let spec = &observed.release.spec;
+    is_published_elsewhere(observed) && spec.entries.publish == PublishEntries::Pods
+}
+
+fn is_published_elsewhere(observed: &Observed) -> bool {
+    observed.release.spec.source.as_ref().is_some_and(|source| source.published.is_some())
 }
 
 fn prefix_owned(observed: &Observed, owner: &Owner) -> Blocker {
@@ -416,6 +428,11 @@ fn have_the_version_recorded(observed: &Observed) -> Option<Decision> {
     let version = observed.release.spec.version.clone();
     let Some(job) = job else {
         let Some(blocker) = lost_objects(observed) else {
+            if is_published_elsewhere(observed) {
+                let waiting =
+                    Decision::blocked(Phase::Pending, Blocker::NotPublished { version, prefix: observed.release.spec.prefix.clone() });
+                return Some(waiting.until(observed.now.checked_add(ASK_AGAIN_AFTER).ok()));
+            }
             return Some(Decision::blocked(Phase::Stalled, Blocker::SourceMissing { version }));
         };
         let ask_again = next_verify(observed).is_some_and(|verify| is_verify_due(observed, &verify, false));
@@ -495,7 +512,7 @@ fn stage(observed: &Observed) -> Option<Decision> {
 /// have waited for its approval for days.
 const EVIDENCE_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
-/// Missing objects may be put back by hand: the store is asked again after this time.
+/// Missing objects may be put back by hand, and a pipeline may publish at any time: the store is asked again after this time.
 const ASK_AGAIN_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
 fn is_verify_due(observed: &Observed, job: &Job, is_last_gate: bool) -> bool {

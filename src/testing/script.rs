@@ -4,6 +4,7 @@
 //! ```text
 //! release v2               spec.version becomes v2 (and the release is made, the first time)
 //! set suspend=true         a field of the spec, as JSON
+//! publish v2               a pipeline publishes v2, past the controller
 //! targets DaemonSet/edge Deployment/web:http
 //! workload DaemonSet/edge  makes a workload; Deployment/web is there
 //! pod a | http a | plain a starts a pod: reporting by its condition, over HTTP, or without an agent
@@ -53,6 +54,7 @@ async fn step(world: &mut World, words: &[&str]) -> Result<(), String> {
         ["kill"] => world.kill_controller(),
         ["start"] => world.start_controller(),
         ["advance", length] => world.advance(seconds(length)?).await,
+        ["publish", version] => world.publish(version).await?,
         ["settle"] => world.settle(SETTLE_AT_MOST).await?,
         ["expect", rest @ ..] => expect(world, rest)?,
         _ if by_user(world, words)? || by_cluster(world, words)? => {}

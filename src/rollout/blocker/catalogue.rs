@@ -26,6 +26,9 @@ impl Blocker {
             Self::SourceMissing { .. } => {
                 "Give `spec.source` for a new version. To roll back, name a version from `status.history`: its name is exact, `v1` is not `V1`."
             }
+            Self::NotPublished { .. } => {
+                "The pipeline publishes the version (`rollcall publish`); the store is asked every 30 seconds. If it has ended: compare the version's name, bucket and prefix letter by letter."
+            }
             Self::WorkloadMissing { .. } => {
                 "Correct a typing error in `spec.targets`, or apply the workload. With `activation.onMissingWorkload: Proceed` a release may stand in an earlier wave than its code."
             }
@@ -148,6 +151,7 @@ fn preparing() -> Vec<Blocker> {
         unusable(StoreProblem::Invalid("endpoint: not a URL".into())),
         Blocker::PrefixOwned { prefix: "shop/".into(), owner, key: "shop/.rollcall/owner.json".into() },
         Blocker::SourceMissing { version: version() },
+        Blocker::NotPublished { version: version(), prefix: "shop/".into() },
         Blocker::Publishing { version: version() },
         Blocker::Verifying { version: version() },
         Blocker::ObjectsMissing { version: version(), keys: vec!["shop/assets/main-BEcQUh0e.js".into()] },

@@ -6,8 +6,8 @@ use super::super::observed::*;
 use super::super::status::{self, StepOutcome};
 use super::*;
 use crate::api::release::{
-    ActivatedVersion, ActivationMode, CandidateStatus, EntriesStatus, GivenUp, OverrideSpec, ProceedOrWait, SilentPods, SkippableGate,
-    UploadStatus, api_time,
+    ActivatedVersion, ActivationMode, AssetReleaseSpec, CandidateStatus, EntriesStatus, GivenUp, OverrideSpec, ProceedOrWait,
+    PublishedSource, SilentPods, SkippableGate, SourceSpec, UploadStatus, api_time,
 };
 
 fn step(observed: &Observed) -> Step {
@@ -764,4 +764,28 @@ fn objects_that_were_put_back_by_hand_are_found() {
     assert_eq!(first_reason(&lost), "ObjectsMissing");
     assert_eq!(decide(&lost).wait, Wait::Until(at(1_030)));
     assert_eq!(step(&lost.at(at(1_030))), Step::StartJob(verify(3)));
+}
+
+#[test]
+fn a_version_that_somebody_else_publishes_is_waited_for_and_asked_for_again() {
+    let elsewhere = |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { http: None, published: Some(PublishedSource {}) });
+    let observed = unpublished().spec(elsewhere);
+    assert_eq!(first_reason(&observed), "NotPublished");
+    let decision = decide(&observed);
+    assert_eq!((decision.step, decision.wait), (Step::Nothing, Wait::Until(at(1_030))));
+    assert!(!decision.blockers[0].stalls());
+    // Recorded by now: the same path as any version, from here on.
+    assert!(matches!(step(&fixture().after_v1().spec(elsewhere)), Step::StartJob(Job::Verify { .. })));
+}
+
+#[test]
+fn a_prefix_with_another_owner_may_be_read_by_a_release_that_writes_nothing_there() {
+    let theirs = || Owner { owner_version: 1, cluster: "other".into(), release: "shop/other".into() };
+    let elsewhere = |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { http: None, published: Some(PublishedSource {}) });
+    let mut observed = unpublished().spec(elsewhere);
+    observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(theirs()), record: None };
+    assert_eq!(first_reason(&observed), "NotPublished");
+    // Pages in the bucket would be written.
+    let observed = observed.spec(|spec| spec.entries.publish = PublishEntries::Bucket);
+    assert_eq!(first_reason(&observed), "PrefixOwned");
 }

@@ -9,6 +9,7 @@ mod invariants;
 mod kstatus;
 mod kubelet;
 mod lives;
+mod pipeline;
 mod rules;
 mod storage;
 mod users;
