@@ -9,8 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::telemetry::LogFormat;
 
 mod publish;
+mod store;
 
 pub use publish::{OutputArg, PublishArgs, StoreArgs};
+pub use store::{StoreCommand, SweepArgs};
 
 /// Moves web pages to new assets only after every pod has them.
 #[derive(Debug, Parser)]
@@ -44,6 +46,9 @@ pub enum Role {
     Agent(AgentArgs),
     /// Upload a build's folder under a version's name
     Publish(PublishArgs),
+    /// Look after what lies in a store
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// An S3 store in a folder, to try things out; never for production
     DevStore(DevStoreArgs),
     /// Write (or check) every generated file of this repository

@@ -65,9 +65,11 @@ pub mod lint;
 pub mod manifest;
 pub mod metrics;
 pub mod publish;
+pub mod retention;
 pub mod roles;
 pub mod rollout;
 pub mod source;
+pub mod sweep;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

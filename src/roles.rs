@@ -14,6 +14,8 @@ use crate::metrics::Metrics;
 use crate::source::{HttpFetcher, HttpSettings};
 use crate::{admin, agent, dev_store, generate, publish, source};
 
+mod store;
+
 /// Why a role could not run or ended.
 pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -34,6 +36,7 @@ pub fn run(role: Role) -> Result<(), RoleError> {
         Role::Controller(args) => runtime.block_on(run_controller(args)),
         Role::Agent(args) => runtime.block_on(run_agent(args)),
         Role::Publish(args) => runtime.block_on(async { publish::run(args, stopper()?).await }),
+        Role::Store(command) => runtime.block_on(store::run(command)),
         Role::DevStore(args) => runtime.block_on(run_dev_store(args)),
         Role::Generate(args) => run_generate(&args),
     }

@@ -22,5 +22,8 @@ pub const CONVERGED: &str = "Converged";
 /// Somebody else writes the pointer's keys. Absent otherwise.
 pub const POINTER_CONTESTED: &str = "PointerContested";
 
+/// Retention deletes nothing, because it is not certain what may go; the reason says why. Absent otherwise.
+pub const RETENTION_BLOCKED: &str = "RetentionBlocked";
+
 /// Those that are always there, in the order in which a release passes them.
 pub const STEPS: [&str; 6] = [SOURCE_FETCHED, UPLOADED, STORE_VERIFIED, PODS_ACKNOWLEDGED, ACTIVATED, CONVERGED];

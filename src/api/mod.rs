@@ -11,6 +11,7 @@ pub mod pointer;
 pub mod recreated;
 pub mod release;
 pub mod report;
+mod retention;
 pub mod schema;
 pub mod status;
 pub mod store;

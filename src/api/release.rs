@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::build::BuildSpec;
+pub use super::retention::{PinSpec, RetentionSpec, RetentionStatus};
 use super::schema::{http_path, http_url, key_prefix, object_name, version_label};
 pub use super::status::{
     ActivatedVersion, AssetReleaseStatus, CandidateStatus, EntriesStatus, GivenUp, HistoryEntry, Outcome, Phase, TargetStatus, UploadStatus,
@@ -80,6 +81,9 @@ pub struct AssetReleaseSpec {
     /// When the active version moves.
     #[serde(default)]
     pub activation: ActivationSpec,
+    /// How long versions stay after another one took their place. Absent: nothing is ever deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionSpec>,
     /// Seconds from staging until a candidate that has not been activated is taken back and the release is Stalled. Time spent
     /// waiting for approval does not count.
     #[serde(default = "default_progress_deadline")]

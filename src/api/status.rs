@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ManifestDigest;
+use super::retention::RetentionStatus;
 
 /// What the controller last did and saw.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
@@ -26,7 +27,7 @@ pub struct AssetReleaseStatus {
     #[schemars(length(max = 32))]
     pub pods: Option<String>,
     /// `Ready`, `SourceFetched`, `Uploaded`, `StoreVerified`, `PodsAcknowledged`, `Activated`, `Converged`; and, present only when
-    /// True: `Reconciling`, `Stalled`, `PointerContested`.
+    /// True: `Reconciling`, `Stalled`, `PointerContested`, `RetentionBlocked`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -46,6 +47,9 @@ pub struct AssetReleaseStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub history: Vec<HistoryEntry>,
+    /// What retention last planned and did; absent without `spec.retention`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionStatus>,
     /// The attempt that was given up and is not tried again until the spec changes or `rollcall.dev/requestedAt` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_up: Option<GivenUp>,
@@ -85,6 +89,7 @@ impl Default for AssetReleaseStatus {
             previous: None,
             entries: None,
             history: Vec::new(),
+            retention: None,
             given_up: None,
             last_stage: 0,
             last_handled_request: None,
@@ -233,6 +238,10 @@ pub struct HistoryEntry {
     /// When another version took its place; absent while it is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at: Option<Time>,
+    /// Whether a rollback to it finds everything in the store, as the last plan of `spec.retention` had it: false once retention
+    /// took objects of it or is about to. Then give `spec.source` with it. Absent before the first plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restorable: Option<bool>,
     /// Gates that break-glass skipped, and why; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]

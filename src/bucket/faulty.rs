@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped};
 
@@ -25,6 +26,8 @@ pub enum Operation {
     List,
     /// [`Bucket::delete`]
     Delete,
+    /// [`Bucket::give_up_uploads`]
+    GiveUpUploads,
 }
 
 /// What the caller is told.
@@ -177,6 +180,7 @@ impl Operation {
             Self::Head => "head",
             Self::List => "list",
             Self::Delete => "delete",
+            Self::GiveUpUploads => "give up uploads of",
         }
     }
 }
@@ -212,6 +216,10 @@ impl Bucket for FaultyBucket {
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BucketError> {
         self.around(Operation::List, prefix, self.inner.list(prefix, after)).await
+    }
+
+    async fn give_up_uploads(&self, prefix: &str, before: Timestamp) -> Result<u64, BucketError> {
+        self.around(Operation::GiveUpUploads, prefix, self.inner.give_up_uploads(prefix, before)).await
     }
 
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {

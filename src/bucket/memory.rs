@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::{Attributes, Body, Bucket, BucketError, Created, Expected, Listed, Page, Stored, Swapped};
 use crate::api::ContentHash;
@@ -60,6 +61,7 @@ struct State {
     objects: BTreeMap<String, Object>,
     log: Vec<Change>,
     tokens: u64,
+    uploads: Vec<(String, Timestamp)>,
 }
 
 struct Object {
@@ -123,6 +125,18 @@ impl MemoryBucket {
         let mut state = self.state();
         state.objects.remove(key);
         state.log.push(Change::Meddled { key: key.to_owned() });
+    }
+
+    /// Begins a multipart upload that nobody finishes, as a program that died in the middle of one would.
+    pub fn abandon_upload(&self, key: &str) {
+        let now = self.clock.now();
+        self.state().uploads.push((key.to_owned(), now));
+    }
+
+    /// Keys of uploads that were begun.
+    #[must_use]
+    pub fn abandoned(&self) -> Vec<String> {
+        self.state().uploads.iter().map(|(key, _)| key.clone()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -204,6 +218,13 @@ impl Bucket for MemoryBucket {
         let objects: Vec<Listed> = rest.by_ref().take(PAGE).map(|(key, object)| listed(key, &object.stored)).collect();
         let next = rest.next().and(objects.last()).map(|last| last.key.clone());
         Ok(Page { objects, next })
+    }
+
+    async fn give_up_uploads(&self, prefix: &str, before: Timestamp) -> Result<u64, BucketError> {
+        let mut state = self.state();
+        let there = state.uploads.len();
+        state.uploads.retain(|(key, at)| !key.starts_with(prefix) || *at >= before);
+        Ok((there - state.uploads.len()) as u64)
     }
 
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {

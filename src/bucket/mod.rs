@@ -193,6 +193,10 @@ pub trait Bucket: Send + Sync + 'static {
     /// Lists up to 1,000 objects whose key begins with `prefix`, after the key `after`.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BucketError>;
 
+    /// Gives up multipart uploads below `prefix` that were begun before that moment, by the store's clock; answers how many. A store
+    /// without multipart uploads has none.
+    async fn give_up_uploads(&self, prefix: &str, before: Timestamp) -> Result<u64, BucketError>;
+
     /// Deletes an object only if it still has this token. An object that is gone is `Done`.
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError>;
 }

@@ -14,12 +14,14 @@ use crate::cluster::{Call, Class};
 use crate::manifest::Owner;
 use crate::rollout::decision::Step;
 use crate::rollout::observed::Job;
+use crate::rollout::retention;
 use crate::rollout::status::StepOutcome;
 use crate::upload::{self, Claimed};
 
 use super::context::Context;
 use super::observe::Look;
 use super::retry::Failure;
+use super::store::cluster_id;
 use super::work;
 
 /// Facts older than this are looked at again before the pointer is moved.
@@ -33,7 +35,7 @@ pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: 
         Step::AddFinalizer => set_finalizers(cx, key, look, &with_ours(&look.finalizers)).await,
         Step::RemoveFinalizer => set_finalizers(cx, key, look, &without_ours(&look.finalizers)).await,
         Step::ClaimPrefix(claim) => claim_prefix(look, claim).await,
-        Step::StartJob(job) => Ok(start_job(cx, key, look, job)),
+        Step::StartJob(job) => start_job(cx, key, look, job).await,
         Step::CancelJob(job) => {
             cx.jobs.cancel(key, job);
             Ok(StepOutcome::Done)
@@ -81,16 +83,21 @@ async fn claim_prefix(look: &Look, claim: &Owner) -> Result<StepOutcome, Failure
     }
 }
 
-fn start_job(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, job: &Job) -> StepOutcome {
-    let Some(bucket) = look.store.bucket.clone() else { return StepOutcome::Lost };
+async fn start_job(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, job: &Job) -> Result<StepOutcome, Failure> {
+    let Some(bucket) = look.store.bucket.clone() else { return Ok(StepOutcome::Lost) };
+    let about_to_use = match job {
+        Job::Verify { digest, .. } => Some(digest),
+        Job::Publish { .. } | Job::PublishEntries { .. } | Job::Sweep { .. } => None,
+    };
     let task = work::Task {
         cx: cx.clone(),
         bucket,
         layout: look.store.layout.clone(),
         release: look.observed.release.full_name(),
         base_url: work::base_url(&look.observed),
+        own: retention::own_facts(&look.observed, &cluster_id(cx).await?, about_to_use),
         job: job.clone(),
     };
     cx.jobs.start(key, job.clone(), |progress, cancel| task.run(progress, cancel));
-    StepOutcome::Done
+    Ok(StepOutcome::Done)
 }

@@ -13,6 +13,7 @@ use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
 use crate::manifest::{Layout, Owner};
 use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, StoreFacts, StoreProblem};
+use crate::rollout::retention;
 use crate::upload;
 
 use super::context::{Context, Memory};
@@ -40,7 +41,8 @@ pub(super) async fn open_store(
         return Ok(unopened(StoreFacts::Missing, release, None));
     };
     let facts = usable(&store, release);
-    if !needs_bucket(release, pointer, &facts) {
+    let sweeps = retention::due_at(release).is_some_and(|at| at <= cx.outside.clock.now());
+    if !needs_bucket(release, pointer, &facts, sweeps) {
         return Ok(unopened(facts, release, Some(&store.spec)));
     }
     let address = match address(cx, &key.namespace, &store.spec).await? {
@@ -77,15 +79,15 @@ fn usable(store: &AssetStore, release: &ReleaseFacts) -> StoreFacts {
     }
 }
 
-/// The bucket is asked only on the way to a flip and for entry files in the bucket. A release whose version is active, or that
+/// The bucket is asked only on the way to a flip, for entry files in the bucket, and when a sweep is due. A release whose version is active, or that
 /// is suspended or being deleted, makes no request.
-fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts) -> bool {
+fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts, sweeps: bool) -> bool {
     use crate::api::release::PublishEntries;
     let StoreFacts::Usable { base_url, fetch_url, .. } = store else { return false };
     let active = pointer
         .and_then(|pointer| pointer.active.as_ref())
         .is_some_and(|active| active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url);
-    let is_idle = active && release.spec.entries.publish == PublishEntries::Pods;
+    let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !sweeps;
     !(release.deleting || release.spec.suspend || is_idle)
 }
 
@@ -179,7 +181,7 @@ async fn read_prefix(
 }
 
 /// The identity of a cluster, as is usual: the UID of its `kube-system` namespace. Read once.
-async fn cluster_id(cx: &Context) -> Result<String, Failure> {
+pub(super) async fn cluster_id(cx: &Context) -> Result<String, Failure> {
     use k8s_openapi::api::core::v1::Namespace;
     let read = async || {
         let api: Api<Namespace> = Api::all(cx.outside.client.clone());

@@ -1,6 +1,7 @@
 //! The jobs' work: from a job to the upload engine's words and back. Never decides whether to try again: it says what can mend
 //! a failure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -10,9 +11,14 @@ use crate::api::release::{HttpSource, UploadStatus};
 use crate::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::Bucket;
 use crate::manifest::{Layout, Writer};
-use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts};
+use crate::retention::Plan;
+use crate::retention::references::OwnFacts;
+use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts, SweepAct};
+use crate::rollout::retention;
 use crate::source::Wanted;
+use crate::sweep::{self, SweepFailure};
 use crate::upload::{self, EntriesFailure, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools, VerifyFailure};
+use crate::upload::{ReadFailure, Usable};
 
 use super::context::Context;
 use super::jobs::{Mending, WorkFailure, Worked};
@@ -26,6 +32,8 @@ pub(super) struct Task {
     pub(super) release: String,
     /// What pages put in front of a path.
     pub(super) base_url: String,
+    /// What the release uses.
+    pub(super) own: OwnFacts,
     pub(super) job: Job,
 }
 
@@ -44,6 +52,7 @@ impl Task {
             Job::Publish { version, source, names, .. } => self.publish(version, (source, names), progress, cancel).await,
             Job::Verify { digest, .. } => self.verify(digest).await,
             Job::PublishEntries { version, digest, sequence, .. } => self.publish_entries(version, digest, *sequence).await,
+            Job::Sweep { act, .. } => self.sweep(*act).await,
         }
     }
 
@@ -65,9 +74,7 @@ impl Task {
             release: self.release.clone(),
             version: version.to_owned(),
             names: names.clone(),
-            // One for each release: a release has one job at a time, so whatever its last publish left is dead, and its intent
-            // is taken over instead of being waited out.
-            publisher: Publisher::OneAtATime(ContentHash::of(self.release.as_bytes()).to_string()[..16].to_owned()),
+            publisher: Publisher::OneAtATime(publisher_id(&self.release)),
             base_urls: vec![self.base_url.clone()],
         };
         let build = self.cx.outside.source.fetch(&source, &self.cx.settings.workspace);
@@ -84,6 +91,7 @@ impl Task {
     async fn verify(&self, digest: &ManifestDigest) -> Worked {
         // Before the first request: what the store says is at least as new as this.
         let at = self.cx.outside.clock.now();
+        self.claim(digest).await?;
         let verified = upload::verify(self.bucket.as_ref(), &self.layout, digest).await;
         match verified {
             Ok(verified) => {
@@ -94,6 +102,44 @@ impl Task {
             // A manifest that is gone is mended like any other object: by publishing again.
             Err(VerifyFailure::ManifestMissing { key }) => Ok(JobEnd::Verified { missing: vec![key], name_map: None, at }),
             Err(failure @ VerifyFailure::Read(_)) => Err(read_failure(failure.reason(), failure.to_string())),
+        }
+    }
+
+    /// Writes down that the version is about to be used, then takes its objects out of whatever is about to delete them. For a
+    /// rollback, which uploads nothing, this is the intent (I5, I8).
+    async fn claim(&self, digest: &ManifestDigest) -> Result<(), WorkFailure> {
+        let (bucket, layout, clock) = (self.bucket.as_ref(), &self.layout, self.cx.outside.clock.as_ref());
+        let failed = |failure: ReadFailure| read_failure(failure.reason(), failure.to_string());
+        upload::write_references(bucket, layout, &self.own, clock).await.map_err(failed)?;
+        let manifest = upload::read_manifest(bucket, layout, digest).await.map_err(failed)?;
+        let files = manifest.iter().flat_map(|manifest| &manifest.files).map(|file| layout.key(&file.key()));
+        let needed: BTreeSet<String> = files.chain([layout.manifest(digest)]).collect();
+        match upload::take_out(bucket, layout, clock.now(), &|key| needed.contains(key)).await.map_err(failed)? {
+            Usable::Now => Ok(()),
+            Usable::From { key, until } => {
+                let message = format!("{key:?} is being deleted by retention; whether the version is still there is known at {until}");
+                Err(WorkFailure { reason: "Reclaiming", message, mending: Mending::At(until) })
+            }
+        }
+    }
+
+    async fn sweep(&self, act: SweepAct) -> Worked {
+        let clock = &self.cx.outside.clock;
+        let tools = sweep::Tools { bucket: self.bucket.clone(), clock: clock.clone() };
+        let written = upload::write_references(self.bucket.as_ref(), &self.layout, &self.own, clock.as_ref()).await;
+        written.map_err(|failure| sweep_failure(&failure.into(), clock.now()))?;
+        let failed = |failure: SweepFailure| sweep_failure(&failure, clock.now());
+        let builds = |plan: &Plan| plan.roots.kept.keys().cloned().collect();
+        match act {
+            SweepAct::Plan => {
+                let plan = sweep::plan(&tools, &self.layout).await.map_err(failed)?;
+                Ok(JobEnd::Planned { kept: builds(&plan), shown: Box::new(retention::shown(&plan, None, clock.now())) })
+            }
+            SweepAct::CarryOut => {
+                let outcome = sweep::sweep(&tools, &self.layout, &publisher_id(&self.release)).await.map_err(failed)?;
+                let shown = retention::shown(&outcome.plan, Some(outcome.deleted), clock.now());
+                Ok(JobEnd::Swept { kept: builds(&outcome.plan), shown: Box::new(shown) })
+            }
         }
     }
 
@@ -112,6 +158,17 @@ impl Task {
             Err(failure) => Err(entries_failure(&failure)),
         }
     }
+}
+
+/// One for each release: a release has one job at a time, so whatever its last publish left is dead, and its intent is taken over
+/// instead of being waited out.
+fn publisher_id(release: &str) -> String {
+    ContentHash::of(release.as_bytes()).to_string()[..16].to_owned()
+}
+
+/// A doubt may go away when somebody acts or a publish ends: looked at again every hour.
+fn sweep_failure(failure: &SweepFailure, now: jiff::Timestamp) -> WorkFailure {
+    WorkFailure { reason: failure.reason(), message: failure.to_string(), mending: Mending::At(now + std::time::Duration::from_secs(3600)) }
 }
 
 /// Passes the engine's figures on, for ever.

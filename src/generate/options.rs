@@ -16,7 +16,13 @@ pub(super) fn page() -> Vec<Artifact> {
     options(&mut text, &command);
     for role in command.get_subcommands() {
         let _ = write!(text, "\n## rollcall {}\n\n{}\n", role.get_name(), sentence(role));
-        options(&mut text, role);
+        if role.get_subcommands().next().is_none() {
+            options(&mut text, role);
+        }
+        for act in role.get_subcommands() {
+            let _ = write!(text, "\n### rollcall {} {}\n\n{}\n", role.get_name(), act.get_name(), sentence(act));
+            options(&mut text, act);
+        }
     }
     vec![Artifact { path: "docs/reference/cli.md".into(), text }]
 }
@@ -61,7 +67,7 @@ mod tests {
         let command = Cli::command();
         for role in command.get_subcommands() {
             assert!(text.contains(&format!("## rollcall {}\n", role.get_name())));
-            for option in role.get_arguments().filter_map(Arg::get_long) {
+            for option in role.get_subcommands().chain([role]).flat_map(Command::get_arguments).filter_map(Arg::get_long) {
                 assert!(text.contains(&format!("| `--{option}")), "{option}");
             }
         }

@@ -82,6 +82,49 @@ impl Layout {
         self.own(&format!("sweeps/{}.json", ContentHash::of(key.as_bytes())))
     }
 
+    /// The tombstone of one sweep's part.
+    #[must_use]
+    pub fn sweep(&self, id: &str) -> String {
+        self.own(&format!("sweeps/{id}.json"))
+    }
+
+    /// What one release of one cluster uses.
+    #[must_use]
+    pub fn references_of(&self, cluster: &str, release: &str) -> String {
+        self.own(&format!("references/{cluster}.{}.json", release.replace('/', ".")))
+    }
+
+    /// What the references of all releases begin with.
+    #[must_use]
+    pub fn references(&self) -> String {
+        self.own("references/")
+    }
+
+    /// What all manifests begin with.
+    #[must_use]
+    pub fn manifests(&self) -> String {
+        self.own("manifests/")
+    }
+
+    /// The sign that retention took a build.
+    #[must_use]
+    pub fn swept(&self, digest: &ManifestDigest) -> String {
+        self.own(&format!("swept/{}.json", digest.hex()))
+    }
+
+    /// What the signs of all builds that retention took begin with.
+    #[must_use]
+    pub fn swept_all(&self) -> String {
+        self.own("swept/")
+    }
+
+    /// The build whose manifest, or whose sign, lies at this key.
+    #[must_use]
+    pub fn digest_at(&self, folder: &str, key: &str) -> Option<ManifestDigest> {
+        let hex = key.strip_prefix(folder)?.strip_suffix(".json")?;
+        ManifestDigest::try_from(format!("sha256:{hex}")).ok()
+    }
+
     /// What all tombstones begin with.
     #[must_use]
     pub fn tombstones(&self) -> String {

@@ -87,17 +87,141 @@ pub struct Intent {
     pub started_at: Timestamp,
 }
 
-/// "I am about to delete this object": written before the intents are read.
+/// "I am about to delete these objects": written before the intents are read. Whoever needs one of the keys looks at the phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tombstone {
     /// Version of this document's format: 1.
     pub tombstone_version: i32,
-    /// The key of the bucket that goes.
+    /// When it was decided.
+    pub at: Timestamp,
+    /// How far it is.
+    #[serde(flatten)]
+    pub phase: TombstonePhase,
+    /// What goes.
+    pub objects: Vec<Buried>,
+}
+
+/// How far a tombstone is. A step forward is a conditional write, so that of the one who deletes and the one who needs a key
+/// exactly one wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all_fields = "camelCase")]
+pub enum TombstonePhase {
+    /// Nothing was deleted yet: whoever needs a key takes it out of the document, and may use it at once.
+    Warned,
+    /// Deletes are sent or were: the keys must not be used before that moment, when every signed delete is dead.
+    Deleting {
+        /// From when on the keys may be written again.
+        usable_from: Timestamp,
+    },
+}
+
+/// One object that goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Buried {
+    /// The key of the bucket.
     pub key: String,
     /// The token of the object that goes; another object at that key stays.
     pub etag: String,
-    /// When it was decided.
+}
+
+/// What one release of one cluster uses below a prefix, and for how long it keeps what it used. Written before a version is used,
+/// then the tombstones are read: for a rollback this is the intent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct References {
+    /// Version of this document's format: 1.
+    pub references_version: i32,
+    /// UID of the cluster's `kube-system` namespace.
+    pub cluster: String,
+    /// `namespace/name` of the release.
+    pub release: String,
+    /// When this document was begun. A version that it does not mention counts as retired then at the earliest.
+    pub since: Timestamp,
+    /// When it was last written.
+    pub written_at: Timestamp,
+    /// For how long; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionPolicy>,
+    /// Versions in use.
+    pub uses: Vec<Use>,
+    /// Versions that were activated, latest flip first.
+    pub activated: Vec<Activation>,
+}
+
+/// How long versions are kept after another one took their place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetentionPolicy {
+    /// The last so many activated versions stay, the active one included.
+    pub releases: u32,
+    /// Seconds from a version's retirement.
+    pub ttl_seconds: u64,
+    /// Files that stay longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Pin>,
+}
+
+/// Files that stay longer than their version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pin {
+    /// Pattern of paths in the build: `*` stays within a folder, `**` does not.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// Seconds from the version's retirement.
+    pub ttl_seconds: u64,
+}
+
+/// A version in use.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Use {
+    /// The build.
+    pub digest: ManifestDigest,
+    /// As what.
+    pub role: Role,
+}
+
+/// As what a version is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Pages refer to it.
+    Active,
+    /// Pods load it, or will soon.
+    Candidate,
+    /// It was active before.
+    Previous,
+    /// A pod reports it.
+    Reported,
+}
+
+/// A version that was activated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Activation {
+    /// The label.
+    pub version: String,
+    /// The build.
+    pub digest: ManifestDigest,
+    /// Number of the flip.
+    pub sequence: i64,
+    /// When another version took its place; absent while none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<Timestamp>,
+}
+
+/// "Retention takes this build": objects of it are gone, or will be at once, and then its manifest; its name still means it.
+/// Written before the first of them goes; taken back by whoever publishes the build again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Swept {
+    /// Version of this document's format: 1.
+    pub swept_version: i32,
+    /// The build.
+    pub digest: ManifestDigest,
+    /// When.
     pub at: Timestamp,
 }
 
@@ -112,5 +236,5 @@ pub struct Writer {
     pub digest: ManifestDigest,
 }
 
-/// The format number that all five documents carry today.
+/// The format number that all of these documents carry today.
 pub const FORMAT: i32 = 1;

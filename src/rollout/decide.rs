@@ -14,7 +14,7 @@ use super::blocker::Blocker;
 use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason, Wait};
 use super::gates::{self, FLIP_GATES};
 use super::observed::{EntriesRound, Job, JobEnd, Observed, OwnerFacts, PointerFacts, PointerFound, PrefixFacts, ReportFacts, StoreFacts};
-use super::roll_call;
+use super::{retention, roll_call};
 
 type Rule = fn(&Observed) -> Option<Decision>;
 
@@ -102,6 +102,7 @@ fn is_job_wanted(observed: &Observed, job: &Job) -> bool {
             staged.or_else(|| verify_of_the_lost(observed)).or_else(|| next_verify(observed)).as_ref() == Some(job)
         }
         Job::PublishEntries { .. } => entries_job(observed).as_ref() == Some(job),
+        Job::Sweep { .. } => retention::job(observed).as_ref() == Some(job),
     }
 }
 
@@ -246,10 +247,23 @@ fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
     } else {
         Decision::blocked(Phase::Converging, Blocker::NotConverged { pods })
     };
-    Some(match entries {
+    let standing = match entries {
         Some(job) => confirm_the_entries_again(observed, found, job, standing),
         None => standing,
-    })
+    };
+    Some(sweep_when_settled(observed, standing))
+}
+
+/// Retention is last: nothing waits for it, and everything else comes before it.
+fn sweep_when_settled(observed: &Observed, standing: Decision) -> Decision {
+    if standing.step != Step::Nothing || !standing.blockers.is_empty() {
+        return standing;
+    }
+    let at = match standing.wait {
+        Wait::Until(at) => Some(at),
+        Wait::Change | Wait::Again => None,
+    };
+    retention::decide(observed).unwrap_or_else(|| standing.until(at.into_iter().chain(retention::look_at(observed)).min()))
 }
 
 fn publish_the_entries(observed: &Observed, job: &Job) -> Decision {
@@ -523,7 +537,7 @@ fn is_verify_due(observed: &Observed, job: &Job, is_last_gate: bool) -> bool {
             is_last_gate && observed.now.duration_since(*at) > EVIDENCE_AGE_MAX
         }
         Some(JobEnd::Verified { at, .. }) => observed.now.duration_since(*at) >= ASK_AGAIN_AFTER,
-        Some(JobEnd::Published { .. } | JobEnd::EntriesPublished { .. }) => false,
+        Some(JobEnd::Published { .. } | JobEnd::EntriesPublished { .. } | JobEnd::Planned { .. } | JobEnd::Swept { .. }) => false,
     }
 }
 

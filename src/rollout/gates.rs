@@ -66,7 +66,9 @@ fn objects_are_in_the_store(observed: &Observed) -> Result<(), Blocker> {
         Some(JobEnd::Verified { missing, .. }) if missing.is_empty() => Ok(()),
         Some(JobEnd::Verified { missing, .. }) => Err(Blocker::ObjectsMissing { version, keys: missing.clone() }),
         Some(JobEnd::Failed(failure)) => Err(Blocker::JobFailed(failure.clone())),
-        Some(JobEnd::Published { .. } | JobEnd::EntriesPublished { .. }) | None => Err(Blocker::Verifying { version }),
+        Some(JobEnd::Published { .. } | JobEnd::EntriesPublished { .. } | JobEnd::Planned { .. } | JobEnd::Swept { .. }) | None => {
+            Err(Blocker::Verifying { version })
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod decide;
 pub mod decision;
 pub mod gates;
 pub mod observed;
+pub mod retention;
 pub mod roll_call;
 pub mod status;
 pub mod unseen;

@@ -1,10 +1,11 @@
 //! Everything a decision may look at, as facts. If a decision needs another fact, it gets a field here, never a client.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, HttpSource, TargetSpec, UploadStatus};
+use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, HttpSource, RetentionSpec, RetentionStatus, TargetSpec, UploadStatus};
 use crate::api::{BuildManifestSpec, ManifestDigest, PointedVersion, Pointer, Report};
 use crate::manifest::{Owner, VersionRecord};
 
@@ -194,6 +195,26 @@ pub enum Job {
         /// At the flip, or once more when no stalled write can land any more.
         round: EntriesRound,
     },
+    /// Plan a sweep of the prefix, or carry it out.
+    Sweep {
+        /// Which half.
+        act: SweepAct,
+        /// The active build: another one is another sweep.
+        active: ManifestDigest,
+        /// The policy.
+        retention: RetentionSpec,
+        /// When it became due.
+        due: Timestamp,
+    },
+}
+
+/// The two halves of a sweep: status shows the first one's result before the second one deletes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepAct {
+    /// Say what would go. Writes what the release uses, and nothing else.
+    Plan,
+    /// Delete it.
+    CarryOut,
 }
 
 /// When entry files are written and confirmed (I4): S3 cannot fence them, so a stalled write of an earlier flip may land until
@@ -269,6 +290,20 @@ pub enum JobEnd {
     EntriesPublished {
         /// Before the first of them was looked at.
         at: Timestamp,
+    },
+    /// A sweep is planned.
+    Planned {
+        /// For people.
+        shown: Box<RetentionStatus>,
+        /// Builds that stay.
+        kept: BTreeSet<ManifestDigest>,
+    },
+    /// A sweep is over.
+    Swept {
+        /// For people.
+        shown: Box<RetentionStatus>,
+        /// Builds that stay.
+        kept: BTreeSet<ManifestDigest>,
     },
     /// It failed.
     Failed(JobFailure),
@@ -359,6 +394,12 @@ impl Observed {
     #[must_use]
     pub fn active(&self) -> Option<&PointedVersion> {
         self.found().and_then(|found| found.pointer.active.as_ref())
+    }
+
+    /// Whether the bucket answered.
+    #[must_use]
+    pub fn bucket_is_open(&self) -> bool {
+        matches!(self.prefix, PrefixFacts::Known { owner: OwnerFacts::Us, .. })
     }
 
     /// Which store this is; empty while there is none that can be used.

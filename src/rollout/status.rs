@@ -16,7 +16,8 @@ use super::blocker::{Blocker, LaggingPod};
 use super::decide::{approval_wait, deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, Step};
 use super::gates;
-use super::observed::{Job, JobEnd, Observed, PodFacts, PrefixFacts};
+use super::observed::{Job, JobEnd, Observed, PodFacts, PrefixFacts, SweepAct};
+use super::retention;
 use super::roll_call::{self, RollCall};
 
 /// What became of a decision's step.
@@ -47,6 +48,7 @@ pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> A
         previous: view.previous().or_else(|| previous.previous.clone()),
         entries: view.entries(),
         history: view.history(),
+        retention: retention::status(observed),
         given_up: view.given_up(),
         last_stage: previous.last_stage.max(view.pointer.as_ref().map_or(0, |pointer| pointer.stage)),
         last_handled_request: observed.release.requested_at.as_deref().map(|request| cut(request.into(), 256)),
@@ -129,6 +131,7 @@ impl View<'_> {
             (conditions::ACTIVATED, Some(self.activated())),
             (conditions::CONVERGED, Some(self.converged())),
             (conditions::POINTER_CONTESTED, self.pointer_contested()),
+            (conditions::RETENTION_BLOCKED, retention::blocked(self.observed).map(|(reason, message)| Verdict::yes(reason, message))),
         ];
         all.into_iter().filter_map(|(kind, verdict)| Some(self.dated(kind, verdict?, previous))).collect()
     }
@@ -376,6 +379,10 @@ impl View<'_> {
             }
             history.insert(0, self.activation(active, at));
         }
+        let restorable: Vec<Option<bool>> = history.iter().map(|entry| self.restorable(&history, entry)).collect();
+        for (entry, restorable) in history.iter_mut().zip(restorable) {
+            entry.restorable = restorable;
+        }
         history.splice(0..0, self.given_up_now());
         while history.len() > HISTORY_MAX {
             // The active version's entry stays, however many attempts were given up since.
@@ -384,6 +391,12 @@ impl View<'_> {
             history.remove(oldest);
         }
         history
+    }
+
+    /// As the last plan has it; without a plan of this process, as it was said before.
+    fn restorable(&self, history: &[HistoryEntry], entry: &HistoryEntry) -> Option<bool> {
+        let digest = entry.digest.as_ref().filter(|_| entry.sequence > 0 && self.observed.release.spec.retention.is_some())?;
+        retention::is_kept(self.observed, history, digest).or(entry.restorable)
     }
 
     fn activation(&self, active: ActivatedVersion, at: Time) -> HistoryEntry {
@@ -396,6 +409,7 @@ impl View<'_> {
             outcome,
             at,
             retired_at: None,
+            restorable: None,
             overridden: self.overridden(),
             excused: self.excused(),
         }
@@ -431,6 +445,7 @@ impl View<'_> {
             outcome: Outcome::GivenUp,
             at: api_time(self.observed.now),
             retired_at: None,
+            restorable: None,
             overridden: None,
             excused: Vec::new(),
         })
@@ -495,6 +510,8 @@ fn step_text(step: &Step) -> String {
         Step::StartJob(Job::Publish { .. }) => "publishing".into(),
         Step::StartJob(Job::Verify { .. }) => "asking the store for every object".into(),
         Step::StartJob(Job::PublishEntries { .. }) => "writing the entry files to the bucket".into(),
+        Step::StartJob(Job::Sweep { act: SweepAct::Plan, .. }) => "planning what retention lets go".into(),
+        Step::StartJob(Job::Sweep { act: SweepAct::CarryOut, .. }) => "deleting what retention lets go".into(),
         Step::CancelJob(_) => "ending work that is not wanted any more".into(),
         Step::CreatePointer => "making the pointer".into(),
         Step::GiveUp(_) => "given up; the candidate is taken back next".into(),

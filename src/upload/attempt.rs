@@ -88,6 +88,7 @@ impl Attempt<'_> {
         if record.is_some() {
             self.see_all_there().await?;
         }
+        self.take_back_the_sign().await?;
         Ok(record)
     }
 
@@ -127,6 +128,15 @@ impl Attempt<'_> {
     async fn send_all(&self, objects: Vec<Wanting>) -> Result<(), PublishFailure> {
         let occupied = self.send(objects).await?;
         if occupied.is_empty() { Ok(()) } else { Err(self.reclaim(occupied).await?) }
+    }
+
+    /// Everything is there again, whatever retention took before.
+    async fn take_back_the_sign(&self) -> Result<(), PublishFailure> {
+        let sign = self.request.layout.swept(&self.prepared.digest);
+        if let Some(stored) = self.tools.bucket.head(&sign).await? {
+            self.tools.bucket.delete(&sign, &stored.etag).await?;
+        }
+        Ok(())
     }
 
     async fn store_manifest(&self) -> Result<(), PublishFailure> {

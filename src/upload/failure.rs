@@ -75,7 +75,7 @@ pub enum PublishFailure {
     #[error(transparent)]
     Bucket(#[from] BucketError),
     /// The key's leftover object is being deleted; signed requests may still be on their way until then.
-    #[error("{key:?} is being freed of what an unfinished publish left there; it may be written again at {until}")]
+    #[error("{key:?} is being deleted, by retention or because an unfinished publish left it there; it may be written again at {until}")]
     Reclaiming {
         /// The key of the bucket, the first one if there are several.
         key: String,

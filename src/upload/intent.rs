@@ -1,8 +1,6 @@
-//! Intents ("I am about to use these objects") and tombstones ("I am about to delete this one"): each side writes its own and
-//! then reads the other's, so that at least one of two who meet sees the other.
-//! Never reads before it has written.
+//! Intents, "I am about to use these objects": written before the tombstones are read, so that at least one of two who meet sees
+//! the other. Never reads before it has written.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +10,7 @@ use super::{Publish, PublishFailure, Tools};
 use crate::api::ManifestDigest;
 use crate::bucket::{Bucket, BucketError, Created, Expected, SIGNED_REQUEST_LIFE, Swapped};
 use crate::manifest::record::FORMAT;
-use crate::manifest::{Intent, Layout, Tombstone};
+use crate::manifest::{Intent, Layout};
 
 /// An intent older than this belongs to a publish that died: the longest upload that is imagined (5 TB at 1 Gbit/s take 11 hours), doubled.
 pub const INTENT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -123,34 +121,4 @@ pub(super) async fn other_live(tools: &Tools, request: &Publish, digest: &Manife
         }
     }
     Ok(None)
-}
-
-/// A tombstone as it lies in the bucket.
-pub(super) struct Grave {
-    pub(super) tombstone: Tombstone,
-    pub(super) place: String,
-    pub(super) etag: String,
-}
-
-impl Grave {
-    /// From when on its key may be written again: a delete that was signed at the tombstone's time is dead by then.
-    pub(super) fn until(&self) -> Timestamp {
-        free_at(self.tombstone.at)
-    }
-}
-
-/// When the key of a tombstone of that time may be written again.
-pub(super) fn free_at(at: Timestamp) -> Timestamp {
-    at.saturating_add(SIGNED_REQUEST_LIFE + SKEW).expect("a duration of minutes never needs a calendar")
-}
-
-/// All tombstones, by the key that they are for. Call it after [`write`].
-pub(super) async fn graves(bucket: &dyn Bucket, layout: &Layout) -> Result<BTreeMap<String, Grave>, ReadFailure> {
-    let mut graves = BTreeMap::new();
-    for listed in list_all(bucket, &layout.tombstones()).await? {
-        if let Some(tombstone) = read::<Tombstone>(bucket, &listed.key).await? {
-            graves.insert(tombstone.key.clone(), Grave { tombstone, place: listed.key, etag: listed.etag });
-        }
-    }
-    Ok(graves)
 }

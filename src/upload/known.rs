@@ -37,6 +37,10 @@ pub(super) async fn recent(bucket: &dyn Bucket, layout: &Layout, objects: &Objec
 /// Marks what the version of one record has. Its manifest is looked through where it lies, never built up.
 async fn mark(bucket: &dyn Bucket, layout: &Layout, listed: &Listed, objects: &Objects, known: &mut [bool]) -> Result<(), ReadFailure> {
     let record = record_at(bucket, &listed.key).await?;
+    // What retention takes is not there, whatever its manifest says.
+    if bucket.head(&layout.swept(&record.digest)).await?.is_some() {
+        return Ok(());
+    }
     let key = layout.manifest(&record.digest);
     let Some(stored) = bucket.get(&key, MANIFEST_BYTES_MAX).await? else {
         return Err(ReadFailure::Malformed { key, cause: "it is not there".to_owned() });
@@ -58,11 +62,20 @@ pub(super) async fn named(bucket: &dyn Bucket, layout: &Layout, keys: &BTreeSet<
     for listed in list_all(bucket, &layout.versions()).await? {
         let record = record_at(bucket, &listed.key).await?;
         if seen.insert(record.digest.clone()) {
-            let files = manifest_files(bucket, layout, &record, &listed.key).await?;
+            let files = match manifest_files(bucket, layout, &record, &listed.key).await {
+                // Retention took this build, on purpose: it names nothing any more.
+                Err(ReadFailure::Malformed { .. }) if is_swept(bucket, layout, &record.digest).await? => continue,
+                files => files?,
+            };
             named.extend(files.iter().map(|file| layout.key(&file.key())).filter(|key| keys.contains(key)));
         }
     }
     Ok(named)
+}
+
+/// Whether the manifest is gone and retention says that it took it.
+async fn is_swept(bucket: &dyn Bucket, layout: &Layout, digest: &ManifestDigest) -> Result<bool, BucketError> {
+    Ok(bucket.head(&layout.manifest(digest)).await?.is_none() && bucket.head(&layout.swept(digest)).await?.is_some())
 }
 
 async fn record_at(bucket: &dyn Bucket, key: &str) -> Result<VersionRecord, ReadFailure> {

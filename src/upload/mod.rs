@@ -19,7 +19,7 @@ use crate::source::{Build, SourceError};
 
 mod attempt;
 mod claim;
-mod documents;
+pub(crate) mod documents;
 mod entries;
 mod failure;
 mod intent;
@@ -27,7 +27,9 @@ mod known;
 mod objects;
 mod prepare;
 mod reclaim;
+mod references;
 mod send;
+mod tombstones;
 mod verify;
 
 pub use claim::{Claimed, claim_owner, read_manifest, read_owner, read_record};
@@ -36,6 +38,9 @@ pub use entries::{EntriesChecked, EntriesFailure, EntriesPublished, entries_conf
 pub(crate) use failure::bucket_reason;
 pub use failure::{FailureClass, PublishFailure};
 pub use intent::{INTENT_LIFE, SKEW, withdraw_intent};
+pub use references::write_references;
+pub(crate) use tombstones::free_at;
+pub use tombstones::{Grave, Usable, graves, take_out};
 pub use verify::{Verified, VerifyFailure, verify};
 
 /// Requests at hand for objects. How many of them are really under way is for the bucket to say, which knows how it is answered.

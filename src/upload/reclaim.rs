@@ -19,12 +19,13 @@ use jiff::Timestamp;
 
 use super::attempt::Attempt;
 use super::documents::{Lasts, ReadFailure, encoded};
-use super::intent::{free_at, graves, other_live};
+use super::intent::other_live;
 use super::send::Occupied;
+use super::tombstones::{self, Usable, free_at};
 use super::{PublishFailure, known};
 use crate::bucket::{BucketError, Created};
-use crate::manifest::record::FORMAT;
-use crate::manifest::{Tombstone, Writer};
+use crate::manifest::record::{Buried, FORMAT};
+use crate::manifest::{Tombstone, TombstonePhase, Writer};
 
 /// A delete is sent only this soon after its tombstone, so that its signature dies within the time that others wait. Taken out
 /// of the two minutes for clocks.
@@ -42,20 +43,15 @@ enum Stay {
 }
 
 impl Attempt<'_> {
-    /// Waits for tombstones of keys that we need, and clears away those whose time is over. Call it after the intent is written.
+    /// Takes keys that we need out of tombstones, or waits for those under which something was deleted. Call it after the intent is written.
     pub(super) async fn bury_or_wait(&self) -> Result<(), PublishFailure> {
-        let bucket = &*self.tools.bucket;
-        let graves = graves(bucket, &self.request.layout).await?;
-        let ours: Vec<_> = graves.iter().filter(|(key, _)| self.objects.find(key).is_some()).collect();
-        let live = ours.iter().filter(|(_, grave)| self.tools.clock.now() <= grave.until());
-        if let Some((key, until)) = first_and_latest(live.map(|(key, grave)| (key.as_str(), grave.until()))) {
-            return Err(PublishFailure::Reclaiming { key, until });
+        let (bucket, layout) = (&*self.tools.bucket, &self.request.layout);
+        let manifest = layout.manifest(&self.prepared.digest);
+        let needs = |key: &str| self.objects.find(key).is_some() || key == manifest;
+        match tombstones::take_out(bucket, layout, self.tools.clock.now(), &needs).await? {
+            Usable::Now => Ok(()),
+            Usable::From { key, until } => Err(PublishFailure::Reclaiming { key, until }),
         }
-        for (_, grave) in ours {
-            // Lost: another publish cleared it away. If somebody wants this key dead now, that is a new tombstone, written after our intent.
-            bucket.delete(&grave.place, &grave.etag).await?;
-        }
-        Ok(())
     }
 
     /// Looks at keys that have other bytes, frees those that can be freed, and says what to tell the user.
@@ -125,7 +121,9 @@ impl Attempt<'_> {
     /// Writes a tombstone for each key; answers those that are ours.
     async fn bury(&self, occupied: &[Occupied], at: Timestamp) -> Result<Vec<Occupied>, BucketError> {
         let written = futures::stream::iter(occupied.to_vec()).map(|one| async move {
-            let tombstone = Tombstone { tombstone_version: FORMAT, key: one.key.clone(), etag: one.theirs.etag.clone(), at };
+            let phase = TombstonePhase::Deleting { usable_from: free_at(at) };
+            let objects = vec![Buried { key: one.key.clone(), etag: one.theirs.etag.clone() }];
+            let tombstone = Tombstone { tombstone_version: FORMAT, at, phase, objects };
             let (body, attributes) = encoded(&tombstone, Lasts::ForNow);
             let place = self.request.layout.tombstone(&one.key);
             let created = self.tools.bucket.create(&place, body, &attributes).await?;
@@ -158,11 +156,4 @@ impl Attempt<'_> {
         });
         deleted.buffered(self.tools.parallel.max(1)).try_collect().await
     }
-}
-
-fn first_and_latest<'a>(live: impl Iterator<Item = (&'a str, Timestamp)>) -> Option<(String, Timestamp)> {
-    live.fold(None, |found, (key, until)| match found {
-        None => Some((key.to_owned(), until)),
-        Some((first, latest)) => Some((first, until.max(latest))),
-    })
 }

@@ -3,7 +3,7 @@
 # OUT (target/bench) as JSON and to the terminal as tables. About 15 minutes with nothing else on the machine.
 # It must never measure another build than the shipped one, nor change a cluster that it has not made.
 #
-#   run.sh [condition|http|idle|idle-many]…     all of them without a word
+#   run.sh [condition|http|idle|idle-many|sweep-plan]…     all of them without a word
 #   FLIPS=300 PODS=100 SECONDS_IDLE=120 LOG=info
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -17,7 +17,7 @@ out=${OUT:-$top/target/bench}
 # `testing` feature, so that what is measured is what the image holds.
 compile() {
   (cd "$top" && export CARGO_TARGET_DIR=$folder \
-    && cargo build --locked --release --target $musl --features testing --bin rollcall-bench \
+    && cargo build --locked --release --target $musl --features testing --bin rollcall-bench --bin rollcall-sweep-bench \
     && cargo build --locked --release --target $musl --bin rollcall)
 }
 
@@ -61,8 +61,22 @@ if [ "${1:-}" = inside ]; then
   inside "$2"
   exit
 fi
-[ $# -gt 0 ] || set -- condition http idle idle-many
+[ $# -gt 0 ] || set -- condition http idle idle-many sweep-plan
 compile
+# No cluster and no store: manifests of 1,000 versions, compressed and local. Two processors; the median of five.
+sweep_plan() {
+  local folder
+  folder=$(mktemp -d)
+  "$programs/rollcall-sweep-bench" make "$folder" > /dev/null
+  for _ in 1 2 3 4 5; do taskset -c 0,1 "$programs/rollcall-sweep-bench" plan "$folder"; done | tee "$out/sweep-plan.jsonl" \
+    | jq -s 'sort_by(.wallSeconds)[2]' | tee "$out/sweep-plan.json"
+  rm -rf "$folder"
+}
+
 for what in "$@"; do
+  if [ "$what" = sweep-plan ]; then
+    sweep_plan
+    continue
+  fi
   "$top/tests/cluster/cluster" run --api-only --audit -- "$here/run.sh" inside "$what"
 done

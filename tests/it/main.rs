@@ -19,6 +19,8 @@ mod purity;
 mod repository;
 mod simulation;
 mod source_http;
+mod store_layout;
+mod sweep;
 mod upload;
 
 /// Says that something was not tested; a failure where everything must be.

@@ -7,7 +7,7 @@ mod over_s3;
 mod races;
 mod reclaim;
 mod shop;
-mod world;
+pub mod world;
 
 use rollcall::bucket::Bucket as _;
 use rollcall::bucket::faulty::{Failure, Operation};

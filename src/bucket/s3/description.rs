@@ -81,7 +81,7 @@ fn writer(metadata: &Metadata) -> Option<Writer> {
     })
 }
 
-fn timestamp(time: &DateTime) -> Option<Timestamp> {
+pub(super) fn timestamp(time: &DateTime) -> Option<Timestamp> {
     // Below a second, so at most 999,999,999.
     let nanoseconds = i32::try_from(time.subsec_nanos()).ok()?;
     Timestamp::new(time.secs(), nanoseconds).ok()

@@ -9,6 +9,7 @@ mod express;
 mod pace;
 mod put;
 mod settings;
+mod uploads;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::types::ChecksumMode;
 use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use self::classify::{Call, answer};
@@ -186,6 +188,10 @@ impl Bucket for S3Bucket {
         let more = page.is_truncated().unwrap_or(false);
         let next = objects.last().filter(|_| more).map(|last| last.key.clone());
         Ok(Page { objects, next })
+    }
+
+    async fn give_up_uploads(&self, prefix: &str, before: Timestamp) -> Result<u64, BucketError> {
+        self.give_up_begun(prefix, before).await
     }
 
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {

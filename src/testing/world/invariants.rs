@@ -238,7 +238,8 @@ impl Checker {
     /// I3: a key has the bytes that it first had, but for entry files at their public keys.
     fn check_bytes(&self, key: &str) {
         // Intents and tombstones are notes, not objects.
-        let is_note = ["intents/", "sweeps/"].iter().any(|folder| key.contains(&format!("{}{folder}", object::OWN_FOLDER)));
+        let is_note =
+            ["intents/", "references/", "sweeps/", "swept/"].iter().any(|folder| key.contains(&format!("{}{folder}", object::OWN_FOLDER)));
         let Some(bytes) = self.bucket.bytes(key).filter(|_| !is_note) else { return };
         let hash = ContentHash::of(&bytes);
         let first = self.state().first_bytes.entry(key.to_owned()).or_insert_with(|| hash.clone()).clone();

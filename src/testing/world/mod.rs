@@ -337,7 +337,7 @@ impl World {
     /// Every change of the bucket but notes that say who is at work.
     #[must_use]
     pub fn uploads(&self) -> Vec<Upload> {
-        let is_note = |change: &Upload| matches!(change, Upload::Created { key, .. } | Upload::Replaced { key, .. } | Upload::Deleted { key, .. } if key.contains("/intents/"));
+        let is_note = |change: &Upload| matches!(change, Upload::Created { key, .. } | Upload::Replaced { key, .. } | Upload::Deleted { key, .. } if key.contains("/intents/") || key.contains("/references/"));
         self.bucket.log().into_iter().filter(|change| !is_note(change)).collect()
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::invariants::Checker;
 use super::lives::{Lives, Pulse};
@@ -70,6 +71,10 @@ impl Bucket for Line {
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BucketError> {
         self.read(self.bucket.list(prefix, after)).await
+    }
+
+    async fn give_up_uploads(&self, prefix: &str, before: Timestamp) -> Result<u64, BucketError> {
+        self.change("give up uploads of", prefix, self.bucket.give_up_uploads(prefix, before)).await
     }
 
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {

@@ -22,6 +22,7 @@ pub async fn all(bucket: &Arc<dyn Bucket>) {
     a_get_gives_the_bytes_up_to_its_limit(bucket).await;
     an_empty_object_is_an_object(bucket).await;
     a_listing_is_in_byte_order_and_stays_below_its_prefix(bucket).await;
+    where_no_upload_was_left_none_is_given_up(bucket).await;
 }
 
 pub fn writer(version: &str) -> Writer {
@@ -62,6 +63,13 @@ async fn keys_below(bucket: &dyn Bucket, prefix: &str) -> Vec<String> {
             None => return keys,
         }
     }
+}
+
+async fn where_no_upload_was_left_none_is_given_up(bucket: &Arc<dyn Bucket>) {
+    create(&**bucket, "uploads/a.js", b"a", "v1").await.unwrap();
+    let later = stored(&**bucket, "uploads/a.js").await.last_modified + std::time::Duration::from_secs(3600);
+    assert_eq!(bucket.give_up_uploads("uploads/", later).await, Ok(0));
+    assert_eq!(bucket.get("uploads/a.js", 10).await, Ok(Some(Bytes::from_static(b"a"))));
 }
 
 async fn a_create_is_new_once_and_then_the_same(bucket: &Arc<dyn Bucket>) {

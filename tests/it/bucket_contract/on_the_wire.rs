@@ -133,3 +133,36 @@ async fn a_large_body_that_is_there_is_not_sent_again() {
     assert!(matches!(create(&wire.bucket, "large.js", &vec![8; LARGE], "v2").await, Ok(Created::Other(_))));
     assert_eq!(wire.methods(), ["head", "put", "head", "head"]);
 }
+
+#[tokio::test]
+async fn old_uploads_are_given_up_page_by_page_and_young_ones_left_alone() {
+    const FIRST: Act = Act::Answer(
+        "200 OK",
+        "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>p/b</NextKeyMarker><NextUploadIdMarker>2</NextUploadIdMarker>\
+         <Upload><Key>p/a</Key><UploadId>1</UploadId><Initiated>2026-11-01T00:00:00.000Z</Initiated></Upload>\
+         <Upload><Key>p/b</Key><UploadId>2</UploadId><Initiated>2026-11-20T00:00:00.000Z</Initiated></Upload></ListMultipartUploadsResult>",
+    );
+    const LAST: Act = Act::Answer(
+        "200 OK",
+        "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>\
+         <Upload><Key>p/c</Key><UploadId>3</UploadId><Initiated>2026-11-02T00:00:00.000Z</Initiated></Upload></ListMultipartUploadsResult>",
+    );
+    let gone = Act::Answer("404 Not Found", "<Error><Code>NoSuchUpload</Code></Error>");
+    let wire = wire([FIRST, LAST, Act::Answer("204 No Content", ""), gone]).await;
+    let before = "2026-11-19T00:00:00Z".parse().unwrap();
+    assert_eq!(wire.bucket.give_up_uploads("p/", before).await, Ok(1), "one was finished meanwhile");
+    let heads = wire.relay.heads();
+    assert!(
+        heads[1].starts_with("get") && heads[1].contains("key-marker=p%2fb") && heads[1].contains("upload-id-marker=2"),
+        "{}",
+        heads[1]
+    );
+    assert!(heads[2].starts_with("delete /contract/p/a?") && heads[2].contains("uploadid=1"), "{}", heads[2]);
+    assert!(heads[3].starts_with("delete /contract/p/c?") && heads[3].contains("uploadid=3"), "{}", heads[3]);
+}
+
+#[tokio::test]
+async fn a_store_that_knows_no_uploads_has_none_to_give_up() {
+    let wire = wire([Act::Answer("501 Not Implemented", "<Error><Code>NotImplemented</Code></Error>"); 3]).await;
+    assert_eq!(wire.bucket.give_up_uploads("p/", "2026-11-19T00:00:00Z".parse().unwrap()).await, Ok(0));
+}

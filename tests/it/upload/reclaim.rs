@@ -179,6 +179,10 @@ impl Bucket for AfterTombstone {
         self.inner.list(prefix, after).await
     }
 
+    async fn give_up_uploads(&self, prefix: &str, before: jiff::Timestamp) -> Result<u64, BucketError> {
+        self.inner.give_up_uploads(prefix, before).await
+    }
+
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {
         self.inner.delete(key, etag).await
     }

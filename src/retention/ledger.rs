@@ -1,0 +1,333 @@
+//! Which keys the manifests of a prefix name, in little memory: 16 bytes of hash and a size for each key, however many
+//! manifests name it, and one manifest at a time.
+//! Never lets a key go by its hash alone in the wrong direction: two keys with one hash both stay if one of them does.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use sha2::{Digest as _, Sha256};
+
+use super::roots::Doubt;
+use crate::api::ManifestDigest;
+use crate::manifest::object::OWN_FOLDER;
+use crate::manifest::{Class, InvalidManifest};
+
+/// A key below the prefix, by its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash(u128);
+
+impl KeyHash {
+    /// The first 128 bits of the key's SHA-256: nobody can choose two names that meet.
+    #[must_use]
+    pub fn of(key: &str) -> Self {
+        let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+        let (front, _) = hash.split_at(16);
+        Self(u128::from_le_bytes(front.try_into().expect("half of 32 bytes is 16")))
+    }
+}
+
+/// What a build's files are to the sweep.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// They stay.
+    Kept,
+    /// They go, but for those whose path one of these patterns matches.
+    Going(Pins),
+}
+
+/// Patterns of pinned files.
+#[derive(Debug, Clone, Default)]
+pub struct Pins(Option<GlobSet>);
+
+impl Pins {
+    /// Of these patterns.
+    ///
+    /// # Errors
+    /// [`Doubt::InvalidPin`]
+    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a String>) -> Result<Self, Doubt> {
+        let mut set = GlobSetBuilder::new();
+        let mut is_empty = true;
+        for pattern in patterns {
+            let invalid = |error: globset::Error| Doubt::InvalidPin { pattern: pattern.clone(), cause: error.kind().to_string() };
+            set.add(GlobBuilder::new(pattern).literal_separator(true).build().map_err(invalid)?);
+            is_empty = false;
+        }
+        let invalid = |error: globset::Error| Doubt::InvalidPin { pattern: String::new(), cause: error.to_string() };
+        Ok(Self((!is_empty).then(|| set.build()).transpose().map_err(invalid)?))
+    }
+
+    /// Whether nothing is pinned.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        self.0.as_ref().is_some_and(|set| set.is_match(path))
+    }
+}
+
+/// What one manifest names: made apart from the ledger, so that several can be read side by side.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    objects: Vec<(KeyHash, u64, IsPinned)>,
+    pages: Vec<KeyHash>,
+    /// The entry file that may stay in caches longest, and for how many seconds.
+    pub longest_cached: Option<(String, u64)>,
+}
+
+type IsPinned = bool;
+
+impl Names {
+    /// Reads stored bytes that must have this digest. Files are looked at one by one; none is kept.
+    ///
+    /// # Errors
+    /// When the bytes have another digest, are not a manifest, or are of an unknown format.
+    pub fn read(stored: &[u8], expected: &ManifestDigest, standing: &Standing) -> Result<Self, InvalidManifest> {
+        let actual = ManifestDigest::of(stored);
+        if actual != *expected {
+            return Err(InvalidManifest::WrongDigest { expected: expected.clone(), actual });
+        }
+        let mut names = Self::default();
+        let mut document = serde_json::Deserializer::from_slice(stored);
+        let visit = Document { names: &mut names, standing };
+        let format = document.deserialize_map(visit).and_then(|format| document.end().map(|()| format));
+        match format.map_err(|error| InvalidManifest::Malformed(error.to_string()))? {
+            Some(crate::manifest::record::FORMAT) => Ok(names),
+            Some(other) => Err(InvalidManifest::UnknownFormat(other)),
+            None => Err(InvalidManifest::Malformed("it has no manifestVersion".into())),
+        }
+    }
+
+    fn add(&mut self, file: &File<'_>, standing: &Standing) {
+        let is_pinned = matches!(standing, Standing::Going(pins) if pins.holds(&file.path));
+        self.objects.push((KeyHash::of(&file.key()), file.size, is_pinned));
+        if file.class == Class::Entry {
+            self.pages.push(KeyHash::of(&file.path));
+            let seconds = file.cache_control.as_deref().map_or(0, cached_for);
+            if seconds > self.longest_cached.as_ref().map_or(0, |(_, longest)| *longest) {
+                self.longest_cached = Some((file.path.clone().into_owned(), seconds));
+            }
+        }
+    }
+}
+
+/// For how many seconds any cache may answer without asking, stale answers included.
+fn cached_for(cache_control: &str) -> u64 {
+    let directives = || cache_control.split(',').map(str::trim);
+    if directives().any(|directive| directive == "no-store" || directive == "no-cache") {
+        return 0;
+    }
+    let of = |name: &str| directives().find_map(|directive| directive.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok());
+    let fresh = of("s-maxage").unwrap_or(0).max(of("max-age").unwrap_or(0));
+    fresh.saturating_add(of("stale-while-revalidate").unwrap_or(0).max(of("stale-if-error").unwrap_or(0)))
+}
+
+/// What the manifests say of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// A build that stays has it.
+    Kept,
+    /// It stays by a pin alone.
+    Pinned,
+    /// Only builds that go have it, with this size.
+    Going(u64),
+    /// No object, but where an entry file lies for visitors.
+    Page,
+}
+
+/// All keys that the manifests of a prefix name.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    keys: HashMap<KeyHash, Named>,
+}
+
+impl Ledger {
+    /// Enters what one manifest names. In any order; entering a build again as kept lifts all of its keys.
+    pub fn enter(&mut self, names: &Names, standing: &Standing) {
+        let is_kept = matches!(standing, Standing::Kept);
+        for (key, size, is_pinned) in &names.objects {
+            let new = match (is_kept, is_pinned) {
+                (true, _) => Named::Kept,
+                (false, true) => Named::Pinned,
+                (false, false) => Named::Going(*size),
+            };
+            let named = self.keys.entry(*key).or_insert(new);
+            *named = match (*named, new) {
+                (Named::Kept, _) | (_, Named::Kept) => Named::Kept,
+                (Named::Pinned, _) | (_, Named::Pinned) => Named::Pinned,
+                // Two builds that go differ in the size of one key: one of them is not what lies there, and which is not known.
+                (Named::Going(one), Named::Going(other)) if one != other => Named::Kept,
+                // An object to one build and a page to another.
+                (Named::Page, _) | (_, Named::Page) => Named::Kept,
+                (named, Named::Going(_)) => named,
+            };
+        }
+        for key in &names.pages {
+            let named = self.keys.entry(*key).or_insert(Named::Page);
+            if *named != Named::Page {
+                *named = Named::Kept;
+            }
+        }
+    }
+
+    /// What the manifests say of a key below the prefix.
+    #[must_use]
+    pub fn named(&self, key: &str) -> Option<Named> {
+        self.keys.get(&KeyHash::of(key)).copied()
+    }
+
+    /// How many keys are named.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether no key is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+/// One file of a manifest, as far as it matters here; borrowed wherever the JSON has no escapes.
+struct File<'a> {
+    path: Cow<'a, str>,
+    /// Where it is not said, it follows from the class.
+    key: Option<Cow<'a, str>>,
+    sha256: Cow<'a, str>,
+    size: u64,
+    class: Class,
+    /// Where it is not said, it is what the class has: asked for again each time.
+    cache_control: Option<Cow<'a, str>>,
+}
+
+impl File<'_> {
+    fn key(&self) -> Cow<'_, str> {
+        match (&self.key, self.class) {
+            (Some(key), _) => Cow::Borrowed(key),
+            (None, Class::Asset) => Cow::Borrowed(&self.path),
+            (None, Class::Entry) => Cow::Owned(format!("{OWN_FOLDER}entries/{}", self.sha256)),
+        }
+    }
+}
+
+/// A string that is borrowed if it can be.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// The document: its format, if it says one; the files go into the names.
+struct Document<'n, 's> {
+    names: &'n mut Names,
+    standing: &'s Standing,
+}
+
+impl<'de> Visitor<'de> for Document<'_, '_> {
+    type Value = Option<i32>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a manifest")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<i32>, A::Error> {
+        let (mut format, mut has_files) = (None, false);
+        while let Some(Text(name)) = map.next_key()? {
+            match &*name {
+                "manifestVersion" => format = Some(map.next_value()?),
+                "files" => {
+                    map.next_value_seed(Files { names: &mut *self.names, standing: self.standing })?;
+                    has_files = true;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        if has_files { Ok(format) } else { Err(de::Error::missing_field("files")) }
+    }
+}
+
+struct Files<'n, 's> {
+    names: &'n mut Names,
+    standing: &'s Standing,
+}
+
+impl<'de> DeserializeSeed<'de> for Files<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Files<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of files")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut files: A) -> Result<(), A::Error> {
+        while let Some(file) = files.next_element::<File<'de>>()? {
+            self.names.add(&file, self.standing);
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for File<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FileVisitor;
+        impl<'de> Visitor<'de> for FileVisitor {
+            type Value = File<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a file of a manifest")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<File<'de>, A::Error> {
+                let (mut path, mut key, mut sha256, mut size, mut class, mut cache_control) = (None, None, None, None, None, None);
+                while let Some(Text(name)) = map.next_key()? {
+                    match &*name {
+                        "path" => path = Some(map.next_value::<Text<'de>>()?.0),
+                        "key" => key = Some(map.next_value::<Text<'de>>()?.0),
+                        "sha256" => sha256 = Some(map.next_value::<Text<'de>>()?.0),
+                        "size" => size = Some(map.next_value()?),
+                        "class" => class = Some(map.next_value()?),
+                        "cacheControl" => cache_control = Some(map.next_value::<Text<'de>>()?.0),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(File {
+                    path: path.ok_or_else(|| de::Error::missing_field("path"))?,
+                    key,
+                    sha256: sha256.ok_or_else(|| de::Error::missing_field("sha256"))?,
+                    size: size.ok_or_else(|| de::Error::missing_field("size"))?,
+                    class: class.ok_or_else(|| de::Error::missing_field("class"))?,
+                    cache_control,
+                })
+            }
+        }
+        deserializer.deserialize_map(FileVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! `rollcall store`: what the controller does with a store by itself, done by a person. The same code, never a way around it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::RoleError;
+use crate::bucket::s3::{Credentials, S3Bucket, S3Settings};
+use crate::cli::{OutputArg, StoreCommand, SweepArgs};
+use crate::clock::SystemClock;
+use crate::manifest::Layout;
+use crate::retention::{Plan, Tally};
+use crate::sweep::{Tools, plan, sweep};
+
+/// Does it.
+pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
+    match command {
+        StoreCommand::Sweep(args) => run_sweep(&args).await,
+    }
+}
+
+async fn run_sweep(args: &SweepArgs) -> Result<(), RoleError> {
+    let (bucket, prefix) = place(&args.to)?;
+    let settings = S3Settings {
+        bucket: bucket.to_owned(),
+        region: args.store.region.clone(),
+        endpoint: args.store.endpoint.clone(),
+        force_path_style: args.store.endpoint.is_some(),
+        credentials: Credentials::Ambient,
+    };
+    let tools = Tools { bucket: Arc::new(S3Bucket::connect(&settings)?), clock: Arc::new(SystemClock) };
+    let layout = Layout::new("", prefix);
+    let told = |plan: &Plan, deleted| match args.output {
+        OutputArg::Text => text(plan, deleted),
+        OutputArg::Json => format!("{}\n", json_of(plan, deleted)),
+    };
+    let said = |failure: crate::sweep::SweepFailure| format!("{}: nothing is deleted: {failure}", failure.reason());
+    let told = if args.dry_run {
+        told(&plan(&tools, &layout).await.map_err(said)?, None)
+    } else {
+        tracing::info!(grace = ?crate::sweep::GRACE, "objects are warned of before they go; ending this program at any moment is safe");
+        let outcome = sweep(&tools, &layout, &format!("cli-{}", super::instance()?)).await.map_err(said)?;
+        told(&outcome.plan, Some(outcome.deleted))
+    };
+    Ok(std::io::stdout().write_all(told.as_bytes())?)
+}
+
+/// Bucket and prefix of `s3://BUCKET/PREFIX/`. Without a prefix everything in the bucket would be taken for one release's.
+fn place(to: &str) -> Result<(&str, &str), RoleError> {
+    let parts = to.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+    match parts {
+        Some((bucket, prefix)) if !bucket.is_empty() && prefix.len() > 1 && prefix.ends_with('/') && !prefix.starts_with('/') => {
+            Ok((bucket, prefix))
+        }
+        _ => Err(format!("--to {to:?} must be s3://BUCKET/PREFIX/, with the release's prefix and a / at its end").into()),
+    }
+}
+
+fn text(plan: &Plan, deleted: Option<Tally>) -> String {
+    let mut text = String::new();
+    for (digest, reasons) in &plan.roots.kept {
+        let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "stays  {}  {}", digest.short(), reasons.join("; "));
+    }
+    for (digest, going) in &plan.roots.going {
+        let versions: Vec<&str> = going.versions.iter().map(String::as_str).collect();
+        let versions = if versions.is_empty() { "never recorded".to_owned() } else { versions.join(", ") };
+        let pins: Vec<&str> = going.pins.iter().map(String::as_str).collect();
+        let but = if pins.is_empty() { String::new() } else { format!(" but for {}", pins.join(", ")) };
+        let _ = writeln!(text, "goes   {}  {versions}{but}", digest.short());
+    }
+    let lines = [("stay", plan.kept), ("stay by a pin", plan.pinned), ("are not ours and stay", plan.unknown), ("go", plan.going)];
+    for (what, tally) in lines {
+        let _ = writeln!(text, "{} objects, {} bytes {what}", tally.objects, tally.bytes);
+    }
+    if let Some(deleted) = deleted {
+        let _ = writeln!(text, "{} objects, {} bytes were deleted", deleted.objects, deleted.bytes);
+    }
+    text
+}
+
+fn json_of(plan: &Plan, deleted: Option<Tally>) -> serde_json::Value {
+    let tally = |tally: Tally| json!({"objects": tally.objects, "bytes": tally.bytes});
+    let kept = plan.roots.kept.iter();
+    let kept: Vec<_> = kept
+        .map(|(digest, reasons)| json!({"digest": digest, "reasons": reasons.iter().map(ToString::to_string).collect::<Vec<_>>()}))
+        .collect();
+    let going = plan.roots.going.iter();
+    let going: Vec<_> = going.map(|(digest, going)| json!({"digest": digest, "versions": going.versions, "pins": going.pins})).collect();
+    json!({
+        "stays": kept,
+        "goes": going,
+        "kept": tally(plan.kept),
+        "pinned": tally(plan.pinned),
+        "unknown": tally(plan.unknown),
+        "going": tally(plan.going),
+        "deleted": deleted.map(tally),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ManifestDigest;
+    use crate::manifest::record::Role;
+    use crate::retention::Reason;
+    use crate::retention::roots::Going;
+
+    #[test]
+    fn a_place_names_bucket_and_prefix() {
+        assert_eq!(place("s3://b/shop/").unwrap(), ("b", "shop/"));
+        assert_eq!(place("s3://b/web/shop/").unwrap(), ("b", "web/shop/"));
+        for wrong in ["s3://b", "s3://b/", "s3://b/shop", "s3:///shop/", "s3://b//shop/", "b/shop/"] {
+            assert!(place(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_plan_says_of_each_build_why_it_stays() {
+        let mut plan = Plan::default();
+        let (stays, goes) = (ManifestDigest::of(b"1"), ManifestDigest::of(b"2"));
+        plan.roots.kept.insert(stays.clone(), [Reason::Used { release: "web/shop".into(), role: Role::Active }, Reason::Page].into());
+        let going = Going { versions: ["v1".to_owned()].into(), pins: ["mail/**".to_owned()].into() };
+        plan.roots.going.insert(goes.clone(), going);
+        plan.going = Tally { objects: 3, bytes: 30 };
+        let said = text(&plan, None);
+        assert!(said.contains(&format!("stays  {}  active in web/shop; a public page is of it\n", stays.short())), "{said}");
+        assert!(said.contains(&format!("goes   {}  v1 but for mail/**\n", goes.short())), "{said}");
+        assert!(said.ends_with("3 objects, 30 bytes go\n"), "{said}");
+        assert_eq!(json_of(&plan, None)["goes"][0]["versions"], json!(["v1"]));
+    }
+}

@@ -1,0 +1,59 @@
+//! The documents that say what is referred to, read in the order that the protocol needs: intents first.
+//! Never judges them: that is `retention`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::read::Cache;
+use super::{SweepFailure, Tools};
+use crate::api::ManifestDigest;
+use crate::manifest::{Intent, Layout, References, VersionRecord};
+use crate::retention::Facts;
+use crate::retention::roots::Doubt;
+use crate::upload::documents::list_all;
+use crate::upload::{INTENT_LIFE, ReadFailure, SKEW};
+
+/// What was read before and need not be read again.
+#[derive(Default)]
+pub(super) struct Known {
+    intents: Cache<Intent>,
+    records: Cache<VersionRecord>,
+    references: Cache<References>,
+    /// Builds whose pages were seen at public keys.
+    pub(super) pages: BTreeSet<ManifestDigest>,
+}
+
+/// Reads the facts as they are now. Records after intents: a publish writes its record before its intent goes. References after
+/// records: a release refers to what is recorded.
+pub(super) async fn read(tools: &Tools, layout: &Layout, known: &mut Known) -> Result<Facts, SweepFailure> {
+    let bucket = tools.bucket.as_ref();
+    let intents = known.intents.all(bucket, &layout.intents()).await?;
+    let records = known.records.all(bucket, &layout.versions()).await?;
+    let references = known.references.all(bucket, &layout.references()).await?;
+    for (listed, record) in &records {
+        if listed.key != layout.version(&record.version) {
+            let cause = format!("it is the record of version {:?}", record.version);
+            return Err(Doubt::Unreadable { key: listed.key.clone(), cause }.into());
+        }
+    }
+    let manifests = list_all(bucket, &layout.manifests()).await.map_err(ReadFailure::from)?;
+    let swept = list_all(bucket, &layout.swept_all()).await.map_err(ReadFailure::from)?;
+    let now = tools.clock.now();
+    Ok(Facts {
+        now,
+        intents: intents.into_iter().map(|(_, intent)| intent).filter(|intent| intent_lives(intent, now)).collect(),
+        records: records.into_iter().map(|(_, record)| record).collect(),
+        references: references.into_iter().map(|(_, references)| references).collect(),
+        manifests: manifests
+            .iter()
+            .filter_map(|one| Some((layout.digest_at(&layout.manifests(), &one.key)?, one.last_modified)))
+            .collect::<BTreeMap<_, _>>(),
+        swept: swept.iter().filter_map(|one| layout.digest_at(&layout.swept_all(), &one.key)).collect(),
+        pages: known.pages.clone(),
+        unrecorded_life: INTENT_LIFE + SKEW,
+    })
+}
+
+/// Whether the publish of this intent may still act.
+pub(super) fn intent_lives(intent: &Intent, now: jiff::Timestamp) -> bool {
+    now.duration_since(intent.started_at) <= jiff::SignedDuration::try_from(INTENT_LIFE + SKEW).expect("a day fits")
+}

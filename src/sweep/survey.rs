@@ -1,0 +1,202 @@
+//! One look at a prefix: the documents, the manifests one by one, the listing line by line, and the plan that comes of it.
+//! Never holds more than a few manifests in memory.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::facts::{self, Known};
+use super::{PARALLEL, SweepFailure, Tools};
+use crate::api::ManifestDigest;
+use crate::bucket::{Bucket, Listed};
+use crate::manifest::record::Buried;
+use crate::manifest::{Layout, MANIFEST_BYTES_MAX};
+use crate::retention::ledger::Pins;
+use crate::retention::sweep::{Author, Doomed, Line, Planner, fate, fate_of_unnamed};
+use crate::retention::{Doubt, Facts, Fate, Ledger, Names, Plan, Roots, Standing, roots};
+
+/// Manifests that are fetched and read side by side: reading them takes the processor, and each has up to 64 MiB.
+const DECODERS: usize = 2;
+
+/// Objects that no manifest names and whose writer is asked for, in one look. What is beyond stays.
+const ASKED_MAX: usize = 10_000;
+
+/// How often a look begins anew because it found pages of builds that it had not counted.
+const LOOKS: usize = 4;
+
+/// What was seen, and what may go.
+pub(super) struct Survey {
+    known: Known,
+    facts: Facts,
+    ledger: Ledger,
+    pub(super) plan: Plan,
+}
+
+impl Survey {
+    pub(super) async fn take(tools: &Tools, layout: &Layout) -> Result<Self, SweepFailure> {
+        let mut known = Known::default();
+        for _ in 0..LOOKS {
+            let facts = facts::read(tools, layout, &mut known).await?;
+            let roots = roots(&facts)?;
+            let mut ledger = Ledger::default();
+            enter_all(tools, layout, &facts, &roots, &Roots::default(), &mut ledger).await?;
+            let looked = Listing { tools, layout, facts: &facts, ledger: &ledger }.look(roots).await?;
+            if looked.pages.is_subset(&known.pages) {
+                return Ok(Self { known, facts, ledger, plan: looked.plan });
+            }
+            known.pages.extend(looked.pages);
+        }
+        let key = layout.prefix().to_owned();
+        Err(Doubt::Unreadable { key, cause: "its public pages change as often as they are looked at".into() }.into())
+    }
+
+    /// Looks again, by fresh reads, and enters every build that stays now and did not before.
+    pub(super) async fn look_again(&mut self, tools: &Tools, layout: &Layout) -> Result<(), SweepFailure> {
+        self.facts = facts::read(tools, layout, &mut self.known).await?;
+        let roots = roots(&self.facts)?;
+        enter_all(tools, layout, &self.facts, &roots, &self.plan.roots, &mut self.ledger).await?;
+        self.plan.roots = roots;
+        Ok(())
+    }
+
+    /// Builds that go and that no sign says so of.
+    pub(super) fn going_unmarked(&self) -> Vec<ManifestDigest> {
+        self.plan.roots.going.keys().filter(|digest| !self.facts.swept.contains(*digest)).cloned().collect()
+    }
+
+    /// Whether an object of the plan may still go. `key` is one of the bucket.
+    pub(super) fn may_go(&self, layout: &Layout, key: &str) -> bool {
+        if let Some(digest) = layout.digest_at(&layout.manifests(), key) {
+            return self.plan.roots.going.get(&digest).is_some_and(|going| going.pins.is_empty());
+        }
+        let Some(below) = key.strip_prefix(layout.prefix()) else { return false };
+        match self.ledger.named(below) {
+            None => true,
+            Some(named) => matches!(named, crate::retention::ledger::Named::Going(_)),
+        }
+    }
+}
+
+/// Enters every manifest whose standing is another than in `before`: kept ones first, so that pins are asked for little.
+async fn enter_all(
+    tools: &Tools,
+    layout: &Layout,
+    facts: &Facts,
+    now: &Roots,
+    before: &Roots,
+    ledger: &mut Ledger,
+) -> Result<(), SweepFailure> {
+    let kept = now.kept.keys().filter(|digest| !before.kept.contains_key(*digest)).map(|digest| (digest.clone(), Standing::Kept));
+    let mut work: Vec<(ManifestDigest, Standing)> = kept.collect();
+    for (digest, going) in now.going.iter().filter(|(digest, going)| before.going.get(*digest).is_none_or(|then| then.pins != going.pins)) {
+        work.push((digest.clone(), Standing::Going(Pins::new(&going.pins)?)));
+    }
+    let ttl = facts.references.iter().filter_map(|one| Some(one.retention.as_ref()?.ttl_seconds)).min().unwrap_or(u64::MAX);
+    let reading = futures::stream::iter(work).map(|(digest, standing)| {
+        let (bucket, key) = (tools.bucket.clone(), layout.manifest(&digest));
+        // A task of its own, so that two of them use two processors.
+        let read = tokio::spawn(names(bucket, key, digest.clone(), standing.clone()));
+        async move { (digest, standing, read.await) }
+    });
+    let mut reading = reading.buffered(DECODERS);
+    while let Some((digest, standing, read)) = reading.next().await {
+        let names = read.map_err(|error| Doubt::Unreadable { key: layout.manifest(&digest), cause: error.to_string() })??;
+        match (&names.longest_cached, &standing) {
+            (Some((path, max_age)), Standing::Kept) if *max_age > ttl => {
+                return Err(Doubt::RetentionTooShort { path: path.clone(), digest, max_age: *max_age, ttl }.into());
+            }
+            _ => ledger.enter(&names, &standing),
+        }
+    }
+    Ok(())
+}
+
+async fn names(bucket: Arc<dyn Bucket>, key: String, digest: ManifestDigest, standing: Standing) -> Result<Names, SweepFailure> {
+    let unreadable = |cause: String| SweepFailure::Doubt(Doubt::Unreadable { key: key.clone(), cause });
+    let Some(stored) = bucket.get(&key, MANIFEST_BYTES_MAX).await? else {
+        return Err(unreadable("it was removed while it was read".into()));
+    };
+    let read = tokio::task::spawn_blocking(move || Names::read(&stored, &digest, &standing)).await;
+    read.map_err(|error| unreadable(error.to_string()))?.map_err(|error| unreadable(error.to_string()))
+}
+
+struct Listing<'a> {
+    tools: &'a Tools,
+    layout: &'a Layout,
+    facts: &'a Facts,
+    ledger: &'a Ledger,
+}
+
+struct Looked {
+    plan: Plan,
+    pages: BTreeSet<ManifestDigest>,
+}
+
+impl Listing<'_> {
+    async fn look(&self, roots: Roots) -> Result<Looked, SweepFailure> {
+        let mut planner = Planner::new(roots);
+        let mut unnamed = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.tools.bucket.list(self.layout.prefix(), after.as_deref()).await?;
+            for listed in page.objects {
+                match self.fate(&listed) {
+                    Fate::AskWriter if unnamed.len() < ASKED_MAX => unnamed.push(listed),
+                    Fate::Manifest => {
+                        if let Some(digest) = self.layout.digest_at(&self.layout.manifests(), &listed.key) {
+                            planner.enter_manifest(digest, Doomed { object: buried(&listed), bytes: listed.size });
+                        }
+                    }
+                    fate => planner.enter(fate, listed.size, || buried(&listed)),
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        let pages = self.ask(unnamed, &mut planner).await?;
+        Ok(Looked { plan: planner.finish(), pages })
+    }
+
+    fn fate(&self, listed: &Listed) -> Fate {
+        self.line(listed).map_or(Fate::Own, |line| fate(self.ledger, line))
+    }
+
+    fn line<'l>(&self, listed: &'l Listed) -> Option<Line<'l>> {
+        let key = listed.key.strip_prefix(self.layout.prefix())?;
+        Some(Line { key, size: listed.size, last_modified: listed.last_modified })
+    }
+
+    /// Asks for the writers of objects that no manifest names; answers the builds whose pages were among them.
+    async fn ask(&self, unnamed: Vec<Listed>, planner: &mut Planner) -> Result<BTreeSet<ManifestDigest>, SweepFailure> {
+        let bucket = self.tools.bucket.clone();
+        let asked = futures::stream::iter(unnamed).map(|listed| {
+            let bucket = bucket.clone();
+            async move { Ok::<_, SweepFailure>((bucket.head(&listed.key).await?, listed)) }
+        });
+        let mut pages = BTreeSet::new();
+        let mut asked = asked.buffered(PARALLEL);
+        while let Some((stored, listed)) = asked.try_next().await? {
+            let Some((stored, line)) = stored.zip(self.line(&listed)) else { continue };
+            let author = match (stored.writer, stored.sequence) {
+                // Written anew since the listing: whoever did that is at work.
+                _ if stored.etag != listed.etag => Author::Stranger,
+                (None, _) => Author::Stranger,
+                (Some(writer), Some(_)) => Author::Page(writer.digest),
+                (Some(_), None) => Author::Publisher,
+            };
+            let fate = fate_of_unnamed(&author, line, self.facts.now, self.facts.unrecorded_life);
+            planner.enter(fate, listed.size, || buried(&listed));
+            if let Author::Page(digest) = author {
+                pages.insert(digest);
+            }
+        }
+        Ok(pages)
+    }
+}
+
+fn buried(listed: &Listed) -> Buried {
+    Buried { key: listed.key.clone(), etag: listed.etag.clone() }
+}

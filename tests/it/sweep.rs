@@ -1,0 +1,267 @@
+//! The sweep over a bucket in memory, in tokio's paused time: what stays, what goes, every crash, every race.
+//! After whatever happened, every build that anything refers to is there, whole (I5), and no object has changed its bytes (I3).
+
+mod crashes;
+mod model;
+mod races;
+mod world;
+
+use std::time::Duration;
+
+use rollcall::api::ManifestDigest;
+use rollcall::manifest::record::{Pin, Role};
+use rollcall::manifest::{Intent, References};
+use rollcall::upload::{INTENT_LIFE, SKEW, publish_entries, read_manifest};
+use world::{DAY, Prefix};
+
+#[tokio::test(start_paused = true)]
+async fn versions_whose_time_is_over_go_and_the_others_stay_whole() {
+    // I5
+    let prefix = Prefix::with_history(4).await;
+    let plan = prefix.plan().await.unwrap();
+    assert_eq!(plan.versions_going().into_iter().collect::<Vec<_>>(), ["v1", "v2"]);
+    assert_eq!((plan.going.objects, plan.unknown.objects), (4, 0), "a page and a script each: the rest is shared");
+    let before = prefix.world.bucket.log().len();
+    prefix.plan().await.unwrap();
+    assert_eq!(prefix.world.bucket.log().len(), before, "a plan writes nothing");
+
+    let outcome = prefix.sweep().await.unwrap();
+    assert_eq!(outcome.deleted.objects, 6, "and two manifests");
+    assert!(outcome.plan.is_empty());
+    assert_eq!(prefix.whole(), ["v3", "v4"]);
+    assert_eq!(prefix.manifests(), 2);
+    assert_eq!(prefix.records(), ["v1", "v2", "v3", "v4"], "a name means its build for ever");
+    prefix.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_sweep_finds_nothing_and_writes_nothing() {
+    // I7
+    let prefix = Prefix::with_history(4).await;
+    prefix.sweep().await.unwrap();
+    prefix.world.pass(DAY).await;
+    prefix.sweep().await.unwrap();
+    assert!(prefix.world.bucket.keys().iter().all(|key| !key.contains("/sweeps/")), "{:?}", prefix.world.bucket.keys());
+    let before = prefix.world.bucket.log().len();
+    prefix.sweep().await.unwrap();
+    assert_eq!(prefix.world.bucket.log().len(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_retention_took_can_be_published_again() {
+    let prefix = Prefix::with_history(4).await;
+    prefix.sweep().await.unwrap();
+    let failure = prefix.world.publish("v1").await.unwrap_err();
+    assert_eq!(failure.reason(), "Reclaiming", "late deletes may come");
+    prefix.world.pass(Duration::from_secs(18 * 60)).await;
+    prefix.world.publish("v1").await.unwrap();
+    assert_eq!(prefix.whole(), ["v1", "v3", "v4"]);
+    prefix.check();
+    assert_eq!(prefix.sweep().await.unwrap().deleted.objects, 3, "nobody activated it, and its name is old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_retention_took_does_not_keep_a_dead_publish_from_being_cleared_away() {
+    let prefix = Prefix::with_history(4).await;
+    prefix.sweep().await.unwrap();
+    prefix.world.pass(DAY).await;
+    let key = prefix.leave_a_dead_publish("dead").await;
+    prefix.world.pass(INTENT_LIFE + SKEW + Duration::from_secs(1)).await;
+    let mut files = crate::upload::world::build("next");
+    files.push((key.strip_prefix("s/shop/").unwrap().to_owned(), b"mended".to_vec()));
+    prefix.world.put("next", files);
+    assert_eq!(prefix.world.publish("next").await.unwrap_err().reason(), "Reclaiming");
+    prefix.world.pass(Duration::from_secs(18 * 60)).await;
+    prefix.world.publish("next").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_publish_left_goes_after_a_day_and_strange_objects_stay() {
+    // I5
+    let prefix = Prefix::with_history(2).await;
+    let leftover = prefix.leave_a_dead_publish("dead").await;
+    prefix.world.bucket.overwrite("s/shop/notes.txt", "a person's");
+    prefix.world.bucket.overwrite("s/shop/.rollcall/entries/strange", "a person's");
+    assert_eq!(prefix.sweep().await.unwrap_err().reason(), "PublishUnderWay");
+    prefix.world.pass(INTENT_LIFE + SKEW + Duration::from_secs(1)).await;
+    prefix.sweep().await.unwrap();
+    assert!(prefix.world.bucket.stored(&leftover).is_none());
+    assert!(prefix.world.bucket.stored("s/shop/notes.txt").is_some());
+    assert!(prefix.world.bucket.stored("s/shop/.rollcall/entries/strange").is_some());
+    assert_eq!(prefix.sweep().await.unwrap().plan.unknown.objects, 2);
+    assert!(prefix.world.bucket.keys().iter().all(|key| !key.contains("/intents/")), "the dead intent is cleared away");
+    prefix.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_that_nobody_finished_are_given_up_after_a_day() {
+    let prefix = Prefix::with_history(2).await;
+    for key in ["s/shop/assets/film.mp4", "s/other/film.mp4"] {
+        prefix.world.bucket.abandon_upload(key);
+    }
+    prefix.world.pass(INTENT_LIFE + SKEW).await;
+    assert_eq!(prefix.sweep().await.unwrap().uploads_given_up, Some(0), "its publish may be at work");
+    prefix.world.pass(Duration::from_secs(1)).await;
+    assert_eq!(prefix.sweep().await.unwrap().uploads_given_up, Some(1));
+    assert_eq!(prefix.world.bucket.abandoned(), ["s/other/film.mp4"], "nothing outside of the prefix");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overwritten_object_is_nobodys_and_stays() {
+    let prefix = Prefix::with_history(4).await;
+    let key = prefix.script_of("v1");
+    prefix.world.bucket.overwrite(&key, "longer than what was there, and not ours");
+    prefix.sweep().await.unwrap();
+    assert!(prefix.world.bucket.stored(&key).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pinned_files_stay_with_their_manifest_until_their_own_time() {
+    let prefix = Prefix::with_history(4).await;
+    prefix
+        .refer(|own| {
+            own.retention.as_mut().unwrap().pins = vec![Pin { pattern: "assets/app.*".into(), ttl_seconds: 100 * 24 * 3600 }];
+        })
+        .await;
+    prefix.sweep().await.unwrap();
+    assert!(prefix.world.bucket.stored(&prefix.script_of("v1")).is_some());
+    assert_eq!(prefix.manifests(), 4);
+    assert_eq!(prefix.whole(), ["v3", "v4"], "only the pinned file stays");
+    prefix.world.pass(100 * DAY).await;
+    prefix.sweep().await.unwrap();
+    assert!(prefix.world.bucket.stored(&prefix.script_of("v1")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_doubt_stops_the_whole_sweep_with_its_reason() {
+    // I5
+    type Harm = fn(&Prefix);
+    let doubts: [(&str, Harm); 6] = [
+        ("DocumentDamaged", |prefix| prefix.world.bucket.overwrite(&prefix.world.layout.version("v1"), "damaged")),
+        ("DocumentDamaged", |prefix| prefix.world.bucket.overwrite(&prefix.world.layout.intent("x"), "damaged")),
+        ("DocumentDamaged", |prefix| prefix.world.bucket.overwrite(&prefix.world.layout.sweep("x"), "damaged")),
+        ("DocumentDamaged", |prefix| prefix.world.bucket.overwrite(&prefix.world.layout.manifest(&prefix.digest("v2")), "damaged")),
+        ("DocumentDamaged", |prefix| prefix.world.bucket.overwrite(&prefix.world.layout.references_of("d", "web/shop"), "{}")),
+        ("ManifestMissing", |prefix| prefix.world.bucket.remove(&prefix.world.layout.manifest(&prefix.digest("v4")))),
+    ];
+    for (reason, harm) in doubts {
+        let prefix = Prefix::with_history(4).await;
+        harm(&prefix);
+        let failure = prefix.sweep().await.unwrap_err();
+        assert_eq!(failure.reason(), reason, "{failure}");
+        assert_eq!(prefix.deleted(), 0, "{failure}");
+    }
+    let prefix = Prefix::with_history(4).await;
+    for key in prefix.world.bucket.keys().iter().filter(|key| key.contains("/references/")) {
+        prefix.world.bucket.remove(key);
+    }
+    assert_eq!(prefix.sweep().await.unwrap_err().reason(), "NoReferences");
+    prefix.refer(|own| own.retention = None).await;
+    assert_eq!(prefix.sweep().await.unwrap_err().reason(), "KeepsEverything");
+    assert_eq!(prefix.deleted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_in_use_whose_manifest_retention_took_is_a_doubt_and_one_that_is_not_is_none() {
+    // I5
+    let prefix = Prefix::with_history(4).await;
+    prefix.sweep().await.unwrap();
+    prefix.refer(|own| own.retention.as_mut().unwrap().releases = 4).await;
+    let plan = prefix.plan().await.unwrap();
+    assert_eq!(plan.roots.lost.len(), 2);
+    prefix
+        .refer(|own| {
+            own.uses.insert(prefix.used("v1", Role::Reported));
+        })
+        .await;
+    assert_eq!(prefix.plan().await.unwrap_err().reason(), "ManifestMissing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_cluster_keeps_what_it_uses() {
+    // I5
+    let prefix = Prefix::with_history(4).await;
+    prefix
+        .refer_from("d", |own| {
+            own.uses = [prefix.used("v1", Role::Active)].into();
+            own.activated.clear();
+        })
+        .await;
+    prefix.world.pass(40 * DAY).await;
+    prefix.sweep().await.unwrap();
+    assert_eq!(prefix.whole(), ["v1", "v3", "v4"]);
+    // It was never heard of again: what it used last stays until somebody removes its document.
+    prefix.world.pass(1000 * DAY).await;
+    prefix.sweep().await.unwrap();
+    assert_eq!(prefix.whole(), ["v1", "v3", "v4"]);
+    prefix.world.bucket.remove(&prefix.world.layout.references_of("d", "web/shop"));
+    prefix.sweep().await.unwrap();
+    assert_eq!(prefix.whole(), ["v3", "v4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn public_pages_keep_their_build() {
+    // I5
+    let prefix = Prefix::with_history(4).await;
+    let (world, digest) = (&prefix.world, prefix.digest("v1"));
+    let manifest = read_manifest(&*world.bucket, &world.layout, &digest).await.unwrap().unwrap();
+    let writer = rollcall::manifest::Writer { release: "web/shop".into(), version: "v1".into(), digest };
+    publish_entries(&*world.bucket, &world.layout, &manifest, 1, &writer).await.unwrap();
+    prefix.sweep().await.unwrap();
+    assert_eq!(prefix.whole(), ["v1", "v3", "v4"]);
+    for page in ["index.html", "favicon.ico", "robots.txt"] {
+        world.bucket.remove(&world.layout.key(page));
+    }
+    prefix.sweep().await.unwrap();
+    assert_eq!(prefix.whole(), ["v3", "v4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_intent_of_a_known_build_keeps_it_and_of_an_unknown_one_everything() {
+    // I5
+    let prefix = Prefix::with_history(4).await;
+    let intent = |digest: ManifestDigest| Intent {
+        intent_version: 1,
+        digest,
+        version: "again".into(),
+        release: "web/shop".into(),
+        started_at: prefix.world.now(),
+    };
+    let place = prefix.world.layout.intent("other");
+    prefix.world.bucket.overwrite(&place, serde_json::to_vec(&intent(prefix.digest("v1"))).unwrap());
+    prefix.sweep().await.unwrap();
+    assert_eq!(prefix.whole(), ["v1", "v3", "v4"]);
+    prefix.world.bucket.overwrite(&place, serde_json::to_vec(&intent(ManifestDigest::of(b"new"))).unwrap());
+    assert_eq!(prefix.sweep().await.unwrap_err().reason(), "PublishUnderWay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_live_longer_in_caches_than_a_retired_version_stop_the_sweep() {
+    let prefix = Prefix::with_history(4).await;
+    let digest = prefix.store_manifest_with_cache_control("max-age=86400");
+    prefix
+        .refer(|own| {
+            own.uses.insert(rollcall::manifest::record::Use { digest, role: Role::Active });
+        })
+        .await;
+    let failure = prefix.sweep().await.unwrap_err();
+    assert_eq!(failure.reason(), "RetentionTooShort");
+    assert!(failure.to_string().contains("86400 s, longer than retention keeps a retired version (3600 s)"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn references_that_say_the_same_are_written_once_a_day_at_most() {
+    // I7
+    let prefix = Prefix::with_history(2).await;
+    prefix.refer(|_| {}).await;
+    let before = prefix.world.bucket.log().len();
+    prefix.world.pass(DAY / 2).await;
+    prefix.refer(|_| {}).await;
+    assert_eq!(prefix.world.bucket.log().len(), before);
+    prefix.world.pass(DAY).await;
+    prefix.refer(|_| {}).await;
+    assert_eq!(prefix.world.bucket.log().len(), before + 1);
+    let stored = prefix.world.bucket.bytes(&prefix.world.layout.references_of("c", "web/shop")).unwrap();
+    let stored: References = serde_json::from_slice(&stored).unwrap();
+    assert_eq!((stored.written_at, stored.release.as_str()), (prefix.world.now(), "web/shop"));
+}
