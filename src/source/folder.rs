@@ -20,8 +20,8 @@ use crate::manifest::build::NewFile;
 /// One read. Nearly all files of a build fit into one.
 const CHUNK: usize = 256 * 1024;
 
-/// Longest file: what S3 takes in 10,000 parts of 16 MiB.
-const FILE_BYTES_MAX: u64 = 10_000 * 16 * 1024 * 1024;
+/// Longest file: what S3 takes in 10,000 parts of 8 MiB.
+const FILE_BYTES_MAX: u64 = 10_000 * 8 * 1024 * 1024;
 
 /// Which files of the folder are the build, by their paths in it.
 #[derive(Debug, Clone, Default)]

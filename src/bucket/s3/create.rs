@@ -62,7 +62,7 @@ impl S3Bucket {
                 permit.too_much();
                 Put::Undecided
             }
-            Answer::Unclear => self.put(call, body, attributes, &Expected::Absent).await?,
+            Answer::Unclear => self.put_large(call, body, attributes).await?,
         };
         match put {
             Put::Done => {
@@ -80,6 +80,17 @@ impl S3Bucket {
             }
             Put::Undecided => Ok(Try::Again),
         }
+    }
+
+    /// By the SDK: in parts from a certain length on, where the store has that.
+    async fn put_large(&self, call: Call<'_>, body: &Body, attributes: &Attributes) -> Result<Put, BucketError> {
+        if let Body::File { path, size } = body
+            && *size >= self.multipart_from
+            && let Some(put) = self.put_parts(call, path, attributes).await?
+        {
+            return Ok(put);
+        }
+        self.put(call, body, attributes, &Expected::Absent).await
     }
 
     async fn by_express(&self, call: Call<'_>, body: &Body, attributes: &Attributes) -> Result<Answer, BucketError> {

@@ -6,6 +6,7 @@ mod connect;
 mod create;
 mod description;
 mod express;
+mod multipart;
 mod pace;
 mod put;
 mod settings;
@@ -24,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 use self::classify::{Call, answer};
 use self::create::Budget;
 use self::express::Express;
+use self::multipart::MULTIPART_FROM;
 use self::pace::Pace;
 use self::put::Put;
 pub use self::settings::{Credentials, S3Settings};
@@ -52,6 +54,7 @@ pub struct S3Bucket {
     express: Option<Express>,
     pace: Pace,
     budget: Budget,
+    multipart_from: u64,
     name: String,
 }
 
@@ -64,7 +67,20 @@ impl S3Bucket {
         settings.check()?;
         let (client, credentials) = connect::client(settings);
         let express = Express::new(credentials, &settings.region);
-        Ok(Self { client, express, pace: Pace::new(), budget: Budget::full(), name: settings.bucket.clone() })
+        Ok(Self {
+            client,
+            express,
+            pace: Pace::new(),
+            budget: Budget::full(),
+            multipart_from: MULTIPART_FROM,
+            name: settings.bucket.clone(),
+        })
+    }
+
+    /// Sends files of this many bytes and more in parts, instead of those of 1 GiB and more.
+    #[must_use]
+    pub fn with_parts_from(self, bytes: u64) -> Self {
+        Self { multipart_from: bytes, ..self }
     }
 
     fn call<'a>(&'a self, operation: &'static str, key: &'a str) -> Call<'a> {

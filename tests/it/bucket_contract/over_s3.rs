@@ -50,28 +50,56 @@ pub async fn holds(server: Server<'_>, objects: usize) {
     let bucket: Arc<dyn Bucket> = Arc::new(S3Bucket::connect(&server.settings("contract")).unwrap());
     clauses::all(&bucket).await;
     clauses::many_objects_are_listed_page_by_page(&bucket, objects).await;
-    a_large_file_is_sent_once_and_found_again(&*bucket).await;
+    a_large_file_is_sent_once_and_found_again(&*bucket, "file/").await;
+    // In parts, where the store has parts: the same promises.
+    let in_parts = S3Bucket::connect(&server.settings("contract")).unwrap().with_parts_from(1_000_000);
+    a_large_file_is_sent_once_and_found_again(&in_parts, "parts/").await;
+    two_who_send_the_same_key_in_parts_end_with_one_object(in_parts).await;
     an_object_without_our_metadata_is_compared_by_its_bytes(&*bucket, server).await;
     wrong_keys_are_denied(server).await;
     a_missing_bucket_is_told_from_a_missing_object(server).await;
     a_server_that_is_not_there_is_unavailable(server).await;
 }
 
-async fn a_large_file_is_sent_once_and_found_again(bucket: &dyn Bucket) {
+async fn two_who_send_the_same_key_in_parts_end_with_one_object(bucket: S3Bucket) {
+    // I3
+    let contents = [vec![b'a'; 9_000_000], vec![b'b'; 9_000_000]];
+    let files = contents.each_ref().map(|bytes| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        file
+    });
+    let create = |at: usize| {
+        let body = Body::File { path: files[at].path().to_owned(), size: 9_000_000 };
+        let attributes = clauses::attributes(&contents[at], if at == 0 { "v1" } else { "v2" });
+        let bucket = &bucket;
+        async move { bucket.create("parts/race.wasm", body, &attributes).await.unwrap() }
+    };
+    let (one, other) = tokio::join!(create(0), create(1));
+    let winner = match (&one, &other) {
+        (Created::New, Created::Other(_)) => 0,
+        (Created::Other(_), Created::New) => 1,
+        both => panic!("{both:?}"),
+    };
+    assert!(bucket.get("parts/race.wasm", 9_000_000).await.unwrap().unwrap() == contents[winner], "the winner's bytes");
+}
+
+async fn a_large_file_is_sent_once_and_found_again(bucket: &dyn Bucket, folder: &str) {
     let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &bytes).unwrap();
     let body = || Body::File { path: file.path().to_owned(), size: bytes.len() as u64 };
     let promised = clauses::attributes(&bytes, "v1");
-    assert_eq!(bucket.create("file/large.wasm", body(), &promised).await, Ok(Created::New));
-    assert_eq!(bucket.create("file/large.wasm", body(), &promised).await, Ok(Created::Same));
-    assert!(bucket.get("file/large.wasm", bytes.len() as u64).await.unwrap().unwrap() == bytes, "the bytes differ");
-    let refused = bucket.get("file/large.wasm", 1_000_000).await;
+    let (large, deceived_key) = (format!("{folder}large.wasm"), format!("{folder}deceived.wasm"));
+    assert_eq!(bucket.create(&large, body(), &promised).await, Ok(Created::New));
+    assert_eq!(bucket.create(&large, body(), &promised).await, Ok(Created::Same));
+    assert!(bucket.get(&large, bytes.len() as u64).await.unwrap().unwrap() == bytes, "the bytes differ");
+    let refused = bucket.get(&large, 1_000_000).await;
     assert!(matches!(refused, Err(BucketError::Refused { .. })), "{refused:?}");
     let deceived = Attributes { sha256: ContentHash::of(b"other"), ..promised };
-    let refused = bucket.create("file/deceived.wasm", body(), &deceived).await;
+    let refused = bucket.create(&deceived_key, body(), &deceived).await;
     assert!(matches!(refused, Err(BucketError::Refused { .. })), "{refused:?}");
-    assert_eq!(bucket.head("file/deceived.wasm").await, Ok(None));
+    assert_eq!(bucket.head(&deceived_key).await, Ok(None));
 }
 
 /// Adopting a bucket that another tool filled sends nothing that is there.

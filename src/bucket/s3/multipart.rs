@@ -1,0 +1,135 @@
+//! Very large objects, in parts: a part that fails is sent again alone, and several are on their way at a time.
+//! Never completes what is not, byte for byte, what was promised, never over an object that is there (I3), and never keeps more
+//! than a few parts in memory.
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use bytes::Bytes;
+use futures::FutureExt as _;
+use sha2::{Digest as _, Sha256};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
+use super::classify::{Call, answer};
+use super::put::Put;
+use super::{S3Bucket, connect, description};
+use crate::api::ContentHash;
+use crate::bucket::{Attributes, BucketError, unreadable};
+
+/// From here on in parts. Below, one request is faster (the store hashes while it receives, and has nothing to put together), and
+/// what a retry costs is bearable.
+pub(super) const MULTIPART_FROM: u64 = 1024 * 1024 * 1024;
+
+/// One part. S3 takes 10,000 of them: 78 GiB.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+
+/// Parts on their way at a time: 24 MiB of memory.
+const PARTS_AT_A_TIME: usize = 3;
+
+/// A file on its way.
+struct Reading {
+    file: File,
+    hasher: Sha256,
+    number: i32,
+}
+
+impl S3Bucket {
+    /// Sends a file in parts. `None` when the store has no such thing.
+    pub(super) async fn put_parts(
+        &self,
+        call: Call<'_>,
+        path: &std::path::Path,
+        attributes: &Attributes,
+    ) -> Result<Option<Put>, BucketError> {
+        let file = File::open(path).await.map_err(|error| unreadable(call.operation, call.key, &error))?;
+        let Some(upload) = self.begin(call, attributes).await? else { return Ok(None) };
+        let ended = match self.send_parts(call, &upload, file, attributes).await {
+            Ok(parts) => self.complete(call, &upload, parts).await,
+            Err(error) => Err(error),
+        };
+        if !matches!(ended, Ok(Put::Done)) {
+            // What was sent would be billed until somebody removes it. A store that fails here too keeps it until a lifecycle rule does.
+            let _ = self.client.abort_multipart_upload().bucket(&self.name).key(call.key).upload_id(&upload).send().await;
+        }
+        ended.map(Some)
+    }
+
+    async fn begin(&self, call: Call<'_>, attributes: &Attributes) -> Result<Option<String>, BucketError> {
+        let request = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.name)
+            .key(call.key)
+            .content_type(&attributes.content_type)
+            .cache_control(&attributes.cache_control)
+            .set_metadata(Some(description::metadata(attributes)));
+        match request.send().await {
+            Ok(begun) => begun.upload_id.map(Some).ok_or_else(|| call.refused("the store gave the upload no id")),
+            Err(error) if answer(&error).is_some_and(|answer| answer.status == 501) => Ok(None),
+            Err(error) => Err(call.failed(&error)),
+        }
+    }
+
+    /// Sends all parts. The bytes are hashed as they are read for sending: a file that changed since it was hashed is noticed.
+    async fn send_parts(
+        &self,
+        call: Call<'_>,
+        upload: &str,
+        file: File,
+        attributes: &Attributes,
+    ) -> Result<Vec<CompletedPart>, BucketError> {
+        let mut reading = Reading { file, hasher: Sha256::new(), number: 0 };
+        let mut sent = Vec::new();
+        loop {
+            let mut batch = Vec::with_capacity(PARTS_AT_A_TIME);
+            while batch.len() < PARTS_AT_A_TIME
+                && let Some((number, bytes)) =
+                    next_part(&mut reading).await.map_err(|error| unreadable(call.operation, call.key, &error))?
+            {
+                batch.push(self.send_part(call, upload, number, bytes).boxed());
+            }
+            if batch.is_empty() {
+                break;
+            }
+            sent.extend(futures::future::try_join_all(batch).await?);
+        }
+        if ContentHash::from_array(reading.hasher.finalize().into()) == attributes.sha256 {
+            return Ok(sent);
+        }
+        Err(call.refused("the file was changed while it was published"))
+    }
+
+    /// The signature covers the part's bytes, so the store checks them.
+    async fn send_part(&self, call: Call<'_>, upload: &str, number: i32, bytes: Bytes) -> Result<CompletedPart, BucketError> {
+        let timeouts = connect::timeouts(bytes.len() as u64);
+        let request = self.client.upload_part().bucket(&self.name).key(call.key).upload_id(upload).part_number(number);
+        let request = request.body(ByteStream::from(bytes)).customize();
+        let sent = request.config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts)).send().await;
+        let sent = sent.map_err(|error| call.failed(&error))?;
+        Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build())
+    }
+
+    async fn complete(&self, call: Call<'_>, upload: &str, parts: Vec<CompletedPart>) -> Result<Put, BucketError> {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let request = self.client.complete_multipart_upload().bucket(&self.name).key(call.key).upload_id(upload);
+        let Err(error) = request.multipart_upload(parts).if_none_match("*").send().await else { return Ok(Put::Done) };
+        match answer(&error).map(|answer| (answer.status, answer.code)) {
+            Some((412, _)) => Ok(Put::Taken),
+            // After this the parts are gone: everything is sent again.
+            Some((409, _)) => Ok(Put::Undecided),
+            _ => Err(call.failed(&error)),
+        }
+    }
+}
+
+/// The next part of the file; `None` at its end. An empty file has one empty part.
+async fn next_part(reading: &mut Reading) -> std::io::Result<Option<(i32, Bytes)>> {
+    let mut part = Vec::with_capacity(PART_BYTES);
+    (&mut reading.file).take(PART_BYTES as u64).read_to_end(&mut part).await?;
+    if part.is_empty() && reading.number > 0 {
+        return Ok(None);
+    }
+    reading.number += 1;
+    reading.hasher.update(&part);
+    Ok(Some((reading.number, part.into())))
+}
