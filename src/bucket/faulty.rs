@@ -101,6 +101,7 @@ impl FaultyBucket {
     }
 
     /// About one call in `one_in` (at least 1) is unavailable, before or after it is done, as the seed has it.
+    /// And about one listing in as many is cut short after its first line, or lacks its last one, as if it were a moment old.
     pub fn scatter(&self, seed: u64, one_in: u64) {
         self.state().chance = Some(Chance { seed, one_in: one_in.max(1) });
     }
@@ -161,6 +162,27 @@ impl Chance {
         let fault = if drawn >> 63 == 0 { Fault::Before(Failure::Unavailable) } else { Fault::After(Failure::Unavailable) };
         hit.then_some(fault)
     }
+
+    fn spoil(self, call: u64) -> Option<fn(&mut Page)> {
+        let drawn = mix(!self.seed ^ mix(call));
+        let spoil: fn(&mut Page) = if drawn >> 63 == 0 { cut_short } else { lag_behind };
+        drawn.is_multiple_of(self.one_in).then_some(spoil)
+    }
+}
+
+/// A page may end anywhere, as long as it says where.
+fn cut_short(page: &mut Page) {
+    if page.objects.len() > 1 {
+        page.objects.truncate(1);
+        page.next = page.objects.last().map(|last| last.key.clone());
+    }
+}
+
+/// What was written last is not seen yet. No store should do so; nothing may break where one does.
+fn lag_behind(page: &mut Page) {
+    if page.next.is_none() {
+        page.objects.pop();
+    }
 }
 
 /// One step of splitmix64: every bit of the input moves about half the bits of the output.
@@ -215,7 +237,15 @@ impl Bucket for FaultyBucket {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BucketError> {
-        self.around(Operation::List, prefix, self.inner.list(prefix, after)).await
+        let mut page = self.around(Operation::List, prefix, self.inner.list(prefix, after)).await?;
+        let (chance, calls) = {
+            let state = self.state();
+            (state.chance, state.calls.values().sum::<u64>())
+        };
+        if let Some(spoil) = chance.and_then(|chance| chance.spoil(calls)) {
+            spoil(&mut page);
+        }
+        Ok(page)
     }
 
     async fn give_up_uploads(&self, prefix: &str, before: Timestamp) -> Result<u64, BucketError> {

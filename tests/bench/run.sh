@@ -3,7 +3,7 @@
 # OUT (target/bench) as JSON and to the terminal as tables. About 15 minutes with nothing else on the machine.
 # It must never measure another build than the shipped one, nor change a cluster that it has not made.
 #
-#   run.sh [condition|http|idle|idle-many|sweep-plan]…     all of them without a word
+#   run.sh [condition|http|idle|idle-many|sweep-plan|publish]…     all of them without a word
 #   FLIPS=300 PODS=100 SECONDS_IDLE=120 LOG=info
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -61,7 +61,7 @@ if [ "${1:-}" = inside ]; then
   inside "$2"
   exit
 fi
-[ $# -gt 0 ] || set -- condition http idle idle-many sweep-plan
+[ $# -gt 0 ] || set -- condition http idle idle-many sweep-plan publish
 compile
 # No cluster and no store: manifests of 1,000 versions, compressed and local. Two processors; the median of five.
 sweep_plan() {
@@ -76,6 +76,9 @@ sweep_plan() {
 for what in "$@"; do
   if [ "$what" = sweep-plan ]; then
     sweep_plan
+    continue
+  elif [ "$what" = publish ]; then
+    OUT=$out ROLLCALL=$programs/rollcall "$here/publish/run.py"
     continue
   fi
   "$top/tests/cluster/cluster" run --api-only --audit -- "$here/run.sh" inside "$what"

@@ -7,6 +7,7 @@ mod over_s3;
 mod races;
 mod reclaim;
 mod shop;
+mod storms;
 pub mod world;
 
 use rollcall::bucket::Bucket as _;
