@@ -22,6 +22,7 @@
 //! | [`lint`] | what may go wrong with a build although it can be published (pure) |
 //! | [`rollout`] | the decision: facts, gates, blockers, roll call, status (pure) |
 //! | [`bucket`], [`source`] | outside systems: object stores; where builds come from |
+//! | [`retention`], [`sweep`] | what nothing refers to any more (pure); its deletion, by a protocol that whoever uploads or rolls back knows |
 //! | [`upload`] | a build into a bucket, so that every crash leaves something that can be finished |
 //! | [`cluster`] | Kubernetes in bounded calls: the pointer, the view of pods, their reports |
 //! | [`controller`] | the loop and its wiring |
