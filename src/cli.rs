@@ -12,7 +12,7 @@ mod publish;
 mod store;
 
 pub use publish::{OutputArg, PublishArgs, StoreArgs};
-pub use store::{StoreCommand, SweepArgs};
+pub use store::{CheckArgs, StoreCommand, SweepArgs};
 
 /// Moves web pages to new assets only after every pod has them.
 #[derive(Debug, Parser)]

@@ -70,6 +70,7 @@ pub mod retention;
 pub mod roles;
 pub mod rollout;
 pub mod source;
+pub mod store_check;
 pub mod sweep;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]

@@ -22,6 +22,7 @@ use super::schema::{base_url, bucket_name, endpoint_url, key_prefix, object_name
     doc = "An object store that AssetReleases of this namespace publish into.",
     printcolumn(name = "Bucket", type_ = "string", json_path = ".spec.bucket.name"),
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.publicUrl"),
+    printcolumn(name = "Create-Only", type_ = "string", json_path = ".status.capabilities.createOnly", priority = 1),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -105,4 +106,38 @@ pub struct AssetStoreStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+    /// What the store was seen to do, tried out when the controller starts and whenever endpoint, bucket or credentials change.
+    /// Absent until that was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<StoreCapabilities>,
+}
+
+/// What a store was seen to do. Nothing is taken on a vendor's word.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreCapabilities {
+    /// Of several creates of one key, at once or one after the other, exactly one is accepted. Without it the store is refused: two
+    /// publishers could mix their bytes under one name.
+    pub create_only: Capability,
+    /// A delete that names another version of an object deletes nothing.
+    pub conditional_delete: Capability,
+    /// Bytes without the promised SHA-256 are refused, and nothing is kept of them.
+    pub checksum_verified: Capability,
+    /// The store copies an object by itself, and not onto one that is there.
+    pub copy: Capability,
+    /// What was seen where something does not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), inner(length(max = 1024)))]
+    pub evidence: Vec<String>,
+}
+
+/// Whether a store does something.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum Capability {
+    /// It was tried, and it does.
+    Holds,
+    /// It was tried, and it does not, although it said so.
+    Ignored,
+    /// It was tried, and what came of it says neither; `evidence` tells.
+    Unknown,
 }

@@ -7,6 +7,7 @@
 pub mod faulty;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
+pub mod probe;
 pub mod s3;
 
 use std::path::PathBuf;

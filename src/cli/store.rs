@@ -9,6 +9,8 @@ use super::publish::{OutputArg, StoreArgs};
 pub enum StoreCommand {
     /// Delete what no release, cluster, pod or page refers to any more; `--dry-run` only says what that is
     Sweep(SweepArgs),
+    /// Try out what a store does, read back through its public URL, and print the policy that is needed
+    Check(CheckArgs),
 }
 
 /// Options of `rollcall store sweep`.
@@ -20,6 +22,23 @@ pub struct SweepArgs {
     /// Say what would go and delete nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// How to reach the bucket.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Form of the result
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: OutputArg,
+}
+
+/// Options of `rollcall store check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Bucket and prefix of the store: s3://BUCKET/PREFIX/
+    #[arg(long, env = "ROLLCALL_TO")]
+    pub to: String,
+    /// URL at which the world reads that prefix; ends with /
+    #[arg(long, env = "ROLLCALL_PUBLIC_URL")]
+    pub public_url: Option<String>,
     /// How to reach the bucket.
     #[command(flatten)]
     pub store: StoreArgs,

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::api::names::FIELD_MANAGER;
 use crate::api::release::api_time;
 use crate::api::{AssetStore, AssetStoreStatus, conditions};
+use crate::bucket::probe::Capabilities;
 use crate::cluster::{Call, Class};
 use crate::rollout::Blocker;
 
@@ -26,7 +27,7 @@ use super::guarded::guarded;
 use super::reached::{self, StoreKey};
 use super::retry::Failure;
 use super::run::merged;
-use super::store::{address, fault};
+use super::store::{address, fault, objection};
 use super::unseen::look_failure;
 
 /// While something is wrong it is looked at again after this time: nobody tells us when a bucket or a Secret appears.
@@ -105,10 +106,13 @@ async fn pass(store: &AssetStore, cx: &Context) -> Result<bool, Failure> {
         return Ok(true);
     }
     let at = cx.outside.clock.now();
-    let verdict = look(store, cx).await?;
+    let (verdict, found) = look(store, cx).await?;
     cx.reached.was_looked_at(&reached::key(store));
     let current = store.status.clone().unwrap_or_default();
-    let next = status(store, &current, verdict.as_ref().err(), cx.outside.clock.now());
+    let next = AssetStoreStatus {
+        capabilities: found.as_ref().map(Capabilities::status),
+        ..status(store, &current, verdict.as_ref().err(), cx.outside.clock.now())
+    };
     if next != current {
         write(store, cx, &next).await?;
     }
@@ -119,19 +123,26 @@ async fn pass(store: &AssetStore, cx: &Context) -> Result<bool, Failure> {
     Ok(verdict.is_ok())
 }
 
-/// One listing of one page says whether endpoint, bucket, credentials and the right to list are there.
-async fn look(store: &AssetStore, cx: &Context) -> Result<Result<(), Blocker>, Failure> {
+/// One listing of one page says whether endpoint, bucket, credentials and the right to list are there. What the store does with
+/// conditions is tried out only if that was not done before with the same settings.
+async fn look(store: &AssetStore, cx: &Context) -> Result<(Result<(), Blocker>, Option<Capabilities>), Failure> {
     let namespace = store.namespace().unwrap_or_default();
     let settings = match address(cx, &namespace, &store.spec).await? {
         Ok(settings) => settings,
-        Err(problem) => return Ok(Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem })),
+        Err(problem) => return Ok((Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem }), None)),
     };
     let prefix = store.spec.bucket.prefix.clone().unwrap_or_default();
-    let answer = match cx.outside.buckets.open(&settings) {
-        Ok(bucket) => bucket.list(&prefix, None).await,
-        Err(error) => Err(error),
+    let found = async {
+        cx.outside.buckets.open(&settings)?.list(&prefix, None).await?;
+        cx.outside.buckets.probe(&settings, &prefix).await
     };
-    Ok(answer.map(|_| ()).map_err(|error| Blocker::BucketFault(fault(&error))))
+    Ok(match found.await {
+        Err(error) => (Err(Blocker::BucketFault(fault(&error))), None),
+        Ok(found) => match objection(&found) {
+            Some(problem) => (Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem }), Some(found)),
+            None => (Ok(()), Some(found)),
+        },
+    })
 }
 
 fn status(store: &AssetStore, current: &AssetStoreStatus, wrong: Option<&Blocker>, now: jiff::Timestamp) -> AssetStoreStatus {
@@ -155,7 +166,7 @@ fn status(store: &AssetStore, current: &AssetStoreStatus, wrong: Option<&Blocker
             condition(conditions::RECONCILING, true, blocker.reason(), blocker.message()),
         ],
     };
-    AssetStoreStatus { observed_generation: generation, conditions }
+    AssetStoreStatus { observed_generation: generation, conditions, capabilities: current.capabilities.clone() }
 }
 
 /// Under the resource version that was looked at; see `publish::write_status`.

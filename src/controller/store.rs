@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
 use crate::api::{AssetStore, AssetStoreSpec, Pointer};
+use crate::bucket::probe::Capabilities;
 use crate::bucket::s3::{Credentials, S3Settings};
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
@@ -50,14 +51,34 @@ pub(super) async fn open_store(
         Err(problem) => return Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
     };
     let layout = layout(&store.spec, release);
-    match cx.outside.buckets.open(&address) {
+    match open_tried(cx, &store.spec, &address).await {
         Err(error) => Ok(OpenStore { facts, prefix: PrefixFacts::Fault(fault(&error)), layout, bucket: None }),
-        Ok(bucket) => {
+        Ok(Err(problem)) => Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
+        Ok(Ok(bucket)) => {
             let place = Place { store: identity(&store), layout: &layout, bucket: bucket.as_ref() };
             let prefix = look_at_prefix(cx, key, release, &place).await?;
             Ok(OpenStore { facts, prefix, layout, bucket: Some(bucket) })
         }
     }
+}
+
+/// The bucket, if the store does what nothing can be published without (I3).
+async fn open_tried(
+    cx: &Context,
+    store: &AssetStoreSpec,
+    address: &S3Settings,
+) -> Result<Result<Arc<dyn Bucket>, StoreProblem>, BucketError> {
+    let buckets = &cx.outside.buckets;
+    let found = buckets.probe(address, store.bucket.prefix.as_deref().unwrap_or_default()).await?;
+    match objection(&found) {
+        Some(problem) => Ok(Err(problem)),
+        None => buckets.open(address).map(Ok),
+    }
+}
+
+/// Why nothing is published into a store that was seen to do this.
+pub(super) fn objection(found: &Capabilities) -> Option<StoreProblem> {
+    found.objection().map(|seen| StoreProblem::Overwrites(seen.to_owned()))
 }
 
 fn unopened(facts: StoreFacts, release: &ReleaseFacts, spec: Option<&AssetStoreSpec>) -> OpenStore {

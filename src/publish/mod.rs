@@ -48,7 +48,7 @@ pub async fn run(args: PublishArgs, cancel: CancellationToken) -> Result<(), Rol
 }
 
 /// Bucket and prefix of `s3://BUCKET/PREFIX/`.
-fn target(to: &str) -> Result<(String, String), RoleError> {
+pub(crate) fn target(to: &str) -> Result<(String, String), RoleError> {
     let wrong = || format!("--to {to:?}: expected s3://BUCKET/PREFIX/, the prefix ending with /");
     let (bucket, prefix) = to.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
     if bucket.is_empty() || !(prefix.is_empty() || prefix.ends_with('/')) {

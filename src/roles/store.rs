@@ -18,6 +18,7 @@ use crate::sweep::{Tools, plan, sweep};
 pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
     match command {
         StoreCommand::Sweep(args) => run_sweep(&args).await,
+        StoreCommand::Check(args) => crate::store_check::run(args).await,
     }
 }
 

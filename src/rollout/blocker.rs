@@ -208,6 +208,7 @@ impl Blocker {
                 StoreProblem::SecretForbidden(_) => "CredentialsForbidden",
                 StoreProblem::SecretIncomplete(..) => "CredentialsIncomplete",
                 StoreProblem::Invalid(_) => "StoreInvalid",
+                StoreProblem::Overwrites(_) => "StoreOverwrites",
             },
             Self::BucketFault(fault) => fault.reason,
             Self::PrefixOwned { .. } => "PrefixOwned",
@@ -372,6 +373,9 @@ fn store_message(store: &str, namespace: &str, problem: &StoreProblem) -> String
             format!("Secret {secret:?}, named by AssetStore {store:?}, lacks the key {key:?}")
         }
         StoreProblem::Invalid(cause) => format!("AssetStore {store:?} cannot be used: {cause}"),
+        StoreProblem::Overwrites(seen) => {
+            format!("AssetStore {store:?} is refused, as it does not keep If-None-Match: {seen}; use a store that does")
+        }
     }
 }
 

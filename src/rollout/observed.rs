@@ -88,6 +88,8 @@ pub enum StoreProblem {
     SecretIncomplete(String, String),
     /// A client for it could not be made.
     Invalid(String),
+    /// It overwrites although each create forbids it; with what was seen.
+    Overwrites(String),
 }
 
 /// The pointer `ConfigMap`.

@@ -10,14 +10,16 @@
 #   binaries.sh pin                for maintainers with an open network: writes release.sums anew
 #
 # In this order: the folder ROLLCALL_BINARIES; the cache ~/.cache/rollcall/bin; the official release, if pinned; a build as
-# Go modules (modules/). The whole set takes about 10 minutes of two cores that way, and only once.
+# Go modules (modules/); ministack, a Python program, comes from pip. The whole set takes about 10 minutes of two cores that way, and only once.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$HOME/.cache/rollcall/bin
 sums=${ROLLCALL_RELEASE_SUMS:-$here/release.sums}
-KUBERNETES=1.36.3 ETCD=3.6.16 COREDNS=1.15.0 HELM=4.3.1 VERSITYGW=1.8.0
+KUBERNETES=1.36.3 ETCD=3.6.16 COREDNS=1.15.0 HELM=4.3.1 VERSITYGW=1.8.0 RCLONE=1.75.1 MINISTACK=1.5.33
 API="etcd kube-apiserver kube-controller-manager kubectl"
 ALL="$API kube-scheduler kubelet kube-proxy coredns helm versitygw"
+# Stores that only the tests of stores need, made when they are asked for: rclone takes six minutes of one core, once.
+STORES="rclone ministack"
 
 say() { echo "binaries: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -36,8 +38,10 @@ version() { # NAME
     coredns) echo $COREDNS ;;
     helm) echo $HELM ;;
     versitygw) echo $VERSITYGW ;;
+    rclone) echo $RCLONE ;;
+    ministack) echo $MINISTACK ;;
     kube*) echo $KUBERNETES ;;
-    *) fail "unknown program '$1': one of $ALL" ;;
+    *) fail "unknown program '$1': one of $ALL $STORES" ;;
   esac
 }
 
@@ -48,6 +52,7 @@ release() { # NAME
     coredns) echo "https://github.com/coredns/coredns/releases/download/v$COREDNS/coredns_${COREDNS}_linux_amd64.tgz coredns" ;;
     helm) echo "https://get.helm.sh/helm-v$HELM-linux-amd64.tar.gz linux-amd64/helm" ;;
     versitygw) echo "https://github.com/versity/versitygw/releases/download/v$VERSITYGW/versitygw_v${VERSITYGW}_Linux_x86_64.tar.gz versitygw_v${VERSITYGW}_Linux_x86_64/versitygw" ;;
+    rclone | ministack) ;; # made here only
     *) echo "https://dl.k8s.io/release/v$KUBERNETES/bin/linux/amd64/$1" ;;
   esac
 }
@@ -97,6 +102,7 @@ module() { # NAME: folder below modules/, package, linker flags
     etcd) echo "etcd go.etcd.io/etcd/server/v3" ;;
     coredns) echo "coredns github.com/coredns/coredns" ;;
     helm) echo "helm helm.sh/helm/v4/cmd/helm -X helm.sh/helm/v4/internal/version.version=v$HELM" ;;
+    rclone) echo "rclone github.com/rclone/rclone -X github.com/rclone/rclone/fs.Version=v$RCLONE" ;;
     versitygw) echo "versitygw github.com/versity/versitygw/cmd/versitygw -X main.Version=v$VERSITYGW" ;;
     *) echo "kubernetes k8s.io/kubernetes/cmd/$1 -X $stamp.gitVersion=v$KUBERNETES -X $stamp.gitMajor=${KUBERNETES%%.*} -X $stamp.gitMinor=$(echo $KUBERNETES | cut -d. -f2) -X $stamp.gitTreeState=clean" ;;
   esac
@@ -112,6 +118,17 @@ build() { # NAME FILE
     go build -trimpath -buildvcs=false -mod=readonly -ldflags "-s -w $flags" -o "$2" "$package")
 }
 
+# A Python program in a folder of its own beside FILE, and FILE a link into it.
+install_python() { # NAME FILE
+  local folder
+  folder=$cache/$1-$(version "$1").python
+  say "installing $1 $(version "$1")"
+  rm -rf "$folder"
+  python3 -m venv "$folder"
+  "$folder/bin/pip" -q install "$1==$(version "$1")"
+  ln -s "$folder/bin/$1" "$2"
+}
+
 # Builds share one lock: two at a time would take twice the memory and no less time.
 make_one() { # NAME FILE
   mkdir -p "$cache"
@@ -120,7 +137,10 @@ make_one() { # NAME FILE
     [ ! -x "$2" ] || exit 0
     temporary=$(mktemp -d "$cache/.$1.XXXXXX")
     trap 'rm -rf "$temporary"' EXIT
-    unpack_release "$1" "$temporary/$1" || build "$1" "$temporary/$1"
+    case $1 in
+      ministack) install_python "$1" "$temporary/$1" ;;
+      *) unpack_release "$1" "$temporary/$1" || build "$1" "$temporary/$1" ;;
+    esac
     chmod 755 "$temporary/$1"
     mv "$temporary/$1" "$2"
   ) 9> "$cache/.lock"

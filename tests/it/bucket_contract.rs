@@ -4,7 +4,7 @@
 mod clauses;
 mod on_the_wire;
 pub mod over_s3;
-mod versitygw;
+pub mod third_party;
 mod wire;
 
 use std::sync::Arc;
@@ -14,8 +14,7 @@ use rollcall::bucket::memory::{Change, MemoryBucket};
 use rollcall::bucket::{Bucket, BucketError, Created};
 use rollcall::clock::TokioClock;
 
-use self::over_s3::Server;
-use self::versitygw::Versitygw;
+use self::third_party::ThirdParty;
 use crate::dev_store;
 
 fn memory() -> Arc<MemoryBucket> {
@@ -45,9 +44,8 @@ async fn s3_over_the_embedded_store_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_over_a_strict_third_party_store_keeps_the_contract() {
-    let Some(versitygw) = Versitygw::start().await else { return };
-    let server =
-        Server { endpoint: versitygw.endpoint(), access_key_id: versitygw::ACCESS_KEY_ID, secret_access_key: versitygw::SECRET_ACCESS_KEY };
+    let Some(versitygw) = ThirdParty::versitygw().await else { return };
+    let server = versitygw.server();
     server.client().create_bucket().bucket("contract").send().await.unwrap();
     over_s3::holds(server, 1100).await;
 }

@@ -20,6 +20,7 @@ mod repository;
 mod simulation;
 mod source_http;
 mod store_layout;
+mod store_probe;
 mod sweep;
 mod upload;
 

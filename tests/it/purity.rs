@@ -64,6 +64,7 @@ const SHELLS: [(&str, &[&str]); 4] = [
             "src/cluster/reports.rs",
             "src/agent/",
             "src/roles.rs",
+            "src/store_check/public.rs",
         ],
     ),
     ("kube::Client", &["src/cluster/", "src/controller/", "src/agent/", "src/roles.rs", "src/testing/"]),

@@ -12,10 +12,11 @@ use aws_sigv4::http_request::{PercentEncodingMode, SignableBody, SignableRequest
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{OnceCell, RwLock};
 
+use super::profile::{Checksum, Profile};
 use super::{connect, description};
 use crate::bucket::Attributes;
 use crate::clock::{Clock as _, SystemClock};
@@ -44,12 +45,13 @@ pub(super) struct Express {
     http: reqwest::Client,
     credentials: Cached,
     region: String,
+    profile: Profile,
     /// What stands in front of a key: asked of the SDK once, whose rules know every partition and style.
     base: OnceCell<Option<String>>,
 }
 
 impl Express {
-    pub(super) fn new(credentials: SharedCredentialsProvider, region: &str) -> Option<Self> {
+    pub(super) fn new(credentials: SharedCredentialsProvider, region: &str, profile: Profile) -> Option<Self> {
         let http = reqwest::Client::builder()
             .http1_only()
             .no_proxy()
@@ -59,7 +61,7 @@ impl Express {
             .pool_max_idle_per_host(connect::IDLE_CONNECTIONS_MAX)
             .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
             .build();
-        Some(Self { http: http.ok()?, credentials: Cached::new(credentials), region: region.to_owned(), base: OnceCell::new() })
+        Some(Self { http: http.ok()?, credentials: Cached::new(credentials), region: region.to_owned(), profile, base: OnceCell::new() })
     }
 
     /// Creates an object.
@@ -96,7 +98,7 @@ impl Express {
         let base = self.base.get_or_init(|| base(client, bucket)).await.as_deref()?;
         let uri = format!("{base}{}", utf8_percent_encode(key, ESCAPED));
         let mut request = http::Request::put(&uri).body(body).ok()?;
-        for (name, value) in headers(attributes) {
+        for (name, value) in headers(attributes, self.profile) {
             request.headers_mut().insert(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
         }
         self.sign(&mut request, &uri, attributes).await?;
@@ -153,15 +155,16 @@ impl Cached {
     }
 }
 
-fn headers(attributes: &Attributes) -> impl Iterator<Item = (String, String)> {
+fn headers(attributes: &Attributes, profile: Profile) -> impl Iterator<Item = (String, String)> {
     let metadata = description::metadata(attributes).into_iter().map(|(name, value)| (format!("x-amz-meta-{name}"), value));
     let fixed = [
         (CONTENT_TYPE.to_string(), attributes.content_type.clone()),
         (CACHE_CONTROL.to_string(), attributes.cache_control.clone()),
-        (IF_NONE_MATCH.to_string(), "*".to_owned()),
-        ("x-amz-checksum-sha256".to_owned(), description::checksum(&attributes.sha256)),
+        (profile.create_only.0.to_owned(), profile.create_only.1.to_owned()),
     ];
-    metadata.chain(fixed)
+    let checksum =
+        (profile.checksum == Checksum::Sha256).then(|| ("x-amz-checksum-sha256".to_owned(), description::checksum(&attributes.sha256)));
+    metadata.chain(fixed).chain(checksum)
 }
 
 /// What the SDK puts in front of a key of this bucket.

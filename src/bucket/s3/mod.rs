@@ -8,6 +8,8 @@ mod description;
 mod express;
 mod multipart;
 mod pace;
+mod probe;
+mod profile;
 mod put;
 mod settings;
 mod uploads;
@@ -27,6 +29,8 @@ use self::create::Budget;
 use self::express::Express;
 use self::multipart::MULTIPART_FROM;
 use self::pace::Pace;
+pub(crate) use self::probe::fresh;
+use self::profile::Profile;
 use self::put::Put;
 pub use self::settings::{Credentials, S3Settings};
 use super::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped, longer_than};
@@ -56,6 +60,7 @@ pub struct S3Bucket {
     budget: Budget,
     multipart_from: u64,
     name: String,
+    profile: Profile,
 }
 
 impl S3Bucket {
@@ -64,9 +69,18 @@ impl S3Bucket {
     /// # Errors
     /// [`BucketError::Refused`] when the endpoint is not one.
     pub fn connect(settings: &S3Settings) -> Result<Self, BucketError> {
+        Self::connect_to_vendor(settings, settings.endpoint.as_deref())
+    }
+
+    /// The same, and speaks to it as to the vendor whose endpoint is `vendor`, wherever it is: for tests of what is sent.
+    ///
+    /// # Errors
+    /// [`BucketError::Refused`] when the endpoint is not one.
+    pub fn connect_to_vendor(settings: &S3Settings, vendor: Option<&str>) -> Result<Self, BucketError> {
         settings.check()?;
+        let profile = Profile::of(vendor);
         let (client, credentials) = connect::client(settings);
-        let express = Express::new(credentials, &settings.region);
+        let express = Express::new(credentials, &settings.region, profile);
         Ok(Self {
             client,
             express,
@@ -74,6 +88,7 @@ impl S3Bucket {
             budget: Budget::full(),
             multipart_from: MULTIPART_FROM,
             name: settings.bucket.clone(),
+            profile,
         })
     }
 

@@ -112,9 +112,13 @@ impl S3Bucket {
     async fn complete(&self, call: Call<'_>, upload: &str, parts: Vec<CompletedPart>) -> Result<Put, BucketError> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let request = self.client.complete_multipart_upload().bucket(&self.name).key(call.key).upload_id(upload);
-        let Err(error) = request.multipart_upload(parts).if_none_match("*").send().await else { return Ok(Put::Done) };
+        let (name, value) = self.profile.create_only;
+        let request = request.multipart_upload(parts).customize().mutate_request(move |request| {
+            request.headers_mut().insert(name, value);
+        });
+        let Err(error) = request.send().await else { return Ok(Put::Done) };
         match answer(&error).map(|answer| (answer.status, answer.code)) {
-            Some((412, _)) => Ok(Put::Taken),
+            Some((status, code)) if self.profile.says_taken(status, code) => Ok(Put::Taken),
             // After this the parts are gone: everything is sent again.
             Some((409, _)) => Ok(Put::Undecided),
             _ => Err(call.failed(&error)),

@@ -7,6 +7,7 @@ use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::primitives::{ByteStream, Length};
 
 use super::classify::{Call, answer};
+use super::profile::Checksum;
 use super::{BLIND_BYTES_MAX, S3Bucket, connect, description};
 use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, BucketError, Expected, unreadable};
@@ -35,14 +36,20 @@ impl S3Bucket {
             .content_type(&attributes.content_type)
             .cache_control(&attributes.cache_control)
             .set_metadata(Some(description::metadata(attributes)))
-            .checksum_sha256(description::checksum(&attributes.sha256))
+            .set_checksum_sha256((self.profile.checksum == Checksum::Sha256).then(|| description::checksum(&attributes.sha256)))
             .body(stream(call, body).await?);
+        let create_only = matches!(expected, Expected::Absent).then_some(self.profile.create_only);
         let request = match expected {
-            Expected::Absent => request.if_none_match("*"),
+            Expected::Absent => request,
             Expected::ETag(etag) => request.if_match(etag),
         };
         let sent = request
             .customize()
+            .mutate_request(move |request| {
+                if let Some((name, value)) = create_only {
+                    request.headers_mut().insert(name, value);
+                }
+            })
             .interceptor(KnownHash(attributes.sha256.clone()))
             .config_override(Builder::new().timeout_config(connect::timeouts(body.size())))
             .send()
@@ -50,7 +57,8 @@ impl S3Bucket {
         let Err(error) = sent else { return Ok(Put::Done) };
         match answer(&error).map(|answer| (answer.status, answer.code)) {
             // 404 with If-Match: there is nothing, so nothing with that token.
-            Some((412, _) | (404, Some("NoSuchKey"))) => Ok(Put::Taken),
+            Some((404, Some("NoSuchKey"))) => Ok(Put::Taken),
+            Some((status, code)) if self.profile.says_taken(status, code) => Ok(Put::Taken),
             Some((409, Some("ConditionalRequestConflict"))) => Ok(Put::Undecided),
             _ => Err(call.failed(&error)),
         }

@@ -134,6 +134,9 @@ impl StoreProblem {
             }
             Self::SecretIncomplete(..) => "It needs `accessKeyId` and `secretAccessKey`, and `sessionToken` if the keys are temporary.",
             Self::Invalid(_) => "Correct the AssetStore's spec.",
+            Self::Overwrites(_) => {
+                "Two publishers could mix their bytes under one name and nobody would be told, so nothing is published there. Move to a store that keeps conditional writes (`rollcall store check` tries one out), or upgrade this one: it is tried again every ten minutes, and at once when the controller restarts."
+            }
         }
     }
 }
@@ -149,6 +152,9 @@ fn preparing() -> Vec<Blocker> {
         unusable(StoreProblem::SecretForbidden("keys".into())),
         unusable(StoreProblem::SecretIncomplete("keys".into(), "accessKeyId".into())),
         unusable(StoreProblem::Invalid("endpoint: not a URL".into())),
+        unusable(StoreProblem::Overwrites(
+            "a second create of one key was accepted and overwrote the first: the condition was ignored".into(),
+        )),
         Blocker::PrefixOwned { prefix: "shop/".into(), owner, key: "shop/.rollcall/owner.json".into() },
         Blocker::SourceMissing { version: version() },
         Blocker::NotPublished { version: version(), prefix: "shop/".into() },

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::invariants::Checker;
 use super::lives::{Lives, Pulse};
 use crate::agent::fetch::{BucketFetch, Fetch, FetchError, Pieces};
+use crate::bucket::probe::Capabilities;
 use crate::bucket::s3::S3Settings;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped};
 use crate::controller::Buckets;
@@ -23,9 +24,14 @@ pub(super) struct Line {
     pub(super) checker: Arc<Checker>,
 }
 
+#[async_trait]
 impl Buckets for Line {
     fn open(&self, _settings: &S3Settings) -> Result<Arc<dyn Bucket>, BucketError> {
         Ok(Arc::new(self.clone()))
+    }
+
+    async fn probe(&self, _settings: &S3Settings, _store_prefix: &str) -> Result<Capabilities, BucketError> {
+        Ok(Capabilities::strict())
     }
 }
 

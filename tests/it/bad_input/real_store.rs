@@ -122,6 +122,8 @@ async fn a_release_waits_for_a_store_that_is_down() {
     assert_told(&server, "StoreUnavailable", "onnection refused").await;
     let store = start_store(folder.path(), port, "assets").await;
     assert_active(&server).await;
+    let seen = server.get(&Key::new(Kind::named("AssetStore"), NAMESPACE, "store")).unwrap();
+    assert_eq!(seen["status"]["capabilities"]["createOnly"], json!("Holds"));
     controller.abort();
     store.abort();
 }
@@ -151,4 +153,18 @@ async fn a_release_waits_for_its_bucket() {
     assert_active(&server).await;
     controller.abort();
     store.abort();
+}
+
+// I3: nothing is published where two publishers could mix their bytes.
+#[tokio::test]
+async fn a_release_waits_while_its_store_overwrites() {
+    let racy = crate::store_probe::racy::Racy::start().await;
+    let (server, controller) = begin(racy.port(), "any");
+    assert_told(&server, "StoreOverwrites", "does not keep If-None-Match: of 8 creates of one key at once").await;
+    let store = server.get(&Key::new(Kind::named("AssetStore"), NAMESPACE, "store")).unwrap();
+    let found = &store["status"]["capabilities"];
+    assert_eq!((&found["createOnly"], &found["checksumVerified"]), (&json!("Ignored"), &json!("Holds")), "{found}");
+    let requests = racy.requests();
+    assert!(requests <= 120, "it is tried out once, not for each look: {requests}");
+    controller.abort();
 }

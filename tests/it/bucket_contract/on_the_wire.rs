@@ -166,3 +166,39 @@ async fn a_store_that_knows_no_uploads_has_none_to_give_up() {
     let wire = wire([Act::Answer("501 Not Implemented", "<Error><Code>NotImplemented</Code></Error>"); 3]).await;
     assert_eq!(wire.bucket.give_up_uploads("p/", "2026-11-19T00:00:00Z".parse().unwrap()).await, Ok(0));
 }
+
+/// Both ways of sending: the short one for small bodies, the SDK's for large ones. Not tried on the real services.
+#[tokio::test]
+async fn a_vendors_own_word_goes_instead_of_if_none_match_on_both_ways() {
+    let vendors = [
+        ("https://oss-cn-hangzhou.aliyuncs.com", "x-oss-forbid-overwrite: true"),
+        ("https://cos.ap-guangzhou.myqcloud.com", "x-cos-forbid-overwrite: true"),
+    ];
+    for (vendor, line) in vendors {
+        let wire = wire([]).await;
+        let server = Server { endpoint: &wire.relay.endpoint, ..wire.store.server() };
+        let bucket = S3Bucket::connect_to_vendor(&server.settings("contract"), Some(vendor)).unwrap();
+        assert_eq!(create(&bucket, "small.js", b"a", "v1").await, Ok(Created::New));
+        assert_eq!(create(&bucket, "large.js", &vec![7; LARGE], "v1").await, Ok(Created::New));
+        let puts: Vec<_> = wire.relay.heads().into_iter().filter(|head| head.starts_with("put ")).collect();
+        assert_eq!(puts.len(), 2);
+        for head in puts {
+            assert!(head.lines().any(|found| found == line), "{line} is missing in\n{head}");
+            assert!(head.contains("x-amz-content-sha256: "), "the hash of the payload is signed:\n{head}");
+            let signed = head.lines().find(|line| line.starts_with("authorization:")).unwrap();
+            assert!(signed.contains(line.split(':').next().unwrap()), "{signed}");
+            for never in ["if-none-match", "x-amz-checksum-sha256"] {
+                assert!(!head.contains(never), "{never} is in\n{head}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_vendors_conflict_is_an_object_that_is_there() {
+    let wire = wire([Act::Answer("409 Conflict", "<Error><Code>FileAlreadyExists</Code></Error>"); 2]).await;
+    assert_eq!(create(&wire.direct(), "a.js", b"theirs", "v1").await, Ok(Created::New));
+    let server = Server { endpoint: &wire.relay.endpoint, ..wire.store.server() };
+    let bucket = S3Bucket::connect_to_vendor(&server.settings("contract"), Some("https://oss-cn-hangzhou.aliyuncs.com")).unwrap();
+    assert!(matches!(create(&bucket, "a.js", b"ours", "v2").await, Ok(Created::Other(_))));
+}

@@ -1,0 +1,107 @@
+//! `rollcall store check`: whether a store can be used, for people who set one up.
+//! Never leaves anything behind in the store that may be deleted, and never asks a CDN for what the store does not have yet (I6).
+
+mod policy;
+mod public;
+
+use serde_json::{Value, json};
+
+use crate::api::store::Capability;
+use crate::bucket::probe::{Capabilities, Finding};
+use crate::bucket::s3::{Credentials, S3Bucket, S3Settings};
+use crate::cli::{CheckArgs, OutputArg};
+use crate::publish::target;
+use crate::roles::RoleError;
+
+/// Everything that was found out, each with its name.
+struct Checked {
+    capabilities: Capabilities,
+    public: Vec<(&'static str, Finding)>,
+}
+
+/// Checks, and says what was found.
+///
+/// # Errors
+/// When the store cannot be reached or cannot be used as it is.
+pub async fn run(args: CheckArgs) -> Result<(), RoleError> {
+    let (name, prefix) = target(&args.to)?;
+    let bucket = S3Bucket::connect(&S3Settings {
+        bucket: name.clone(),
+        region: args.store.region.clone(),
+        force_path_style: args.store.endpoint.is_some(),
+        endpoint: args.store.endpoint.clone(),
+        credentials: Credentials::Ambient,
+    })?;
+    let capabilities = bucket.probe(&prefix).await?;
+    let public = match &args.public_url {
+        Some(url) if capabilities.objection().is_none() => public::read_back(&bucket, &prefix, url).await?,
+        _ => Vec::new(),
+    };
+    let checked = Checked { capabilities, public };
+    tell(&checked, &name, &prefix, args.output);
+    checked.verdict()
+}
+
+impl Checked {
+    fn all(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
+        self.capabilities.each().into_iter().chain(self.public.iter().map(|(name, finding)| (*name, finding)))
+    }
+
+    /// What makes the store unusable: a store that overwrites, and a public URL at which a page would break.
+    fn verdict(&self) -> Result<(), RoleError> {
+        if let Some(seen) = self.capabilities.objection() {
+            return Err(format!("the store cannot be used: {seen}").into());
+        }
+        match self.public.iter().find(|(_, finding)| finding.capability == Capability::Ignored) {
+            Some((name, finding)) => Err(format!("the public URL cannot be used: {name}: {}", finding.evidence).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn json(&self, bucket: &str, prefix: &str) -> Value {
+        let findings =
+            self.all().map(|(name, finding)| (name.to_owned(), json!({"capability": finding.capability, "evidence": finding.evidence})));
+        json!({
+            "usable": self.verdict().is_ok(),
+            "findings": findings.collect::<serde_json::Map<_, _>>(),
+            "policies": {"writer": policy::writer(bucket, prefix), "reader": policy::reader(bucket, prefix)},
+        })
+    }
+
+    fn table(&self) -> String {
+        let line =
+            |(name, finding): (&str, &Finding)| format!("{name:<18} {:<8} {}", format!("{:?}", finding.capability), finding.evidence);
+        self.all().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result is what the command is for")]
+fn tell(checked: &Checked, bucket: &str, prefix: &str, output: OutputArg) {
+    match output {
+        OutputArg::Json => println!("{:#}", checked.json(bucket, prefix)),
+        OutputArg::Text => println!(
+            "{}\n\nPolicy of who writes (controller, `rollcall publish`):\n{:#}\n\nBucket policy for CloudFront as the reader:\n{:#}",
+            checked.table(),
+            policy::writer(bucket, prefix),
+            policy::reader(bucket, prefix)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_usable_when_creates_hold_and_nothing_public_is_broken() {
+        let checked = |public| Checked { capabilities: Capabilities::strict(), public };
+        assert!(checked(vec![]).verdict().is_ok());
+        assert!(checked(vec![("cors", Finding::unknown("x"))]).verdict().is_ok(), "it may be that no other host needs it");
+        let broken = checked(vec![("missingIs404", Finding::ignored("an html page"))]);
+        assert_eq!(broken.verdict().unwrap_err().to_string(), "the public URL cannot be used: missingIs404: an html page");
+        assert_eq!(broken.json("web", "")["usable"], json!(false));
+        assert!(broken.table().contains("missingIs404       Ignored  an html page"), "{}", broken.table());
+        let lax = Capabilities { create_only: Finding::ignored("overwritten"), ..Capabilities::strict() };
+        assert!(Checked { capabilities: lax, public: vec![] }.verdict().is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! The rights that are needed in a bucket, as AWS writes them. Never more than something here uses.
+
+use serde_json::{Value, json};
+
+/// For who writes. Listing is allowed for the whole bucket: without it, or with a condition on the prefix, S3 says 403 for a missing
+/// object, which cannot be told from a missing right.
+pub(super) fn writer(bucket: &str, prefix: &str) -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "RollcallObjects",
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+                "Resource": format!("arn:aws:s3:::{bucket}/{prefix}*"),
+            },
+            {
+                "Sid": "RollcallListing",
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+                "Resource": format!("arn:aws:s3:::{bucket}"),
+            },
+        ],
+    })
+}
+
+/// For CloudFront with origin access control; other readers need the same two rights.
+pub(super) fn reader(bucket: &str, prefix: &str) -> Value {
+    let statement = |sid: &str, action: &str, resource: String| {
+        json!({
+            "Sid": sid,
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudfront.amazonaws.com"},
+            "Action": action,
+            "Resource": resource,
+            "Condition": {"StringEquals": {"AWS:SourceArn": "arn:aws:cloudfront::ACCOUNT:distribution/DISTRIBUTION"}},
+        })
+    };
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            statement("PagesRead", "s3:GetObject", format!("arn:aws:s3:::{bucket}/{prefix}*")),
+            statement("MissingIs404", "s3:ListBucket", format!("arn:aws:s3:::{bucket}")),
+        ],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_for_the_prefix_and_listing_is_for_the_bucket() {
+        let resources = |policy: &Value| [0, 1].map(|n| policy["Statement"][n]["Resource"].as_str().unwrap().to_owned());
+        for policy in [writer("web", "shop/"), reader("web", "shop/")] {
+            assert_eq!(resources(&policy), ["arn:aws:s3:::web/shop/*", "arn:aws:s3:::web"]);
+        }
+    }
+}

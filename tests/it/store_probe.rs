@@ -1,0 +1,136 @@
+//! What stores were seen to do: strict ones, a lax one, one like AWS, our own, and one whose race lets two through.
+//! Never asserts more of a server than it was seen to do.
+
+use rollcall::api::store::Capability::{self, Holds, Ignored, Unknown};
+use rollcall::bucket::probe::Capabilities;
+use rollcall::bucket::s3::S3Bucket;
+use serde_json::{Value, json};
+
+use crate::bucket_contract::over_s3::Server;
+use crate::bucket_contract::third_party::ThirdParty;
+use crate::dev_store;
+
+pub mod racy;
+
+async fn probe(server: Server<'_>) -> Capabilities {
+    let bucket = S3Bucket::connect(&server.settings("contract")).unwrap();
+    let found = bucket.probe("site/").await.unwrap();
+    let left = server.client().list_objects_v2().bucket("contract").send().await.unwrap();
+    assert_eq!(left.contents(), [], "the probe cleans up behind itself");
+    found
+}
+
+fn seen(found: &Capabilities) -> [Capability; 4] {
+    found.each().map(|(_, finding)| finding.capability)
+}
+
+async fn third_party(server: &ThirdParty) -> Capabilities {
+    server.server().client().create_bucket().bucket("contract").send().await.unwrap();
+    probe(server.server()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_store_is_seen_to_be_strict() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = dev_store::Running::start(folder.path(), "contract").await;
+    let found = probe(store.server()).await;
+    assert_eq!(seen(&found)[..3], [Holds, Holds, Holds], "{found:?}");
+    assert_eq!(found.objection(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versitygw_is_seen_to_be_strict() {
+    let Some(server) = ThirdParty::versitygw().await else { return };
+    let found = third_party(&server).await;
+    assert_eq!(seen(&found)[..3], [Holds, Holds, Holds], "{found:?}");
+    assert_eq!(found.objection(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rclone_is_seen_to_take_every_condition_and_keep_none() {
+    let Some(server) = ThirdParty::rclone().await else { return };
+    let found = third_party(&server).await;
+    assert_eq!(seen(&found)[..3], [Ignored, Ignored, Ignored], "{found:?}");
+    assert!(found.objection().unwrap().contains("overwrote the first"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ministack_is_seen_to_do_as_aws_does() {
+    let Some(server) = ThirdParty::ministack().await else { return };
+    let found = third_party(&server).await;
+    assert_eq!(seen(&found)[..3], [Holds, Holds, Holds], "{found:?}");
+    assert_eq!(found.objection(), None);
+}
+
+// I3: a store that checks first and writes then passes every test but this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_checks_and_then_writes_is_found_out_by_the_race() {
+    let racy = racy::Racy::start().await;
+    let found = probe(racy.server()).await;
+    assert_eq!(found.create_only.capability, Ignored, "{found:?}");
+    assert!(found.create_only.evidence.starts_with("of 8 creates of one key at once "), "{found:?}");
+    assert_eq!(found.copy.capability, Unknown, "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_is_bounded_in_requests() {
+    let racy = racy::Racy::start().await;
+    probe(racy.server()).await;
+    let requests = racy.requests();
+    assert!((30..=60).contains(&requests), "{requests}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_denies_writing_is_not_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = dev_store::Running::start(folder.path(), "contract").await;
+    let denied = Server { secret_access_key: "a-wrong-secret", ..store.server() };
+    let error = S3Bucket::connect(&denied.settings("contract")).unwrap().probe("").await.unwrap_err();
+    assert!(error.to_string().contains(".rollcall/probe/") && error.to_string().contains("denied"), "{error}");
+}
+
+/// `rollcall store check`: whether it ended well, and what it printed.
+fn check(server: Server<'_>, public_url: &str) -> (bool, Value, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    command.args(["store", "check", "--to", "s3://contract/site/", "--endpoint", server.endpoint, "--output", "json"]);
+    command.args(["--public-url", public_url]);
+    command.env("AWS_ACCESS_KEY_ID", server.access_key_id).env("AWS_SECRET_ACCESS_KEY", server.secret_access_key);
+    let ended = tokio::task::block_in_place(|| command.output()).unwrap();
+    let errors = String::from_utf8(ended.stderr).unwrap();
+    (ended.status.success(), serde_json::from_slice(&ended.stdout).unwrap_or(Value::Null), errors)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_reads_back_through_the_public_url_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = dev_store::Running::start(folder.path(), "contract").await;
+    let (good, found, errors) = check(store.server(), &format!("{}/contract/site/", store.endpoint));
+    assert!(good, "{errors}");
+    for name in ["createOnly", "readable", "contentType", "cacheControl", "cors", "missingIs404"] {
+        assert_eq!(found["findings"][name]["capability"], json!("Holds"), "{name}: {found}");
+    }
+    assert_eq!(found["policies"]["writer"]["Statement"][0]["Resource"], json!("arn:aws:s3:::contract/site/*"));
+    let left = store.server().client().list_objects_v2().bucket("contract").send().await.unwrap();
+    assert_eq!(left.contents(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_names_an_html_fallback_a_wrong_public_url_and_a_store_that_overwrites() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = dev_store::Running::start(folder.path(), "contract").await;
+    let (good, found, errors) = check(store.server(), &format!("{}/contract/elsewhere/", store.endpoint));
+    assert!(!good && errors.contains("another bucket or prefix"), "{found} {errors}");
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let fallback = format!("http://{}/", listener.local_addr().unwrap());
+    let page = axum::Router::new().fallback(async || axum::response::Html("<!doctype html>"));
+    tokio::spawn(async move { axum::serve(listener, page).await });
+    let (good, found, _) = check(store.server(), &fallback);
+    let missing = &found["findings"]["missingIs404"];
+    assert!(!good && missing["evidence"].as_str().unwrap().contains("html page"), "{found}");
+
+    let racy = racy::Racy::start().await;
+    let (good, found, errors) = check(racy.server(), &fallback);
+    assert!(!good && errors.contains("the store cannot be used"), "{errors}");
+    assert_eq!(found["findings"]["readable"], Value::Null, "the public URL is not asked for a store that is refused");
+}
