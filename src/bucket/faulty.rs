@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::manifest::object::OWN_FOLDER;
+
 use super::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped};
 
 /// One method of [`Bucket`].
@@ -101,7 +103,7 @@ impl FaultyBucket {
     }
 
     /// About one call in `one_in` (at least 1) is unavailable, before or after it is done, as the seed has it.
-    /// And about one listing in as many is cut short after its first line, or lacks its last one, as if it were a moment old.
+    /// And about one listing in as many is cut short after its first line, or (of objects) lacks its last one, as if it were old.
     pub fn scatter(&self, seed: u64, one_in: u64) {
         self.state().chance = Some(Chance { seed, one_in: one_in.max(1) });
     }
@@ -178,9 +180,10 @@ fn cut_short(page: &mut Page) {
     }
 }
 
-/// What was written last is not seen yet. No store should do so; nothing may break where one does.
+/// What was written last is not seen yet: no store that the trait allows, but nothing breaks where one does so with objects. With
+/// Rollcall's own documents it would: who deletes must see every intent that was written before.
 fn lag_behind(page: &mut Page) {
-    if page.next.is_none() {
+    if page.next.is_none() && page.objects.iter().all(|object| !object.key.contains(OWN_FOLDER)) {
         page.objects.pop();
     }
 }

@@ -29,9 +29,9 @@ impl Draw {
 }
 
 /// What one publisher wants: a version, under a name of its own or as anybody. Versions share most files; two of them are one build,
-/// and version `v3` is wanted with two builds.
+/// version `v3` is wanted with two builds, and `v4` has other bytes under a name that all of them have.
 fn wish(world: &World, publisher: u64, draw: &mut Draw) -> Publish {
-    let version = ["v1", "v2", "v3", "v3"][usize::try_from(draw.below(4)).unwrap()];
+    let version = ["v1", "v2", "v3", "v3", "v4", "v4"][usize::try_from(draw.below(6)).unwrap()];
     let publisher = if draw.below(2) == 0 { Publisher::Anybody } else { Publisher::OneAtATime(format!("p{publisher}")) };
     Publish { publisher, ..world.request(version) }
 }
@@ -91,6 +91,10 @@ async fn no_storm_of_publishers_breaks_a_promise() {
         for (version, name) in [("v1", "one"), ("v2", "two"), ("v3", "one"), ("other", "three")] {
             world.put(version, build(name));
         }
+        let mut kept_name = build("four");
+        let shared = kept_name.iter_mut().find(|(path, _)| path.starts_with("assets/shared")).unwrap();
+        shared.1 = b"the bundler kept the name".to_vec();
+        world.put("v4", kept_name);
         futures::future::join_all((0..PUBLISHERS).map(|number| publisher(&world, seed, number))).await;
         world.check();
         calm(&world, seed).await;
