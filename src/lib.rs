@@ -27,6 +27,7 @@
 //! | [`cluster`] | Kubernetes in bounded calls: the pointer, the view of pods, their reports |
 //! | [`controller`] | the loop and its wiring |
 //! | [`agent`] | the pod's half |
+//! | [`store_check`] | whether a store and its public URL can be used, for people |
 //! | [`dev_store`] | an S3 store in a folder, to try things out |
 //! | [`generate`] | everything in the repository that another part of it determines |
 //! | [`cli`], [`roles`], [`telemetry`], [`admin`], [`metrics`], [`clock`] | what was typed, what becomes of it, and how one looks at it |
