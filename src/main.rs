@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     }
     match roles::run(cli.role) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.to_string()),
+        Err(error) => {
+            fail(&error.to_string());
+            roles::exit_code(&error)
+        }
     }
 }
 

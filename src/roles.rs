@@ -1,6 +1,7 @@
 //! From what was typed to running roles: checks the values, makes the real outside world, runs until told to stop.
 //! Never holds logic of a role.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,11 +36,17 @@ pub fn run(role: Role) -> Result<(), RoleError> {
     match role {
         Role::Controller(args) => runtime.block_on(run_controller(args)),
         Role::Agent(args) => runtime.block_on(run_agent(args)),
-        Role::Publish(args) => runtime.block_on(async { publish::run(args, stopper()?).await }),
         Role::Store(command) => runtime.block_on(store::run(command)),
+        Role::Publish(args) => runtime.block_on(async { Ok(publish::run(args, stopper()?).await?) }),
         Role::DevStore(args) => runtime.block_on(run_dev_store(args)),
         Role::Generate(args) => run_generate(&args),
     }
+}
+
+/// How the program ends when its role failed: 1, unless the role's exit codes say more.
+#[must_use]
+pub fn exit_code(error: &RoleError) -> ExitCode {
+    error.downcast_ref::<publish::Failure>().map_or(ExitCode::FAILURE, |failure| ExitCode::from(failure.exit() as u8))
 }
 
 async fn run_controller(args: ControllerArgs) -> Result<(), RoleError> {

@@ -1,21 +1,26 @@
 //! Options of `rollcall publish`. Never decides what a value means.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use globset::Glob;
+
+use crate::publish::{BucketUrl, version_label};
 
 /// Options of `rollcall publish`.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct PublishArgs {
     /// Folder of the build
     pub folder: PathBuf,
     /// Where it goes: s3://BUCKET/PREFIX/
     #[arg(long, env = "ROLLCALL_TO")]
-    pub to: String,
+    pub to: BucketUrl,
     /// Name of this version; it means this build for ever
-    #[arg(long, env = "ROLLCALL_VERSION")]
+    #[arg(long, env = "ROLLCALL_VERSION", value_parser = version_label)]
     pub version: String,
-    /// Release that it is published for, NAMESPACE/NAME; stored with every object
+    /// Release that it is published for, NAMESPACE/NAME; stored with every object, and must be the one that owns the prefix, if one does
     #[arg(long, env = "ROLLCALL_RELEASE", default_value = "-/-")]
     pub release: String,
     /// How to reach the bucket.
@@ -23,24 +28,45 @@ pub struct PublishArgs {
     pub store: StoreArgs,
     /// Only files that match this pattern; may be repeated
     #[arg(long)]
-    pub include: Vec<String>,
+    pub include: Vec<Glob>,
     /// Leave out files that match this pattern; may be repeated
     #[arg(long)]
-    pub exclude: Vec<String>,
-    /// Form of the result
+    pub exclude: Vec<Glob>,
+    /// How long to go on trying while the store fails, such as 90s, 10m or 0s
+    #[arg(long, env = "ROLLCALL_RETRY_FOR", default_value = "2m", value_parser = duration)]
+    pub retry_for: Duration,
+    /// Write nothing; say what would be sent, what is there, and what stands against it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Form of the result, which alone goes to standard output
     #[arg(long, value_enum, default_value = "text")]
     pub output: OutputArg,
 }
 
+/// What the program's exit codes mean.
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  it cannot be done as it is: the build is not valid, a name has other bytes, the version means another build, the prefix belongs to
+     another release, access was denied
+  2  the options are wrong
+  3  the store was not available for as long as --retry-for says
+  4  interrupted by SIGINT or SIGTERM; the same command goes on from there";
+
 /// How to reach a bucket.
 #[derive(Debug, Args)]
 pub struct StoreArgs {
-    /// URL of the store's S3 API, when it is not AWS; the bucket's name then stands in the path
+    /// URL of the store's S3 API, when it is not AWS
     #[arg(long, env = "ROLLCALL_ENDPOINT")]
     pub endpoint: Option<String>,
     /// Region of the bucket
     #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
     pub region: String,
+    /// Whether the bucket's name stands in the path and not in the host's name; without it, if there is an --endpoint
+    #[arg(long, env = "ROLLCALL_PATH_STYLE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub path_style: Option<bool>,
+    /// Take the keys of this profile in ~/.aws/config and ~/.aws/credentials, instead of what environment or web identity give
+    #[arg(long)]
+    pub profile: Option<String>,
 }
 
 /// Form of a command's result.
@@ -50,4 +76,24 @@ pub enum OutputArg {
     Text,
     /// For programs
     Json,
+}
+
+fn duration(typed: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration = typed.parse().map_err(|error: jiff::Error| error.to_string())?;
+    signed.try_into().map_err(|_| "it is below zero".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_with_a_unit() {
+        for (typed, seconds) in [("2m", 120), ("90s", 90), ("0s", 0), ("1h 30m", 5400)] {
+            assert_eq!(duration(typed), Ok(Duration::from_secs(seconds)), "{typed}");
+        }
+        for wrong in ["", "2", "-1m", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
 }

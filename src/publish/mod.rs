@@ -1,104 +1,191 @@
 //! `rollcall publish`: a build's folder goes into a bucket, from a pipeline or a laptop.
 //! Never needs a cluster, and never does anything that the upload engine does not do for the controller.
 
-use std::path::Path;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::BuildManifestSpec;
-use crate::bucket::s3::{Credentials, S3Bucket, S3Settings};
+use crate::bucket::Bucket;
+use crate::bucket::s3::S3Bucket;
 use crate::cli::{OutputArg, PublishArgs};
-use crate::clock::SystemClock;
-use crate::manifest::Layout;
-use crate::roles::RoleError;
+use crate::clock::{Clock, SystemClock};
+use crate::manifest::VersionRecord;
 use crate::source::folder::{self, Selection};
-use crate::upload::{self, PARALLEL, Progress, Publish, Published, Publisher, Tools};
+use crate::upload::{self, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Tools};
+
+mod failure;
+mod progress;
+mod result;
+mod retry;
+mod target;
+
+pub use failure::{Exit, Failure};
+pub use target::{BucketUrl, version_label};
+
+use progress::{Teller, say};
+use result::{Outcome, ReturningVisitor};
+use retry::Retry;
+use target::Target;
 
 /// Publishes, and says what was done.
 ///
 /// # Errors
 /// Says what stands against it.
-pub async fn run(args: PublishArgs, cancel: CancellationToken) -> Result<(), RoleError> {
-    let (bucket, prefix) = target(&args.to)?;
-    let settings = S3Settings {
-        bucket,
-        region: args.store.region.clone(),
-        force_path_style: args.store.endpoint.is_some(),
-        endpoint: args.store.endpoint.clone(),
-        credentials: Credentials::Ambient,
+pub async fn run(args: PublishArgs, cancel: CancellationToken) -> Result<(), Failure> {
+    let target = Target::typed(&args.to, &args.store);
+    let bucket = Arc::new(S3Bucket::connect(&target.settings)?);
+    let outcome = published(&args, &target, bucket, Arc::new(SystemClock), &cancel).await?;
+    print(&args, &outcome);
+    match outcome.refused() {
+        Some((keys, first)) => Err(Failure::WouldBeRefused { keys, first: first.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// All of the command but its words on standard output.
+async fn published(
+    args: &PublishArgs,
+    target: &Target,
+    bucket: Arc<dyn Bucket>,
+    clock: Arc<dyn Clock>,
+    cancel: &CancellationToken,
+) -> Result<Outcome, Failure> {
+    let (begun, retry) = (Instant::now(), Retry::within(args.retry_for, &*clock, cancel));
+    let command = Command {
+        args,
+        target,
+        request: request(args, target),
+        tools: Tools { bucket, clock: clock.clone(), parallel: PARALLEL },
+        sender: watch::Sender::new(Progress::default()),
     };
-    let tools = Tools { bucket: Arc::new(S3Bucket::connect(&settings)?), clock: Arc::new(SystemClock), parallel: PARALLEL };
-    let request = Publish {
-        layout: Layout::new("", &prefix),
+    let prepared = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(PublishFailure::Cancelled.into()),
+        prepared = command.prepared() => prepared?,
+    };
+    let teller = Teller::new(command.sender.subscribe());
+    let work = async {
+        let before = retry.until_done(async || command.look().await, |again| teller.again(again)).await?;
+        let mut outcome = Outcome::of(&args.version, &prepared);
+        if args.dry_run {
+            let plan = async || Ok(upload::plan(&command.tools, &command.request, &prepared).await?);
+            outcome.planned(retry.until_done(plan, |again| teller.again(again)).await?);
+        } else {
+            command.send(&prepared, &retry, &teller, cancel, &mut outcome).await?;
+        }
+        outcome.returning_visitor = command.returning_visitor(&prepared, before).await;
+        Ok::<_, Failure>(outcome)
+    };
+    let mut outcome = teller.beside(work).await?;
+    outcome.seconds = begun.elapsed().as_secs_f64();
+    Ok(outcome)
+}
+
+fn request(args: &PublishArgs, target: &Target) -> Publish {
+    Publish {
+        layout: target.layout.clone(),
         release: args.release.clone(),
         version: args.version.clone(),
         names: BuildManifestSpec::default(),
         publisher: Publisher::Anybody,
-        base_urls: Vec::new(),
-    };
-    let selection = Selection { include: patterns(&args.include)?, exclude: patterns(&args.exclude)?.unwrap_or_default() };
-    let build = folder::read(Path::new(&args.folder), selection);
-    let published = upload::publish(&tools, &request, build, &watch::Sender::new(Progress::default()), &cancel).await?;
-    tell(&args, &published);
-    Ok(())
-}
-
-/// Bucket and prefix of `s3://BUCKET/PREFIX/`.
-pub(crate) fn target(to: &str) -> Result<(String, String), RoleError> {
-    let wrong = || format!("--to {to:?}: expected s3://BUCKET/PREFIX/, the prefix ending with /");
-    let (bucket, prefix) = to.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
-    if bucket.is_empty() || !(prefix.is_empty() || prefix.ends_with('/')) {
-        Err(wrong().into())
-    } else {
-        Ok((bucket.into(), prefix.into()))
+        base_urls: target.base_urls.clone(),
     }
 }
 
-fn patterns(typed: &[String]) -> Result<Option<GlobSet>, RoleError> {
+/// One run of the command.
+struct Command<'a> {
+    args: &'a PublishArgs,
+    target: &'a Target,
+    request: Publish,
+    tools: Tools,
+    sender: watch::Sender<Progress>,
+}
+
+impl Command<'_> {
+    /// The build, read and found in order.
+    async fn prepared(&self) -> Result<Prepared, Failure> {
+        let selection = Selection { include: include(&self.args.include), exclude: set(&self.args.exclude) };
+        let build = folder::read(&self.args.folder, selection).await.map_err(PublishFailure::from)?;
+        let (prepared, names) = Prepared::read(&self.request, build).await?;
+        prepared.check_closure(&self.request, &names).await?;
+        Ok(prepared)
+    }
+
+    /// Sees that the prefix is not another release's; answers the version published last. A typing error must not fill another
+    /// application's prefix.
+    async fn look(&self) -> Result<Option<VersionRecord>, Failure> {
+        let (bucket, layout) = (&*self.tools.bucket, &self.request.layout);
+        match upload::read_owner(bucket, layout).await? {
+            Some(owner) if owner.release != self.request.release => Err(Failure::ForeignPrefix {
+                place: self.target.shown(),
+                owner: owner.release,
+                cluster: owner.cluster,
+                release: self.request.release.clone(),
+            }),
+            _ => Ok(upload::newest_other(bucket, layout, &self.request.version).await?),
+        }
+    }
+
+    async fn send(
+        &self,
+        prepared: &Prepared,
+        retry: &Retry<'_>,
+        teller: &Teller,
+        cancel: &CancellationToken,
+        outcome: &mut Outcome,
+    ) -> Result<(), Failure> {
+        let earlier = Cell::new(Progress::default());
+        let attempt = async || {
+            let published = upload::publish_prepared(&self.tools, &self.request, prepared, &self.sender, cancel).await;
+            published.map_err(|failure| {
+                let (sum, last) = (earlier.get(), *self.sender.borrow());
+                let (objects_sent, bytes_sent) = (sum.objects_sent + last.objects_sent, sum.bytes_sent + last.bytes_sent);
+                earlier.set(Progress { objects_sent, bytes_sent, ..sum });
+                failure.into()
+            })
+        };
+        let published = retry.until_done(attempt, |again| teller.again(again)).await?;
+        outcome.sent(&published.progress, earlier.get());
+        Ok(())
+    }
+
+    /// For the result only: what cannot be read does not make the publish a failure.
+    async fn returning_visitor(&self, prepared: &Prepared, before: Option<VersionRecord>) -> Option<ReturningVisitor> {
+        let before = before?;
+        match upload::load_again(&*self.tools.bucket, &self.request.layout, &prepared.manifest, &before).await {
+            Ok(bytes) => Some(ReturningVisitor { version: before.version, bytes }),
+            Err(failure) => {
+                say(&format!("what visitors of {} must load again is not known: {failure}", before.version));
+                None
+            }
+        }
+    }
+}
+
+fn set(patterns: &[Glob]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
-    for pattern in typed {
-        set.add(Glob::new(pattern)?);
+    for pattern in patterns {
+        set.add(pattern.clone());
     }
-    Ok(if typed.is_empty() { None } else { Some(set.build()?) })
+    set.build().expect("each pattern was compiled when it was typed")
+}
+
+fn include(patterns: &[Glob]) -> Option<GlobSet> {
+    (!patterns.is_empty()).then(|| set(patterns))
 }
 
 #[expect(clippy::print_stdout, reason = "the result is what the command is for")]
-fn tell(args: &PublishArgs, published: &Published) {
-    let (record, progress) = (&published.record, &published.progress);
+fn print(args: &PublishArgs, outcome: &Outcome) {
     match args.output {
-        OutputArg::Text => println!(
-            "published {} as {}: {} objects sent ({} bytes), {} were there already",
-            record.version, record.digest, progress.objects_sent, progress.bytes_sent, progress.objects_reused
-        ),
-        OutputArg::Json => println!(
-            "{}",
-            json!({
-                "version": record.version,
-                "digest": record.digest,
-                "files": record.files,
-                "bytes": record.bytes,
-                "objectsSent": progress.objects_sent,
-                "objectsReused": progress.objects_reused,
-                "bytesSent": progress.bytes_sent,
-            })
-        ),
+        OutputArg::Text => println!("{}", outcome.text()),
+        OutputArg::Json => println!("{}", outcome.json()),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_target_is_a_bucket_and_a_prefix_that_ends_with_a_slash() {
-        assert_eq!(target("s3://web/shop/").unwrap(), ("web".to_owned(), "shop/".to_owned()));
-        assert_eq!(target("s3://web/").unwrap(), ("web".to_owned(), String::new()));
-        for wrong in ["web/shop/", "s3://web", "s3:///shop/", "s3://web/shop"] {
-            assert!(target(wrong).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

@@ -24,7 +24,7 @@ pub(super) struct Attempt<'a> {
     pub(super) tools: &'a Tools,
     pub(super) request: &'a Publish,
     pub(super) progress: &'a watch::Sender<Progress>,
-    pub(super) prepared: Prepared,
+    pub(super) prepared: &'a Prepared,
     pub(super) objects: Objects,
 }
 

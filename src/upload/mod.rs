@@ -25,7 +25,9 @@ mod failure;
 mod intent;
 mod known;
 mod objects;
+mod plan;
 mod prepare;
+mod previous;
 mod reclaim;
 mod references;
 mod send;
@@ -41,6 +43,9 @@ pub use intent::{INTENT_LIFE, SKEW, withdraw_intent};
 pub use references::write_references;
 pub(crate) use tombstones::free_at;
 pub use tombstones::{Grave, Usable, graves, take_out};
+pub use plan::{Plan, Refused, plan};
+pub use prepare::Prepared;
+pub use previous::{load_again, newest_other};
 pub use verify::{Verified, VerifyFailure, verify};
 
 /// Requests at hand for objects. How many of them are really under way is for the bucket to say, which knows how it is answered.
@@ -132,6 +137,21 @@ pub async fn publish(
         () = cancel.cancelled() => return Err(PublishFailure::Cancelled),
         prepared = prepare::fetched(request, build) => prepared?,
     };
+    publish_prepared(tools, request, &prepared, progress, cancel).await
+}
+
+/// The rest of [`publish`], for a build that was prepared before.
+///
+/// # Errors
+/// As [`publish`].
+pub async fn publish_prepared(
+    tools: &Tools,
+    request: &Publish,
+    prepared: &Prepared,
+    progress: &watch::Sender<Progress>,
+    cancel: &CancellationToken,
+) -> Result<Published, PublishFailure> {
+    progress.send_replace(Progress::default());
     let objects = objects::Objects::new(&request.layout, &prepared.manifest);
     let attempt = attempt::Attempt { tools, request, progress, prepared, objects };
     attempt.run(cancel).await

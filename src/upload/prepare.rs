@@ -5,43 +5,81 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Publish, PublishFailure};
-use crate::api::{ContentHash, ManifestDigest};
+use crate::api::ManifestDigest;
 use crate::bucket::Body;
 use crate::manifest::build;
 use crate::manifest::closure::{self, Closure, TEXT_BYTES_MAX};
 use crate::manifest::readers::{self, BuildNames, Reading};
-use crate::manifest::{Layout, Manifest};
+use crate::manifest::{Layout, Manifest, ManifestFile};
 use crate::source::{self, Build, SourceError};
 
 /// S3's limit for a key.
 const KEY_BYTES_MAX: usize = 1024;
 
-/// A build that may be published.
-pub(super) struct Prepared {
-    pub(super) bytes: source::Bytes,
-    pub(super) manifest: Arc<Manifest>,
-    pub(super) reading: Reading,
+/// A build with its manifest. It may be published once [`Prepared::check_closure`] has let it pass.
+pub struct Prepared {
+    /// Where the bytes lie.
+    pub bytes: source::Bytes,
+    /// What is published.
+    pub manifest: Arc<Manifest>,
+    /// How the build was read.
+    pub reading: Reading,
     /// Length of the manifest as it is stored. Its bytes are made again when they are sent: 38 MB at 200,000 files are not kept.
     pub(super) stored_size: u64,
-    pub(super) digest: ManifestDigest,
+    /// The manifest's digest: the identity of the build.
+    pub digest: ManifestDigest,
 }
 
 pub(super) async fn fetched(
     request: &Publish,
     build: impl Future<Output = Result<Build, SourceError>>,
 ) -> Result<Prepared, PublishFailure> {
-    prepare(request, build.await?).await
+    let (prepared, names) = Prepared::read(request, build.await?).await?;
+    prepared.check_closure(request, &names).await?;
+    Ok(prepared)
 }
 
-async fn prepare(request: &Publish, build: Build) -> Result<Prepared, PublishFailure> {
-    let names = build_names(request, &build).await?;
-    let Build { files, bytes } = build;
-    let manifest = build::assemble(files, &names).map_err(|error| invalid(error.reason(), &error))?;
-    check_keys(&request.layout, &manifest)?;
-    check_closure(request, &bytes, &manifest, &names).await?;
-    let stored = manifest.to_bytes();
-    let (stored_size, digest) = (stored.len() as u64, ManifestDigest::of(&stored));
-    Ok(Prepared { bytes, manifest: Arc::new(manifest), reading: names.reading, stored_size, digest })
+impl Prepared {
+    /// Reads what the build tool says of a build and makes its manifest. Nothing is asked of the bucket.
+    ///
+    /// # Errors
+    /// When the build cannot be published as it is, or a file of it not be read.
+    pub async fn read(request: &Publish, build: Build) -> Result<(Self, BuildNames), PublishFailure> {
+        let names = build_names(request, &build).await?;
+        let Build { files, bytes } = build;
+        let manifest = build::assemble(files, &names).map_err(|error| invalid(error.reason(), &error))?;
+        check_keys(&request.layout, &manifest)?;
+        let stored = manifest.to_bytes();
+        let (stored_size, digest) = (stored.len() as u64, ManifestDigest::of(&stored));
+        Ok((Self { bytes, manifest: Arc::new(manifest), reading: names.reading.clone(), stored_size, digest }, names))
+    }
+
+    /// Sees that nothing in the build refers to what it lacks.
+    ///
+    /// # Errors
+    /// When something does, or a text cannot be read.
+    pub async fn check_closure(&self, request: &Publish, names: &BuildNames) -> Result<(), PublishFailure> {
+        let closure = Closure::new(self.manifest.files.iter().map(|file| file.path.as_str()), &request.base_urls);
+        let mut dangling = Closure::dangling_in_names(names);
+        for file in self.manifest.files.iter().filter(|file| Closure::looks_at(&file.path)) {
+            let text = self.text(file).await?;
+            dangling.extend(closure.dangling(&file.path, &String::from_utf8_lossy(&text)));
+        }
+        if dangling.is_empty() { Ok(()) } else { Err(invalid("MissingReference", &closure::message(&dangling))) }
+    }
+
+    /// The bytes of a text of the build.
+    ///
+    /// # Errors
+    /// When it is longer than [`TEXT_BYTES_MAX`], or cannot be read.
+    pub async fn text(&self, file: &ManifestFile) -> Result<bytes::Bytes, PublishFailure> {
+        if file.size > TEXT_BYTES_MAX {
+            let (path, size) = (&file.path, file.size);
+            let message = format!("{path:?} has {size} bytes, more than {TEXT_BYTES_MAX}, the most that is read for references");
+            return Err(invalid("TextTooLarge", &message));
+        }
+        content(&self.bytes.body(&file.path, &file.sha256, file.size)).await
+    }
 }
 
 fn invalid(reason: &'static str, message: &dyn ToString) -> PublishFailure {
@@ -69,24 +107,6 @@ fn check_keys(layout: &Layout, manifest: &Manifest) -> Result<(), PublishFailure
         }
         None => Ok(()),
     }
-}
-
-async fn check_closure(request: &Publish, bytes: &source::Bytes, manifest: &Manifest, names: &BuildNames) -> Result<(), PublishFailure> {
-    let closure = Closure::new(manifest.files.iter().map(|file| file.path.as_str()), &request.base_urls);
-    let mut dangling = Closure::dangling_in_names(names);
-    for file in manifest.files.iter().filter(|file| Closure::looks_at(&file.path)) {
-        let text = read(bytes, &file.path, &file.sha256, file.size, TEXT_BYTES_MAX).await?;
-        dangling.extend(closure.dangling(&file.path, &String::from_utf8_lossy(&text)));
-    }
-    if dangling.is_empty() { Ok(()) } else { Err(invalid("MissingReference", &closure::message(&dangling))) }
-}
-
-async fn read(bytes: &source::Bytes, path: &str, sha256: &ContentHash, size: u64, bytes_max: u64) -> Result<bytes::Bytes, PublishFailure> {
-    if size > bytes_max {
-        let message = format!("{path:?} has {size} bytes, more than {bytes_max}, the most that is read for references");
-        return Err(invalid("TextTooLarge", &message));
-    }
-    content(&bytes.body(path, sha256, size)).await
 }
 
 /// The whole body in memory.

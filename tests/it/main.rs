@@ -15,6 +15,7 @@ mod fuzz;
 mod generated;
 mod kustomize;
 mod promises;
+mod publish_program;
 mod purity;
 mod repository;
 mod simulation;

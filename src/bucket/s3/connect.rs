@@ -1,11 +1,13 @@
 //! Settings -> SDK client: timeouts, retries, credentials, one connection pool.
-//! Never asks the instance metadata service and never reads a configuration file or an endpoint from the environment.
+//! Never asks the instance metadata service and never takes an endpoint from the environment; reads profile files only when
+//! a profile was named.
 
 use std::time::Duration;
 
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_sdk_s3::Client;
@@ -88,18 +90,25 @@ fn credentials(settings: &S3Settings, http: &SharedHttpClient) -> SharedCredenti
             aws_credential_types::Credentials::new(access_key_id, secret_access_key, session_token.clone(), None, "AssetStore"),
         ),
         Credentials::Ambient => SharedCredentialsProvider::new(ambient(&settings.region, http)),
+        Credentials::Profile(name) => SharedCredentialsProvider::new(
+            ProfileFileCredentialsProvider::builder().configure(&provider_config(&settings.region, http)).profile_name(name).build(),
+        ),
     }
 }
 
 /// The SDK's default chain without profile files and without the instance metadata service, whose role is the node's, not ours.
 fn ambient(region: &str, http: &SharedHttpClient) -> CredentialsProviderChain {
-    let config = ProviderConfig::without_region()
-        .with_region(Some(Region::new(region.to_owned())))
-        .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
-        .with_http_client(http.clone());
+    let config = provider_config(region, http);
     CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
         .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(&config).build())
         .or_else("PodIdentity", EcsCredentialsProvider::builder().configure(&config).build())
+}
+
+fn provider_config(region: &str, http: &SharedHttpClient) -> ProviderConfig {
+    ProviderConfig::without_region()
+        .with_region(Some(Region::new(region.to_owned())))
+        .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
+        .with_http_client(http.clone())
 }
 
 #[cfg(test)]

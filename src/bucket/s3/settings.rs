@@ -33,14 +33,17 @@ pub enum Credentials {
     },
     /// What the process finds around it: environment variables, web identity (IRSA), EKS Pod Identity; never the instance metadata service.
     Ambient,
+    /// A profile of the user's `~/.aws` files; for people and pipelines, never for the controller.
+    Profile(String),
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Static { .. } => "Static(..)",
-            Self::Ambient => "Ambient",
-        })
+        match self {
+            Self::Static { .. } => f.write_str("Static(..)"),
+            Self::Ambient => f.write_str("Ambient"),
+            Self::Profile(name) => write!(f, "Profile({name:?})"),
+        }
     }
 }
 

@@ -1,0 +1,112 @@
+//! Why the command failed, and the exit code that says so to a pipeline. Never decides when to try again.
+
+use crate::bucket::BucketError;
+use crate::source::SourceError;
+use crate::upload::{FailureClass, PublishFailure, ReadFailure};
+
+/// What an exit code means; the numbers are an interface, documented in the command's help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Somebody has to change something first.
+    CannotBeDone = 1,
+    /// The store did not do it for as long as was asked for.
+    Unavailable = 3,
+    /// A signal.
+    Interrupted = 4,
+}
+
+/// Why nothing was published, or not all that was asked for was done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The engine.
+    #[error(transparent)]
+    Publish(#[from] PublishFailure),
+    /// Another release owns the prefix.
+    #[error(
+        "the {place} belongs to release {owner} (cluster {cluster}), and this build is for {release}: correct the target, or say --release {owner} if the build is meant for it"
+    )]
+    ForeignPrefix {
+        /// The prefix and its bucket.
+        place: String,
+        /// `namespace/name` of its release.
+        owner: String,
+        /// The cluster of that release.
+        cluster: String,
+        /// What `--release` says.
+        release: String,
+    },
+    /// A dry run found keys that hold other bytes.
+    #[error(
+        "nothing could be published: {keys} keys hold other bytes, {first:?} among them; stored bytes never change: give those files other names"
+    )]
+    WouldBeRefused {
+        /// How many.
+        keys: usize,
+        /// The first one.
+        first: String,
+    },
+}
+
+impl Failure {
+    /// What a pipeline is told.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Publish(PublishFailure::Cancelled) => Exit::Interrupted,
+            Self::Publish(_) if self.may_pass() => Exit::Unavailable,
+            _ => Exit::CannotBeDone,
+        }
+    }
+
+    /// Whether waiting can help. Unlike the controller, a pipeline does not wait for somebody to mend credentials or a bucket.
+    pub(super) fn may_pass(&self) -> bool {
+        let Self::Publish(failure) = self else { return false };
+        let needs_somebody = matches!(
+            failure,
+            PublishFailure::Cancelled
+                | PublishFailure::Source(SourceError::Workspace { .. })
+                | PublishFailure::Bucket(BucketError::Denied { .. } | BucketError::NoSuchBucket { .. })
+        );
+        failure.class() == FailureClass::Transient && !needs_somebody
+    }
+}
+
+impl From<BucketError> for Failure {
+    fn from(error: BucketError) -> Self {
+        Self::Publish(error.into())
+    }
+}
+
+impl From<ReadFailure> for Failure {
+    fn from(failure: ReadFailure) -> Self {
+        Self::Publish(failure.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_the_exit_code_of_the_help() {
+        let (operation, key, cause) = ("create", "a".to_owned(), "why".to_owned());
+        let unavailable = BucketError::Unavailable { operation, key: key.clone(), cause: cause.clone() };
+        let denied = BucketError::Denied { operation, key: key.clone(), cause };
+        let invalid = PublishFailure::InvalidBuild { reason: "x", message: "y".into() };
+        let reclaiming = PublishFailure::Reclaiming { key: key.clone(), until: jiff::Timestamp::UNIX_EPOCH };
+        let gone = PublishFailure::Source(SourceError::Workspace { folder: "dist".into(), cause: "it is not there".into() });
+        for (failure, exit) in [
+            (Failure::from(unavailable), Exit::Unavailable),
+            (reclaiming.into(), Exit::Unavailable),
+            (denied.into(), Exit::CannotBeDone),
+            (BucketError::NoSuchBucket { bucket: "web".into() }.into(), Exit::CannotBeDone),
+            (invalid.into(), Exit::CannotBeDone),
+            (gone.into(), Exit::CannotBeDone),
+            (PublishFailure::Cancelled.into(), Exit::Interrupted),
+            (Failure::WouldBeRefused { keys: 1, first: key }, Exit::CannotBeDone),
+        ] {
+            assert_eq!(failure.exit(), exit, "{failure}");
+        }
+        assert_eq!([Exit::CannotBeDone, Exit::Unavailable, Exit::Interrupted].map(|exit| exit as u8), [1, 3, 4]);
+    }
+}

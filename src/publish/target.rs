@@ -1,0 +1,115 @@
+//! Where a build goes: a bucket and a prefix, and how they are reached. Never makes a request.
+
+use std::str::FromStr;
+
+use crate::bucket::s3::{Credentials, S3Settings};
+use crate::cli::StoreArgs;
+use crate::manifest::Layout;
+
+/// The limit of `spec.version`.
+const VERSION_CHARS_MAX: usize = 128;
+
+/// `s3://BUCKET/PREFIX/`; the prefix may be empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketUrl {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// What stands in front of every key; empty, or ends with `/`.
+    pub prefix: String,
+}
+
+impl FromStr for BucketUrl {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        let wrong = || "expected s3://BUCKET/PREFIX/, the prefix ending with /".to_owned();
+        let (bucket, prefix) = typed.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
+        let is_prefix = prefix.is_empty() || (prefix.ends_with('/') && !prefix.starts_with('/') && !prefix.contains("//"));
+        if bucket.is_empty() || !is_prefix { Err(wrong()) } else { Ok(Self { bucket: bucket.into(), prefix: prefix.into() }) }
+    }
+}
+
+/// The name of a version, as an AssetRelease may name it.
+///
+/// # Errors
+/// Says what a name is.
+pub fn version_label(typed: &str) -> Result<String, String> {
+    let is_label = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
+    if (1..=VERSION_CHARS_MAX).contains(&typed.len()) && !typed.starts_with(['.', '+', '-']) && typed.bytes().all(is_label) {
+        Ok(typed.to_owned())
+    } else {
+        Err(format!(
+            "expected 1 to {VERSION_CHARS_MAX} letters, digits, dots, underscores, plus and hyphens, not beginning with a dot, plus or hyphen"
+        ))
+    }
+}
+
+/// A place for builds.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) settings: S3Settings,
+    pub(super) layout: Layout,
+    /// URLs under which visitors find the prefix, as far as they are known.
+    pub(super) base_urls: Vec<String>,
+}
+
+impl Target {
+    /// As typed, without a cluster.
+    pub(super) fn typed(url: &BucketUrl, store: &StoreArgs) -> Self {
+        let settings = S3Settings {
+            bucket: url.bucket.clone(),
+            region: store.region.clone(),
+            force_path_style: store.path_style.unwrap_or(store.endpoint.is_some()),
+            endpoint: store.endpoint.clone(),
+            credentials: store.profile.clone().map_or(Credentials::Ambient, Credentials::Profile),
+        };
+        Self { settings, layout: Layout::new("", &url.prefix), base_urls: Vec::new() }
+    }
+
+    /// For messages: `prefix "shop/" of bucket "web"`.
+    pub(super) fn shown(&self) -> String {
+        format!("prefix {:?} of bucket {:?}", self.layout.prefix(), self.settings.bucket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_bucket_and_a_prefix_that_ends_with_a_slash() {
+        let url = |bucket: &str, prefix: &str| Ok(BucketUrl { bucket: bucket.into(), prefix: prefix.into() });
+        assert_eq!("s3://web/shop/".parse(), url("web", "shop/"));
+        assert_eq!("s3://web/".parse(), url("web", ""));
+        for wrong in ["web/shop/", "s3://web", "s3:///shop/", "s3://web/shop", "s3://web//", "s3://web//shop/", "s3://web/a//b/"] {
+            assert!(wrong.parse::<BucketUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_named_as_an_asset_release_may_name_it() {
+        for good in ["v1", "2026.11.20-3", "1.0+b_7", "_x"] {
+            assert_eq!(version_label(good), Ok(good.to_owned()));
+        }
+        for wrong in ["", ".x", "-x", "a/b", "a b", &"x".repeat(129)] {
+            assert!(version_label(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_means_path_style_unless_told() {
+        let store = |endpoint: Option<&str>, path_style, profile: Option<&str>| StoreArgs {
+            endpoint: endpoint.map(Into::into),
+            region: "us-east-1".into(),
+            path_style,
+            profile: profile.map(Into::into),
+        };
+        let settings = |store: &StoreArgs| Target::typed(&"s3://web/".parse().unwrap(), store).settings;
+        assert!(!settings(&store(None, None, None)).force_path_style);
+        assert!(settings(&store(None, Some(true), None)).force_path_style);
+        assert!(settings(&store(Some("http://minio"), None, None)).force_path_style);
+        assert!(!settings(&store(Some("http://minio"), Some(false), None)).force_path_style);
+        assert_eq!(settings(&store(None, None, None)).credentials, Credentials::Ambient);
+        assert_eq!(settings(&store(None, None, Some("ci"))).credentials, Credentials::Profile("ci".into()));
+    }
+}

@@ -1,0 +1,173 @@
+use std::path::Path;
+
+use async_trait::async_trait;
+use clap::Parser as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::api::ContentHash;
+use crate::bucket::faulty::{self, Fault, FaultyBucket, Operation};
+use crate::bucket::memory::MemoryBucket;
+use crate::bucket::{Attributes, Body, BucketError, Created, Expected, Page, Stored, Swapped};
+use crate::cli::{Cli, Role};
+use crate::clock::TokioClock;
+use crate::manifest::{Layout, Owner};
+
+struct World {
+    bucket: Arc<MemoryBucket>,
+    faulty: Arc<FaultyBucket>,
+    clock: Arc<TokioClock>,
+    folder: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()));
+        let bucket = Arc::new(MemoryBucket::new(clock.clone()));
+        Self { faulty: Arc::new(FaultyBucket::new(bucket.clone())), bucket, clock, folder: TempDir::new().unwrap() }
+    }
+
+    /// A build of two assets and a page; `own` is the text of one of the assets.
+    fn build(&self, name: &str, own: &str) -> std::path::PathBuf {
+        let root = self.folder.path().join(name);
+        std::fs::create_dir_all(root.join("assets")).unwrap();
+        let script = format!("assets/app-{}.js", &ContentHash::of(own.as_bytes()).to_string()[..12]);
+        std::fs::write(root.join(&script), own).unwrap();
+        std::fs::write(root.join("assets/lib-0123456789ab.js"), "library").unwrap();
+        std::fs::write(root.join("index.html"), format!("<script src={script}></script>")).unwrap();
+        root
+    }
+
+    async fn run(&self, folder: &Path, options: &[&str]) -> Result<Value, Failure> {
+        self.run_through(self.faulty.clone(), folder, options).await
+    }
+
+    async fn run_through(&self, bucket: Arc<dyn Bucket>, folder: &Path, options: &[&str]) -> Result<Value, Failure> {
+        let args = args(folder, options);
+        let target = Target::typed(&args.to, &args.store);
+        let outcome = published(&args, &target, bucket, self.clock.clone(), &CancellationToken::new()).await?;
+        Ok(serde_json::from_str(&outcome.json()).unwrap())
+    }
+}
+
+fn args(folder: &Path, options: &[&str]) -> PublishArgs {
+    let typed = ["rollcall", "publish", folder.to_str().unwrap(), "--to=s3://web/shop/"];
+    match Cli::try_parse_from(typed.into_iter().chain(options.iter().copied())).unwrap().role {
+        Role::Publish(args) => args,
+        other => panic!("expected publish, not {other:?}"),
+    }
+}
+
+fn exit(result: Result<Value, Failure>) -> u8 {
+    result.expect_err("it should fail").exit() as u8
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_result_says_what_was_sent_and_what_a_returning_visitor_loads() {
+    let world = World::new();
+    let first = world.run(&world.build("one", "first"), &["--version=v1"]).await.unwrap();
+    assert_eq!((&first["objectsSent"], &first["objectsReused"], &first["returningVisitor"]), (&json!(3), &json!(0), &Value::Null));
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    let second = world.run(&world.build("two", "the second"), &["--version=v2"]).await.unwrap();
+    assert_eq!((&second["objectsSent"], &second["objectsReused"], &second["files"]), (&json!(2), &json!(1), &json!(3)));
+    assert_eq!(second["returningVisitor"], json!({"version": "v1", "bytes": "the second".len()}));
+    assert_eq!(second["manifest"], json!({"format": "Folder", "decided": "NothingFound"}));
+    assert_eq!(second["version"], "v2");
+    assert!(second["digest"].as_str().unwrap().starts_with("sha256:") && second["seconds"].is_number(), "{second}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_tried_again_and_everything_sent_is_counted() {
+    let world = World::new();
+    world.faulty.fail_nth(Operation::List, 1, Fault::Before(faulty::Failure::Unavailable));
+    // The intent is the first create, then three objects: the last one fails, and what the others did is counted all the same.
+    world.faulty.fail_nth(Operation::Create, 4, Fault::Before(faulty::Failure::Unavailable));
+    let result = world.run(&world.build("one", "first"), &["--version=v1"]).await.unwrap();
+    assert_eq!((&result["objectsSent"], &result["objectsReused"]), (&json!(3), &json!(0)));
+    world.faulty.break_off(faulty::Failure::Unavailable);
+    assert_eq!(exit(world.run(&world.build("two", "2"), &["--version=v2", "--retry-for=30s"]).await), 3);
+    world.faulty.break_off(faulty::Failure::Denied);
+    let begun = Instant::now();
+    assert_eq!(exit(world.run(&world.build("two", "2"), &["--version=v2"]).await), 1);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1), "credentials do not mend themselves");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefix_of_another_release_is_left_alone() {
+    let world = World::new();
+    let (layout, owner) = (Layout::new("", "shop/"), Owner { owner_version: 1, cluster: "c-1".into(), release: "web/shop".into() });
+    upload::claim_owner(&*world.bucket, &layout, &owner).await.unwrap();
+    let (build, keys) = (world.build("one", "first"), world.bucket.keys());
+    let failure = world.run(&build, &["--version=v1", "--release=web/blog"]).await.unwrap_err();
+    assert_eq!(failure.exit() as u8, 1);
+    for part in ["web/shop", "web/blog", "c-1", r#"prefix "shop/" of bucket "web""#, "--release web/shop"] {
+        assert!(failure.to_string().contains(part), "{part} is not in: {failure}");
+    }
+    assert_eq!(world.bucket.keys(), keys);
+    world.run(&build, &["--version=v1", "--release=web/shop"]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_writes_nothing_and_says_everything() {
+    let world = World::new();
+    let read_only = Arc::new(ReadOnly(world.bucket.clone()));
+    let one = world.build("one", "first");
+    let plan = world.run_through(read_only.clone(), &one, &["--version=v1", "--dry-run"]).await.unwrap();
+    assert_eq!((&plan["objectsSent"], &plan["objectsReused"]), (&json!(3), &json!(0)));
+    let done = world.run(&one, &["--version=v1"]).await.unwrap();
+    for field in ["digest", "files", "bytes", "objectsSent", "bytesSent"] {
+        assert_eq!(plan[field], done[field], "{field}");
+    }
+    let two = world.build("two", "second");
+    std::fs::write(two.join("assets/lib-0123456789ab.js"), "changed under its name").unwrap();
+    let plan = world.run_through(read_only.clone(), &two, &["--version=v2", "--dry-run"]).await.unwrap();
+    let lists = &plan["dryRun"];
+    assert_eq!((lists["send"].as_array().unwrap().len(), lists["reuse"].as_array().unwrap().len()), (2, 0), "{plan}");
+    assert_eq!(lists["refuse"][0]["key"], "shop/assets/lib-0123456789ab.js");
+    assert_eq!(lists["refuse"][0]["writtenBy"]["version"], "v1");
+    assert_eq!(plan["returningVisitor"]["version"], "v1");
+    assert_eq!(exit(world.run_through(read_only, &two, &["--version=v1", "--dry-run"]).await), 1, "v1 means another build");
+    assert_eq!(exit(world.run(&two, &["--version=v2"]).await), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_selected_is_published() {
+    let world = World::new();
+    let build = world.build("one", "first");
+    std::fs::write(build.join("app.map"), "{}").unwrap();
+    let result = world.run(&build, &["--version=v1", "--exclude=*.map", "--exclude=nothing"]).await.unwrap();
+    assert_eq!(result["files"], 3);
+    let result = world.run(&build, &["--version=v2", "--include=assets/*"]).await.unwrap();
+    assert_eq!((&result["files"], &result["objectsSent"]), (&json!(2), &json!(0)));
+}
+
+/// A bucket whose writes are a mistake of whoever calls them.
+struct ReadOnly(Arc<MemoryBucket>);
+
+#[async_trait]
+impl Bucket for ReadOnly {
+    async fn create(&self, key: &str, _: Body, _: &Attributes) -> Result<Created, BucketError> {
+        panic!("create {key}")
+    }
+
+    async fn replace(&self, key: &str, _: Body, _: &Attributes, _: &Expected) -> Result<Swapped, BucketError> {
+        panic!("replace {key}")
+    }
+
+    async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<bytes::Bytes>, BucketError> {
+        self.0.get(key, bytes_max).await
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError> {
+        self.0.head(key).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BucketError> {
+        self.0.list(prefix, after).await
+    }
+
+    async fn delete(&self, key: &str, _: &str) -> Result<Swapped, BucketError> {
+        panic!("delete {key}")
+    }
+}

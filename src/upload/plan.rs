@@ -1,0 +1,93 @@
+//! What a publish would do, without doing it: what is sent, what is there, what stands against it. Only reads.
+
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::objects::Objects;
+use super::verify::{There, compare};
+use super::{Prepared, Publish, PublishFailure, Tools, known, read_record};
+use crate::api::ContentHash;
+use crate::bucket::{Bucket, BucketError};
+use crate::manifest::Writer;
+
+/// Looks at single objects in flight.
+const PARALLEL: usize = 64;
+
+/// What a publish would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Keys of the bucket that would be written, with the lengths of their bytes; sorted.
+    pub send: Vec<(String, u64)>,
+    /// Keys that have these bytes already; sorted.
+    pub reuse: Vec<String>,
+    /// Keys that have other bytes; sorted.
+    pub refuse: Vec<Refused>,
+}
+
+/// A key that has other bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The key of the bucket.
+    pub key: String,
+    /// What the build brings.
+    pub our_hash: ContentHash,
+    /// What is there, when the store knows.
+    pub their_hash: Option<ContentHash>,
+    /// Who wrote what is there; `None` when it was none of Rollcall's.
+    pub theirs: Option<Writer>,
+}
+
+/// Says what [`super::publish_prepared`] would do now. Lists the prefix, and looks at what no recorded version names.
+///
+/// # Errors
+/// When the version means another build, or the bucket fails. Occupied keys are no error but part of the answer.
+pub async fn plan(tools: &Tools, request: &Publish, prepared: &Prepared) -> Result<Plan, PublishFailure> {
+    let (bucket, layout) = (&*tools.bucket, &request.layout);
+    if let Some(record) = read_record(bucket, layout, &request.version).await?
+        && record.digest != prepared.digest
+    {
+        let (version, recorded, release) = (record.version, record.digest, record.release);
+        return Err(PublishFailure::VersionTaken { version, recorded, release, ours: prepared.digest.clone() });
+    }
+    let objects = Objects::new(layout, &prepared.manifest);
+    let known = known::recent(bucket, layout, &objects).await?;
+    let there = compare(bucket, layout, &objects).await?;
+    let places: Vec<usize> = objects.all().collect();
+    let looks = futures::stream::iter(places).map(|at| {
+        let (objects, known, there) = (&objects, &known, &there);
+        async move {
+            match there[at] {
+                There::Missing => Ok((at, Fate::Send)),
+                There::Likely if known[at] => Ok((at, Fate::Reuse)),
+                There::Likely | There::OtherLength => look(bucket, objects, at).await.map(|fate| (at, fate)),
+            }
+        }
+    });
+    let fates: Vec<(usize, Fate)> = looks.buffer_unordered(PARALLEL).try_collect().await.map_err(|error: BucketError| error)?;
+    let mut plan = Plan::default();
+    for (at, fate) in fates {
+        match fate {
+            Fate::Send => plan.send.push((objects.key(at), objects.file(at).size)),
+            Fate::Reuse => plan.reuse.push(objects.key(at)),
+            Fate::Refuse(refused) => plan.refuse.push(*refused),
+        }
+    }
+    plan.send.sort();
+    plan.reuse.sort();
+    plan.refuse.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(plan)
+}
+
+enum Fate {
+    Send,
+    Reuse,
+    Refuse(Box<Refused>),
+}
+
+async fn look(bucket: &dyn Bucket, objects: &Objects, at: usize) -> Result<Fate, BucketError> {
+    let (key, our_hash) = (objects.key(at), objects.file(at).sha256.clone());
+    Ok(match bucket.head(&key).await? {
+        None => Fate::Send,
+        Some(stored) if stored.sha256.as_ref() == Some(&our_hash) && stored.size == objects.file(at).size => Fate::Reuse,
+        Some(stored) => Fate::Refuse(Box::new(Refused { key, our_hash, their_hash: stored.sha256, theirs: stored.writer })),
+    })
+}

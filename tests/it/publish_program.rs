@@ -1,0 +1,124 @@
+//! The real program `rollcall publish` against the embedded store: its exit codes, and what is there after it was killed at any moment.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rollcall::api::ContentHash;
+use rollcall::bucket::Bucket;
+use rollcall::bucket::s3::S3Bucket;
+use rollcall::manifest::{Layout, VersionRecord};
+use rollcall::upload::verify;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::dev_store::{ACCESS_KEY_ID, Running, SECRET_ACCESS_KEY};
+
+const FILES: usize = 120;
+
+/// Larger than all objects of the build that are counted here.
+const BYTES_MAX: u64 = 1024 * 1024;
+
+fn program(folder: &Path, endpoint: &str, prefix: &str, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    command.env_clear().env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
+    command.arg("publish").arg(folder).args(["--endpoint", endpoint, "--to", &format!("s3://web/{prefix}"), "--version", "v1"]);
+    command.args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+async fn ended(child: Child) -> Output {
+    tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap()
+}
+
+fn build(folder: &Path) {
+    std::fs::create_dir_all(folder.join("assets")).unwrap();
+    for number in 0..FILES {
+        let text = format!("export default {number}; // {}", "x".repeat(number * 37 % 4096));
+        let hash = &ContentHash::of(text.as_bytes()).to_string()[..12];
+        std::fs::write(folder.join(format!("assets/chunk-{number}-{hash}.js")), text).unwrap();
+    }
+}
+
+/// Keys below a prefix that are objects of a build.
+async fn objects(bucket: &S3Bucket, prefix: &str) -> Vec<String> {
+    let listed = bucket.list(&format!("{prefix}assets/"), None).await.unwrap().objects;
+    listed.into_iter().map(|listed| listed.key).collect()
+}
+
+/// I1, I3: whatever is recorded is complete, and has the bytes that its manifest says.
+async fn check(bucket: &S3Bucket, layout: &Layout) -> usize {
+    let records = bucket.list(&layout.versions(), None).await.unwrap().objects;
+    for listed in &records {
+        let bytes = bucket.get(&listed.key, BYTES_MAX).await.unwrap().unwrap();
+        let record: VersionRecord = serde_json::from_slice(&bytes).unwrap();
+        let verified = verify(bucket, layout, &record.digest).await.unwrap();
+        assert!(verified.is_complete(), "{:?} {:?}", verified.missing, verified.wrong_size);
+        for file in &verified.manifest.files {
+            let stored = bucket.get(&layout.key(&file.key()), BYTES_MAX).await.unwrap().unwrap();
+            assert_eq!(ContentHash::of(&stored), file.sha256, "{}", file.path);
+        }
+    }
+    records.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_that_was_killed_at_any_moment_goes_on_and_never_leaves_half_a_version() {
+    let (store, source) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    build(source.path());
+    let running = Running::start(store.path(), "web").await;
+    let bucket = S3Bucket::connect(&running.server().settings("web")).unwrap();
+    for seed in 0..8_usize {
+        let prefix = format!("s{seed}/");
+        let layout = Layout::new("", &prefix);
+        // Two kills: each as soon as so many objects are there, from none at all to all of them.
+        for at_least in [seed * 31 % FILES / 2, seed * 47 % (FILES + 1)] {
+            let mut child = program(source.path(), &running.endpoint, &prefix, &[]).spawn().unwrap();
+            while child.try_wait().unwrap().is_none() && objects(&bucket, &prefix).await.len() < at_least {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            child.kill().unwrap();
+            ended(child).await;
+            check(&bucket, &layout).await;
+        }
+        let there = objects(&bucket, &prefix).await.len();
+        let output = ended(program(source.path(), &running.endpoint, &prefix, &["--output=json"]).spawn().unwrap()).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "seed {seed}: {said}");
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let count = |field: &str| usize::try_from(result[field].as_u64().unwrap()).unwrap();
+        assert_eq!(count("objectsSent") + count("objectsReused"), FILES, "seed {seed}: {result}");
+        // Less when a request of the killed program landed after we looked.
+        assert!(count("objectsSent") <= FILES - there, "seed {seed}: {there} were there: {result}");
+        assert_eq!(check(&bucket, &layout).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exit_codes_are_those_of_the_help_and_nothing_but_the_result_goes_to_standard_output() {
+    let source = TempDir::new().unwrap();
+    build(source.path());
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let run = async |folder: &Path, endpoint: &str, prefix: &str, options: &[&str]| {
+        let output = ended(program(folder, endpoint, prefix, options).spawn().unwrap()).await;
+        assert_eq!(output.stdout, b"", "{options:?}");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(run(source.path(), &endpoint, "no-slash", &[]).await.0, Some(2));
+    assert_eq!(run(source.path(), &endpoint, "", &["--retry-for=soon"]).await.0, Some(2));
+    let (code, said) = run(Path::new("/nowhere/at/all"), &endpoint, "", &[]).await;
+    assert!(code == Some(1) && said.contains("/nowhere/at/all"), "{said}");
+
+    let mut child = program(source.path(), &endpoint, "", &[]).spawn().unwrap();
+    let connection = silent.accept().await.unwrap();
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success() && child.try_wait().is_ok());
+    let output = ended(child).await;
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+
+    drop((connection, silent));
+    let (code, said) = run(source.path(), &endpoint, "", &["--retry-for=0s"]).await;
+    assert_eq!(code, Some(3), "{said}");
+}
