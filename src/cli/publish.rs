@@ -1,12 +1,13 @@
 //! Options of `rollcall publish`. Never decides what a value means.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use globset::Glob;
 
-use crate::publish::{BucketUrl, version_label};
+use crate::publish::{BucketUrl, KeyPrefix, version_label};
 
 /// Options of `rollcall publish`.
 #[derive(Debug, Args)]
@@ -15,14 +16,18 @@ pub struct PublishArgs {
     /// Folder of the build
     pub folder: PathBuf,
     /// Where it goes: s3://BUCKET/PREFIX/
-    #[arg(long, env = "ROLLCALL_TO")]
-    pub to: BucketUrl,
+    #[arg(long, env = "ROLLCALL_TO", required_unless_present = "asset_store", conflicts_with = "asset_store")]
+    pub to: Option<BucketUrl>,
+    /// What to ask of a cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Name of this version; it means this build for ever
     #[arg(long, env = "ROLLCALL_VERSION", value_parser = version_label)]
     pub version: String,
-    /// Release that it is published for, NAMESPACE/NAME; stored with every object, and must be the one that owns the prefix, if one does
-    #[arg(long, env = "ROLLCALL_RELEASE", default_value = "-/-")]
-    pub release: String,
+    /// Release that it is published for, NAMESPACE/NAME; stored with every object, and must be the one that owns the prefix, if one does;
+    /// the one of --apply, if that is given
+    #[arg(long, env = "ROLLCALL_RELEASE")]
+    pub release: Option<String>,
     /// How to reach the bucket.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -38,6 +43,15 @@ pub struct PublishArgs {
     /// Write nothing; say what would be sent, what is there, and what stands against it
     #[arg(long)]
     pub dry_run: bool,
+    /// Look at the build with the lint rules first; `strict`: send nothing if there is an error among the findings
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "report")]
+    pub lint: Option<LintArg>,
+    /// Name the version in this AssetRelease afterwards and wait until it is Ready
+    #[arg(long, value_name = "RELEASE", conflicts_with = "dry_run")]
+    pub apply: Option<String>,
+    /// How long --apply waits
+    #[arg(long, default_value = "10m", value_parser = duration)]
+    pub wait: Duration,
     /// Form of the result, which alone goes to standard output
     #[arg(long, value_enum, default_value = "text")]
     pub output: OutputArg,
@@ -50,7 +64,28 @@ const EXIT_CODES: &str = "Exit codes:
      another release, access was denied
   2  the options are wrong
   3  the store was not available for as long as --retry-for says
-  4  interrupted by SIGINT or SIGTERM; the same command goes on from there";
+  4  interrupted by SIGINT or SIGTERM; the same command goes on from there
+  5  published, but the release of --apply is not Ready with it: it stalled, or --wait was over";
+
+/// What to ask of a cluster. The current context is never used unless a kubeconfig or a context is named here.
+#[derive(Debug, Args)]
+pub struct ClusterArgs {
+    /// Take bucket, prefix, keys and public URL from this AssetStore
+    #[arg(long = "store", id = "asset_store", value_name = "ASSETSTORE", env = "ROLLCALL_STORE")]
+    pub store: Option<String>,
+    /// With --store: folder of the release below the store's own prefix, such as shop/; the one of --apply's release, if that is given
+    #[arg(long, requires = "asset_store")]
+    pub prefix: Option<KeyPrefix>,
+    /// Namespace of store and release
+    #[arg(long, short)]
+    pub namespace: Option<String>,
+    /// Use this kubeconfig file, or several as in KUBECONFIG
+    #[arg(long, env = "KUBECONFIG")]
+    pub kubeconfig: Option<OsString>,
+    /// Use this context of the kubeconfig
+    #[arg(long)]
+    pub context: Option<String>,
+}
 
 /// How to reach a bucket.
 #[derive(Debug, Args)]
@@ -67,6 +102,15 @@ pub struct StoreArgs {
     /// Take the keys of this profile in ~/.aws/config and ~/.aws/credentials, instead of what environment or web identity give
     #[arg(long)]
     pub profile: Option<String>,
+}
+
+/// What findings do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LintArg {
+    /// They are told
+    Report,
+    /// An error among them stops the publish before anything is sent
+    Strict,
 }
 
 /// Form of a command's result.

@@ -141,12 +141,7 @@ async fn read_secret(cx: &Context, namespace: &str, name: &str) -> Result<Result
     };
     let data = secret.data.unwrap_or_default();
     let text = |key: &str| data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).map(|text| text.trim().to_owned());
-    let required =
-        |key: &str| text(key).filter(|text| !text.is_empty()).ok_or_else(|| StoreProblem::SecretIncomplete(name.into(), key.into()));
-    Ok(required("accessKeyId").and_then(|access_key_id| {
-        let secret_access_key = required("secretAccessKey")?;
-        Ok(Credentials::Static { access_key_id, secret_access_key, session_token: text("sessionToken") })
-    }))
+    Ok(Credentials::of_keys(text).map_err(|key| StoreProblem::SecretIncomplete(name.into(), key.into())))
 }
 
 /// A prefix in a bucket of a store.

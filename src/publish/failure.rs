@@ -13,6 +13,8 @@ pub enum Exit {
     Unavailable = 3,
     /// A signal.
     Interrupted = 4,
+    /// The version is published, and its release not Ready with it.
+    NotApplied = 5,
 }
 
 /// Why nothing was published, or not all that was asked for was done.
@@ -45,6 +47,31 @@ pub enum Failure {
         /// The first one.
         first: String,
     },
+    /// `--lint=strict`.
+    #[error("the lint rules found {errors} errors; nothing was sent")]
+    Lint {
+        /// How many.
+        errors: usize,
+    },
+    /// What is typed does not say where to.
+    #[error("{0}")]
+    Incomplete(&'static str),
+    /// The cluster.
+    #[error("cannot {what}: {cause}")]
+    Cluster {
+        /// What was tried.
+        what: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// `--apply` did not end well.
+    #[error("the version is published, but {release} is not Ready with it: {why}")]
+    NotApplied {
+        /// The release.
+        release: String,
+        /// What it waits for, or why it stalled.
+        why: String,
+    },
 }
 
 impl Failure {
@@ -54,6 +81,7 @@ impl Failure {
         match self {
             Self::Publish(PublishFailure::Cancelled) => Exit::Interrupted,
             Self::Publish(_) if self.may_pass() => Exit::Unavailable,
+            Self::NotApplied { .. } => Exit::NotApplied,
             _ => Exit::CannotBeDone,
         }
     }
@@ -104,9 +132,10 @@ mod tests {
             (gone.into(), Exit::CannotBeDone),
             (PublishFailure::Cancelled.into(), Exit::Interrupted),
             (Failure::WouldBeRefused { keys: 1, first: key }, Exit::CannotBeDone),
+            (Failure::NotApplied { release: "a".into(), why: "b".into() }, Exit::NotApplied),
         ] {
             assert_eq!(failure.exit(), exit, "{failure}");
         }
-        assert_eq!([Exit::CannotBeDone, Exit::Unavailable, Exit::Interrupted].map(|exit| exit as u8), [1, 3, 4]);
+        assert_eq!([Exit::CannotBeDone, Exit::Unavailable, Exit::Interrupted, Exit::NotApplied].map(|exit| exit as u8), [1, 3, 4, 5]);
     }
 }

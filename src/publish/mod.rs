@@ -1,8 +1,9 @@
 //! `rollcall publish`: a build's folder goes into a bucket, from a pipeline or a laptop.
-//! Never needs a cluster, and never does anything that the upload engine does not do for the controller.
+//! Needs a cluster only where it is told to, and never does anything that the upload engine does not do for the controller.
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use tokio::sync::watch;
@@ -11,40 +12,74 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::BuildManifestSpec;
 use crate::bucket::Bucket;
-use crate::bucket::s3::S3Bucket;
+use crate::bucket::s3::{Credentials, S3Bucket};
 use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::manifest::VersionRecord;
+use crate::manifest::readers::BuildNames;
 use crate::source::folder::{self, Selection};
 use crate::upload::{self, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Tools};
 
+mod apply;
+mod cluster;
 mod failure;
+mod lint;
 mod progress;
 mod result;
 mod retry;
 mod target;
 
 pub use failure::{Exit, Failure};
-pub use target::{BucketUrl, version_label};
+pub use target::{BucketUrl, KeyPrefix, version_label};
 
+use cluster::Cluster;
 use progress::{Teller, say};
 use result::{Outcome, ReturningVisitor};
 use retry::Retry;
 use target::Target;
 
+/// Runners that stop a job kill it some ten seconds later.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Publishes, and says what was done.
 ///
 /// # Errors
 /// Says what stands against it.
-pub async fn run(args: PublishArgs, cancel: CancellationToken) -> Result<(), Failure> {
-    let target = Target::typed(&args.to, &args.store);
+pub async fn run(mut args: PublishArgs, cancel: CancellationToken) -> Result<(), Failure> {
+    let cluster = match args.cluster.store.is_some() || args.apply.is_some() {
+        true => Some(Cluster::connect(&args.cluster).await?),
+        false => None,
+    };
+    if let Some(cluster) = &cluster {
+        args.cluster.namespace = Some(cluster.namespace.clone());
+    }
+    let target = target(&args, cluster.as_ref()).await?;
     let bucket = Arc::new(S3Bucket::connect(&target.settings)?);
     let outcome = published(&args, &target, bucket, Arc::new(SystemClock), &cancel).await?;
     print(&args, &outcome);
-    match outcome.refused() {
-        Some((keys, first)) => Err(Failure::WouldBeRefused { keys, first: first.to_owned() }),
-        None => Ok(()),
+    if let Some((keys, first)) = outcome.refused() {
+        return Err(Failure::WouldBeRefused { keys, first: first.to_owned() });
     }
+    match (&cluster, &args.apply) {
+        (Some(cluster), Some(release)) => apply::apply(cluster, release, &args.version, args.wait, &cancel).await,
+        _ => Ok(()),
+    }
+}
+
+/// Where to: as typed, or as an AssetStore says.
+async fn target(args: &PublishArgs, cluster: Option<&Cluster>) -> Result<Target, Failure> {
+    let incomplete = Failure::Incomplete("say where to: --to s3://BUCKET/PREFIX/, or --store with --prefix or --apply");
+    let (Some(cluster), Some(name)) = (cluster, &args.cluster.store) else {
+        return Ok(Target::typed(args.to.as_ref().ok_or(incomplete)?, &args.store));
+    };
+    let store = cluster.store(name).await?;
+    let prefix = match (&args.cluster.prefix, &args.apply) {
+        (Some(prefix), _) => prefix.0.clone(),
+        (None, Some(release)) => cluster.release(release).await?.spec.prefix,
+        (None, None) => return Err(incomplete),
+    };
+    let settings = cluster.settings(&store, args.store.profile.clone().map(Credentials::Profile)).await?;
+    Ok(Target::of_store(&store.spec, &prefix, settings, &args.store))
 }
 
 /// All of the command but its words on standard output.
@@ -63,18 +98,27 @@ async fn published(
         tools: Tools { bucket, clock: clock.clone(), parallel: PARALLEL },
         sender: watch::Sender::new(Progress::default()),
     };
-    let prepared = tokio::select! {
+    let (prepared, names) = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(PublishFailure::Cancelled.into()),
         prepared = command.prepared() => prepared?,
     };
     let teller = Teller::new(command.sender.subscribe());
     let work = async {
-        let before = retry.until_done(async || command.look().await, |again| teller.again(again)).await?;
+        let before = retry.until_read(async || command.look().await, |again| teller.again(again)).await?;
         let mut outcome = Outcome::of(&args.version, &prepared);
+        if let Some(strictness) = args.lint {
+            let read = async || lint::report(&*command.tools.bucket, target, &prepared, &names, before.as_ref()).await;
+            let report = retry.until_read(read, |again| teller.again(again)).await?;
+            lint::judge(&report, strictness)?;
+            outcome.lint = Some(report);
+            // Only now, so that the findings are told of a build that is refused, too.
+            prepared.check_closure(&command.request, &names).await?;
+        }
+        drop(names);
         if args.dry_run {
             let plan = async || Ok(upload::plan(&command.tools, &command.request, &prepared).await?);
-            outcome.planned(retry.until_done(plan, |again| teller.again(again)).await?);
+            outcome.planned(retry.until_read(plan, |again| teller.again(again)).await?);
         } else {
             command.send(&prepared, &retry, &teller, cancel, &mut outcome).await?;
         }
@@ -89,12 +133,18 @@ async fn published(
 fn request(args: &PublishArgs, target: &Target) -> Publish {
     Publish {
         layout: target.layout.clone(),
-        release: args.release.clone(),
+        release: release(args),
         version: args.version.clone(),
         names: BuildManifestSpec::default(),
         publisher: Publisher::Anybody,
         base_urls: target.base_urls.clone(),
     }
+}
+
+/// `NAMESPACE/NAME`; without a release it belongs to nobody.
+fn release(args: &PublishArgs) -> String {
+    let applied = || Some(format!("{}/{}", args.cluster.namespace.as_deref()?, args.apply.as_deref()?));
+    args.release.clone().or_else(applied).unwrap_or_else(|| "-/-".to_owned())
 }
 
 /// One run of the command.
@@ -108,12 +158,14 @@ struct Command<'a> {
 
 impl Command<'_> {
     /// The build, read and found in order.
-    async fn prepared(&self) -> Result<Prepared, Failure> {
+    async fn prepared(&self) -> Result<(Prepared, BuildNames), Failure> {
         let selection = Selection { include: include(&self.args.include), exclude: set(&self.args.exclude) };
         let build = folder::read(&self.args.folder, selection).await.map_err(PublishFailure::from)?;
         let (prepared, names) = Prepared::read(&self.request, build).await?;
-        prepared.check_closure(&self.request, &names).await?;
-        Ok(prepared)
+        if self.args.lint.is_none() {
+            prepared.check_closure(&self.request, &names).await?;
+        }
+        Ok((prepared, names))
     }
 
     /// Sees that the prefix is not another release's; answers the version published last. A typing error must not fill another
@@ -141,7 +193,10 @@ impl Command<'_> {
     ) -> Result<(), Failure> {
         let earlier = Cell::new(Progress::default());
         let attempt = async || {
-            let published = upload::publish_prepared(&self.tools, &self.request, prepared, &self.sender, cancel).await;
+            let published = tokio::select! {
+                published = upload::publish_prepared(&self.tools, &self.request, prepared, &self.sender, cancel) => published,
+                () = grace_over(cancel) => Err(PublishFailure::Cancelled),
+            };
             published.map_err(|failure| {
                 let (sum, last) = (earlier.get(), *self.sender.borrow());
                 let (objects_sent, bytes_sent) = (sum.objects_sent + last.objects_sent, sum.bytes_sent + last.bytes_sent);
@@ -165,6 +220,12 @@ impl Command<'_> {
             }
         }
     }
+}
+
+/// A cancelled publish takes its intent back; when the store does not answer, it stays.
+async fn grace_over(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(GRACE).await;
 }
 
 fn set(patterns: &[Glob]) -> GlobSet {

@@ -58,6 +58,22 @@ impl<'a> Retry<'a> {
         }
     }
 
+    /// The same for what only reads: a signal ends it at once.
+    pub(super) async fn until_read<T>(
+        &self,
+        mut attempt: impl AsyncFnMut() -> Result<T, Failure>,
+        told: impl Fn(&Again<'_>),
+    ) -> Result<T, Failure> {
+        let attempt = async || {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => Err(PublishFailure::Cancelled.into()),
+                read = attempt() => read,
+            }
+        };
+        self.until_done(attempt, told).await
+    }
+
     /// How long to wait; `None` when it is over. What is left of the time is used for a last try.
     fn wait(&self, failure: &Failure, pause: Duration) -> Option<Duration> {
         let left = self.ends.saturating_duration_since(Instant::now());

@@ -2,8 +2,10 @@
 
 use std::str::FromStr;
 
+use crate::api::AssetStoreSpec;
 use crate::bucket::s3::{Credentials, S3Settings};
 use crate::cli::StoreArgs;
+use crate::lint::{Host, HostRole, hosts_of};
 use crate::manifest::Layout;
 
 /// The limit of `spec.version`.
@@ -24,8 +26,21 @@ impl FromStr for BucketUrl {
     fn from_str(typed: &str) -> Result<Self, String> {
         let wrong = || "expected s3://BUCKET/PREFIX/, the prefix ending with /".to_owned();
         let (bucket, prefix) = typed.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
-        let is_prefix = prefix.is_empty() || (prefix.ends_with('/') && !prefix.starts_with('/') && !prefix.contains("//"));
-        if bucket.is_empty() || !is_prefix { Err(wrong()) } else { Ok(Self { bucket: bucket.into(), prefix: prefix.into() }) }
+        let KeyPrefix(prefix) = prefix.parse().map_err(|_| wrong())?;
+        if bucket.is_empty() { Err(wrong()) } else { Ok(Self { bucket: bucket.into(), prefix }) }
+    }
+}
+
+/// A folder in a bucket: empty, or ending with `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPrefix(pub String);
+
+impl FromStr for KeyPrefix {
+    type Err = &'static str;
+
+    fn from_str(typed: &str) -> Result<Self, Self::Err> {
+        let is_prefix = typed.is_empty() || (typed.ends_with('/') && !typed.starts_with('/') && !typed.contains("//"));
+        if is_prefix { Ok(Self(typed.to_owned())) } else { Err("expected folder names, each followed by /") }
     }
 }
 
@@ -51,6 +66,8 @@ pub(super) struct Target {
     pub(super) layout: Layout,
     /// URLs under which visitors find the prefix, as far as they are known.
     pub(super) base_urls: Vec<String>,
+    /// Hosts that visitors must not be sent to.
+    pub(super) hosts: Vec<Host>,
 }
 
 impl Target {
@@ -63,7 +80,22 @@ impl Target {
             endpoint: store.endpoint.clone(),
             credentials: store.profile.clone().map_or(Credentials::Ambient, Credentials::Profile),
         };
-        Self { settings, layout: Layout::new("", &url.prefix), base_urls: Vec::new() }
+        let hosts = store.endpoint.as_deref().and_then(|endpoint| Host::of_url(HostRole::Endpoint, endpoint)).into_iter().collect();
+        Self { settings, layout: Layout::new("", &url.prefix), base_urls: Vec::new(), hosts }
+    }
+
+    /// As an AssetStore says; what is typed goes before it.
+    pub(super) fn of_store(spec: &AssetStoreSpec, prefix: &str, mut settings: S3Settings, typed: &StoreArgs) -> Self {
+        if let Some(endpoint) = &typed.endpoint {
+            settings.endpoint = Some(endpoint.clone());
+        }
+        settings.force_path_style = typed.path_style.unwrap_or(settings.force_path_style || typed.endpoint.is_some());
+        Self {
+            settings,
+            layout: Layout::new(spec.bucket.prefix.as_deref().unwrap_or_default(), prefix),
+            base_urls: vec![format!("{}{prefix}", spec.public_url)],
+            hosts: hosts_of(spec),
+        }
     }
 
     /// For messages: `prefix "shop/" of bucket "web"`.

@@ -1,3 +1,5 @@
+//! The whole command over a bucket in memory. Never the real program: `tests/it/publish_program.rs` is that.
+
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -45,7 +47,7 @@ impl World {
 
     async fn run_through(&self, bucket: Arc<dyn Bucket>, folder: &Path, options: &[&str]) -> Result<Value, Failure> {
         let args = args(folder, options);
-        let target = Target::typed(&args.to, &args.store);
+        let target = Target::typed(args.to.as_ref().unwrap(), &args.store);
         let outcome = published(&args, &target, bucket, self.clock.clone(), &CancellationToken::new()).await?;
         Ok(serde_json::from_str(&outcome.json()).unwrap())
     }
@@ -170,4 +172,30 @@ impl Bucket for ReadOnly {
     async fn delete(&self, key: &str, _: &str) -> Result<Swapped, BucketError> {
         panic!("delete {key}")
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn findings_are_told_and_strict_ones_stop_before_anything_is_sent() {
+    let world = World::new();
+    let build = world.build("one", "first");
+    let page = "<script src=https://minio.example.com/x.js></script><script src=assets/lib-0123456789ab.js></script>";
+    std::fs::write(build.join("index.html"), page).unwrap();
+    let options = ["--version=v1", "--endpoint=https://minio.example.com"];
+    let failure = world.run(&build, &[&options[..], &["--lint=strict"]].concat()).await.unwrap_err();
+    assert!(failure.exit() as u8 == 1 && failure.to_string().contains("1 errors"), "{failure}");
+    assert_eq!(world.bucket.keys(), Vec::<String>::new());
+    let result = world.run(&build, &[&options[..], &["--lint"]].concat()).await.unwrap();
+    let findings = result["lint"]["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["severity"] == "error" && finding["path"] == "index.html"), "{findings:?}");
+}
+
+#[test]
+fn a_build_goes_to_a_bucket_or_to_a_store() {
+    let typed = |options: &[&str]| Cli::try_parse_from(["rollcall", "publish", "dist", "--version=v1"].iter().chain(options)).is_ok();
+    assert!(typed(&["--to=s3://web/"]) && typed(&["--store=cdn", "--prefix=shop/"]) && typed(&["--store=cdn", "--apply=shop"]));
+    assert!(typed(&["--to=s3://web/shop/", "--apply=shop", "-n=shop"]));
+    for wrong in [&[][..], &["--to=s3://web/", "--store=cdn"], &["--to=s3://web/", "--prefix=x/"], &["--store=cdn", "--prefix=x"]] {
+        assert!(!typed(wrong), "{wrong:?}");
+    }
+    assert!(!typed(&["--to=s3://web/", "--apply=shop", "--dry-run"]));
 }

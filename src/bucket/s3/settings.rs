@@ -47,6 +47,21 @@ impl fmt::Debug for Credentials {
     }
 }
 
+impl Credentials {
+    /// The keys that a Secret of an AssetStore holds; `text` answers what stands under a name of it.
+    ///
+    /// # Errors
+    /// The name of a key that is missing or empty.
+    pub fn of_keys(text: impl Fn(&str) -> Option<String>) -> Result<Self, &'static str> {
+        let required = |key: &'static str| text(key).filter(|text| !text.is_empty()).ok_or(key);
+        Ok(Self::Static {
+            access_key_id: required("accessKeyId")?,
+            secret_access_key: required("secretAccessKey")?,
+            session_token: text("sessionToken"),
+        })
+    }
+}
+
 impl S3Settings {
     /// Refuses an endpoint that is not one, or that carries a password: endpoints are shown in errors.
     pub(super) fn check(&self) -> Result<(), BucketError> {

@@ -1,0 +1,156 @@
+//! `--apply`: one change of `spec.version`, and then only looking. Never changes anything else of a release.
+
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::{Cluster, failed};
+use super::{Failure, say};
+use crate::api::{AssetRelease, conditions};
+use crate::upload::PublishFailure;
+
+/// A person who waits sees a change by then, and the API server hardly notices.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Who changed `spec.version`, in `managedFields`.
+const MANAGER: &str = "rollcall-publish";
+
+/// Names the version in the release and waits until it is Ready with it.
+pub(super) async fn apply(
+    cluster: &Cluster,
+    name: &str,
+    version: &str,
+    patience: Duration,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let shown = format!("AssetRelease {}/{name}", cluster.namespace);
+    let releases = cluster.releases();
+    let patch = Patch::Merge(json!({"spec": {"version": version}}));
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patched = releases.patch(name, &params, &patch).await.map_err(|cause| failed(&format!("change {shown}"), &cause))?;
+    let (ends, generation) = (Instant::now() + patience, patched.metadata.generation.unwrap_or_default());
+    let mut told = String::new();
+    loop {
+        match releases.get(name).await {
+            Ok(release) if release.spec.version != version => {
+                let wanted = release.spec.version;
+                return Err(Failure::NotApplied { release: shown, why: format!("somebody else has set spec.version to {wanted:?}") });
+            }
+            Ok(release) => match State::of(&release, generation) {
+                State::Ready => return Ok(()),
+                State::Stalled(why) => return Err(Failure::NotApplied { release: shown, why }),
+                State::Waiting(why) => tell(&mut told, &shown, why),
+            },
+            // The API server may be away for a moment; the time that is left is the limit.
+            Err(cause) => tell(&mut told, &shown, format!("cannot be read for now: {cause}")),
+        }
+        if Instant::now() >= ends {
+            return Err(Failure::NotApplied { release: shown, why: format!("not ready after {} s: {told}", patience.as_secs()) });
+        }
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(PublishFailure::Cancelled.into()),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+fn tell(told: &mut String, release: &str, now: String) {
+    if *told != now && !now.is_empty() {
+        say(&format!("{release}: {now}"));
+        *told = now;
+    }
+}
+
+enum State {
+    Ready,
+    Stalled(String),
+    Waiting(String),
+}
+
+impl State {
+    /// What a release says of the change that made this generation, or of a later one.
+    fn of(release: &AssetRelease, generation: i64) -> Self {
+        let Some(status) = release.status.as_ref().filter(|status| status.observed_generation >= generation) else {
+            return Self::Waiting("the controller has not looked yet".to_owned());
+        };
+        let is_true = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind && condition.status == "True");
+        if let Some(stalled) = is_true(conditions::STALLED) {
+            return Self::Stalled(stalled.message.clone());
+        }
+        match is_true(conditions::READY) {
+            Some(_) => Self::Ready,
+            None => Self::Waiting(status.message.clone().unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::clock::TokioClock;
+    use crate::testing::apiserver::{ApiServer, Key, Kind};
+    use crate::testing::builders::{APP, NAMESPACE, release};
+
+    fn server() -> (ApiServer, Cluster, Key) {
+        let server = ApiServer::new(Arc::new(TokioClock::starting_at(Timestamp::UNIX_EPOCH)), 1);
+        server.create("user", &release("v1")).unwrap();
+        let cluster = Cluster { client: server.client("publish"), namespace: NAMESPACE.into() };
+        (server, cluster, Key::new(Kind::named("AssetRelease"), NAMESPACE, APP))
+    }
+
+    fn status(generation: i64, kind: &str, truth: &str, message: &str) -> Value {
+        let condition = json!({"type": kind, "status": truth, "reason": "Because", "message": message,
+            "lastTransitionTime": "2026-11-21T00:00:00Z"});
+        json!({"observedGeneration": generation, "message": message, "conditions": [condition]})
+    }
+
+    /// Applies v2; the controller says this of each generation, ten seconds later.
+    async fn applied(says: impl Fn(i64) -> Value) -> (Result<(), Failure>, String) {
+        let (server, cluster, key) = server();
+        server.patch_status("controller", &key, &status(1, "Ready", "True", "v1 is active")).unwrap();
+        let cancel = CancellationToken::new();
+        let controller = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let generation = server.get(&key).unwrap()["metadata"]["generation"].as_i64().unwrap();
+            server.patch_status("controller", &key, &says(generation)).unwrap();
+        };
+        let patience = Duration::from_secs(60);
+        let (done, ()) = tokio::join!(apply(&cluster, APP, "v2", patience, &cancel), controller);
+        let version = server.get(&key).unwrap()["spec"]["version"].as_str().unwrap().to_owned();
+        (done, version)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_release_is_ready_only_when_its_controller_says_so_of_the_change() {
+        let (done, version) = applied(|generation| status(generation, "Ready", "True", "v2 is active")).await;
+        assert!(done.is_ok(), "{done:?}");
+        assert_eq!(version, "v2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_release_that_stalls_or_never_gets_ready_ends_with_its_own_words() {
+        for (kind, message) in [("Stalled", "the deadline is over"), ("Reconciling", "2 of 3 pods have it")] {
+            let (done, version) = applied(|generation| status(generation, kind, "True", message)).await;
+            let failure = done.unwrap_err();
+            assert_eq!((failure.exit() as u8, version.as_str()), (5, "v2"));
+            assert!(failure.to_string().contains(message) && failure.to_string().contains("shop/web"), "{failure}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_release_that_is_not_there_is_named() {
+        let (_, cluster, _) = server();
+        let failure = apply(&cluster, "gone", "v2", Duration::ZERO, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(failure.exit() as u8, 1);
+        assert!(failure.to_string().contains("shop/gone"), "{failure}");
+    }
+}

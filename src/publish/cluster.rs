@@ -1,0 +1,147 @@
+//! What the command asks of a cluster: an AssetStore, its keys, a release. Never takes the current context of whoever happens to run it: a
+//! kubeconfig or a context must have been named, or else this is a pod with a ServiceAccount.
+
+use std::ffi::OsStr;
+use std::fmt::Display;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+
+use super::Failure;
+use crate::api::{AssetRelease, AssetStore};
+use crate::bucket::s3::{Credentials, S3Settings};
+use crate::cli::ClusterArgs;
+
+/// A namespace of a cluster.
+pub(super) struct Cluster {
+    pub(super) client: Client,
+    pub(super) namespace: String,
+}
+
+/// What could not be read, and why.
+pub(super) fn failed(what: &str, cause: &dyn Display) -> Failure {
+    Failure::Cluster { what: what.to_owned(), cause: cause.to_string() }
+}
+
+impl Cluster {
+    /// As typed.
+    pub(super) async fn connect(args: &ClusterArgs) -> Result<Self, Failure> {
+        let mut config = config(args).await.map_err(|cause| failed("reach the cluster", &cause))?;
+        // A repeated write may meet its own first success.
+        config.default_retry = false;
+        let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|cause| failed("reach the cluster", &cause))?;
+        Ok(Self { client, namespace })
+    }
+
+    pub(super) fn releases(&self) -> Api<AssetRelease> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(super) async fn store(&self, name: &str) -> Result<AssetStore, Failure> {
+        let api: Api<AssetStore> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.get(name).await.map_err(|cause| failed(&format!("read AssetStore {}/{name}", self.namespace), &cause))
+    }
+
+    pub(super) async fn release(&self, name: &str) -> Result<AssetRelease, Failure> {
+        self.releases().get(name).await.map_err(|cause| failed(&format!("read AssetRelease {}/{name}", self.namespace), &cause))
+    }
+
+    /// How to reach a store's bucket, with the keys of its Secret unless others are given.
+    pub(super) async fn settings(&self, store: &AssetStore, instead: Option<Credentials>) -> Result<S3Settings, Failure> {
+        let credentials = match (instead, &store.spec.credentials) {
+            (Some(instead), _) => instead,
+            (None, None) => Credentials::Ambient,
+            (None, Some(spec)) => self.keys(&spec.secret_name).await?,
+        };
+        let bucket = &store.spec.bucket;
+        Ok(S3Settings {
+            bucket: bucket.name.clone(),
+            region: bucket.region.clone(),
+            endpoint: bucket.endpoint.clone(),
+            force_path_style: bucket.force_path_style,
+            credentials,
+        })
+    }
+
+    async fn keys(&self, name: &str) -> Result<Credentials, Failure> {
+        let what = format!("read the store's keys in Secret {}/{name} (--profile takes keys of yours instead)", self.namespace);
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let secret = api.get(name).await.map_err(|cause| failed(&what, &cause))?;
+        let data = secret.data.unwrap_or_default();
+        let text = |key: &str| data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).map(|text| text.trim().to_owned());
+        Credentials::of_keys(text).map_err(|key| failed(&what, &format!("it has no key {key}")))
+    }
+}
+
+async fn config(args: &ClusterArgs) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
+    let file = match (&args.kubeconfig, &args.context) {
+        (None, None) => return Ok(Config::incluster().map_err(|_| "say which, by --kubeconfig or --context")?),
+        (Some(paths), _) => merged(paths)?,
+        (None, Some(_)) => Kubeconfig::read()?,
+    };
+    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    Ok(Config::from_custom_kubeconfig(file, &options).await?)
+}
+
+/// One file or several, as in `KUBECONFIG`; what an earlier one says counts.
+fn merged(paths: &OsStr) -> Result<Kubeconfig, kube::config::KubeconfigError> {
+    std::env::split_paths(paths).try_fold(Kubeconfig::default(), |sum, path| sum.merge(Kubeconfig::read_from(path)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::StoreArgs;
+    use crate::clock::TokioClock;
+    use crate::publish::target::Target;
+    use crate::testing::apiserver::ApiServer;
+    use crate::testing::builders::{NAMESPACE, STORE_URL, store};
+
+    fn typed(endpoint: Option<&str>) -> StoreArgs {
+        StoreArgs { endpoint: endpoint.map(Into::into), region: "us-east-1".into(), path_style: None, profile: None }
+    }
+
+    #[tokio::test]
+    async fn an_asset_store_says_where_to_and_with_which_keys() {
+        let server = ApiServer::new(Arc::new(TokioClock::starting_at(Timestamp::UNIX_EPOCH)), 1);
+        let mut object = store();
+        object["spec"]["credentials"] = json!({"secretName": "keys"});
+        object["spec"]["bucket"]["prefix"] = json!("sites/");
+        object["spec"]["bucket"]["endpoint"] = json!("http://minio.storage.svc:9000");
+        server.create("user", &object).unwrap();
+        let cluster = Cluster { client: server.client("publish"), namespace: NAMESPACE.into() };
+        let found = cluster.store("store").await.unwrap();
+        let failure = cluster.settings(&found, None).await.unwrap_err();
+        assert!(failure.to_string().contains("Secret shop/keys"), "{failure}");
+        let (id, key) = ("QUtJRA==", "c2VjcmV0");
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": NAMESPACE},
+            "data": {"accessKeyId": id, "secretAccessKey": key}});
+        server.create("user", &secret).unwrap();
+        let settings = cluster.settings(&found, None).await.unwrap();
+        let (access_key_id, secret_access_key) = ("AKID".to_owned(), "secret".to_owned());
+        assert_eq!(settings.credentials, Credentials::Static { access_key_id, secret_access_key, session_token: None });
+        let instead = cluster.settings(&found, Some(Credentials::Profile("ci".into()))).await.unwrap();
+        assert_eq!(instead.credentials, Credentials::Profile("ci".into()));
+
+        let target = Target::of_store(&found.spec, "shop/", settings.clone(), &typed(None));
+        assert_eq!((target.layout.prefix(), &target.base_urls[..]), ("sites/shop/", &[format!("{STORE_URL}shop/")][..]));
+        assert_eq!(target.settings.endpoint.as_deref(), Some("http://minio.storage.svc:9000"));
+        assert_eq!(target.hosts.len(), 1);
+        let outside = Target::of_store(&found.spec, "shop/", settings, &typed(Some("https://s3.example.com")));
+        assert_eq!(outside.settings.endpoint.as_deref(), Some("https://s3.example.com"), "from outside the cluster");
+    }
+
+    #[tokio::test]
+    async fn the_current_context_is_never_taken_by_itself() {
+        let args = ClusterArgs { store: None, prefix: None, namespace: None, kubeconfig: None, context: None };
+        let failure = Cluster::connect(&args).await.err().expect("this is no pod");
+        assert!(failure.to_string().contains("--kubeconfig or --context"), "{failure}");
+    }
+}
