@@ -74,7 +74,7 @@ pub struct ClusterArgs {
     #[arg(long = "store", id = "asset_store", value_name = "ASSETSTORE", env = "ROLLCALL_STORE")]
     pub store: Option<String>,
     /// With --store: folder of the release below the store's own prefix, such as shop/; the one of --apply's release, if that is given
-    #[arg(long, requires = "asset_store")]
+    #[arg(long, requires = "asset_store", conflicts_with = "to")]
     pub prefix: Option<KeyPrefix>,
     /// Namespace of store and release
     #[arg(long, short)]

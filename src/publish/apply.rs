@@ -108,9 +108,9 @@ mod tests {
     }
 
     fn status(generation: i64, kind: &str, truth: &str, message: &str) -> Value {
-        let condition = json!({"type": kind, "status": truth, "reason": "Because", "message": message,
-            "lastTransitionTime": "2026-11-21T00:00:00Z"});
-        json!({"observedGeneration": generation, "message": message, "conditions": [condition]})
+        let condition = |kind: &str, truth: &str| json!({"type": kind, "status": truth, "reason": "Because", "message": message, "lastTransitionTime": "2026-11-21T00:00:00Z"});
+        let ready = if kind == "Ready" { truth } else { "False" };
+        json!({"observedGeneration": generation, "message": message, "conditions": [condition(kind, truth), condition("Ready", ready)]})
     }
 
     /// Applies v2; the controller says this of each generation, ten seconds later.

@@ -9,6 +9,8 @@ use crate::upload::{FailureClass, PublishFailure, ReadFailure};
 pub enum Exit {
     /// Somebody has to change something first.
     CannotBeDone = 1,
+    /// What is typed is not enough; other mistakes of that kind end with this number before the command begins.
+    Usage = 2,
     /// The store did not do it for as long as was asked for.
     Unavailable = 3,
     /// A signal.
@@ -82,6 +84,7 @@ impl Failure {
             Self::Publish(PublishFailure::Cancelled) => Exit::Interrupted,
             Self::Publish(_) if self.may_pass() => Exit::Unavailable,
             Self::NotApplied { .. } => Exit::NotApplied,
+            Self::Incomplete(_) => Exit::Usage,
             _ => Exit::CannotBeDone,
         }
     }
@@ -132,6 +135,7 @@ mod tests {
             (gone.into(), Exit::CannotBeDone),
             (PublishFailure::Cancelled.into(), Exit::Interrupted),
             (Failure::WouldBeRefused { keys: 1, first: key }, Exit::CannotBeDone),
+            (Failure::Incomplete("where to"), Exit::Usage),
             (Failure::NotApplied { release: "a".into(), why: "b".into() }, Exit::NotApplied),
         ] {
             assert_eq!(failure.exit(), exit, "{failure}");

@@ -30,7 +30,7 @@ mod retry;
 mod target;
 
 pub use failure::{Exit, Failure};
-pub use target::{BucketUrl, KeyPrefix, version_label};
+pub use target::{BucketUrl, KeyPrefix, settings, version_label};
 
 use cluster::Cluster;
 use progress::{Teller, say};
@@ -46,10 +46,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 /// Says what stands against it.
 pub async fn run(mut args: PublishArgs, cancel: CancellationToken) -> Result<(), Failure> {
-    let cluster = match args.cluster.store.is_some() || args.apply.is_some() {
-        true => Some(Cluster::connect(&args.cluster).await?),
-        false => None,
-    };
+    let needs_cluster = args.cluster.store.is_some() || args.apply.is_some();
+    let cluster = if needs_cluster { Some(Cluster::connect(&args.cluster).await?) } else { None };
     if let Some(cluster) = &cluster {
         args.cluster.namespace = Some(cluster.namespace.clone());
     }

@@ -59,6 +59,18 @@ pub fn version_label(typed: &str) -> Result<String, String> {
     }
 }
 
+/// How to reach a bucket, as typed.
+#[must_use]
+pub fn settings(bucket: &str, store: &StoreArgs) -> S3Settings {
+    S3Settings {
+        bucket: bucket.to_owned(),
+        region: store.region.clone(),
+        force_path_style: store.path_style.unwrap_or(store.endpoint.is_some()),
+        endpoint: store.endpoint.clone(),
+        credentials: store.profile.clone().map_or(Credentials::Ambient, Credentials::Profile),
+    }
+}
+
 /// A place for builds.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -73,13 +85,7 @@ pub(super) struct Target {
 impl Target {
     /// As typed, without a cluster.
     pub(super) fn typed(url: &BucketUrl, store: &StoreArgs) -> Self {
-        let settings = S3Settings {
-            bucket: url.bucket.clone(),
-            region: store.region.clone(),
-            force_path_style: store.path_style.unwrap_or(store.endpoint.is_some()),
-            endpoint: store.endpoint.clone(),
-            credentials: store.profile.clone().map_or(Credentials::Ambient, Credentials::Profile),
-        };
+        let settings = settings(&url.bucket, store);
         let hosts = store.endpoint.as_deref().and_then(|endpoint| Host::of_url(HostRole::Endpoint, endpoint)).into_iter().collect();
         Self { settings, layout: Layout::new("", &url.prefix), base_urls: Vec::new(), hosts }
     }

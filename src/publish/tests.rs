@@ -169,6 +169,10 @@ impl Bucket for ReadOnly {
         self.0.list(prefix, after).await
     }
 
+    async fn give_up_uploads(&self, prefix: &str, _: jiff::Timestamp) -> Result<u64, BucketError> {
+        panic!("give up uploads below {prefix}")
+    }
+
     async fn delete(&self, key: &str, _: &str) -> Result<Swapped, BucketError> {
         panic!("delete {key}")
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::RoleError;
-use crate::bucket::s3::{Credentials, S3Bucket, S3Settings};
+use crate::bucket::s3::S3Bucket;
 use crate::cli::{OutputArg, StoreCommand, SweepArgs};
 use crate::clock::SystemClock;
 use crate::manifest::Layout;
@@ -24,13 +24,7 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
 
 async fn run_sweep(args: &SweepArgs) -> Result<(), RoleError> {
     let (bucket, prefix) = place(&args.to)?;
-    let settings = S3Settings {
-        bucket: bucket.to_owned(),
-        region: args.store.region.clone(),
-        endpoint: args.store.endpoint.clone(),
-        force_path_style: args.store.endpoint.is_some(),
-        credentials: Credentials::Ambient,
-    };
+    let settings = crate::publish::settings(bucket, &args.store);
     let tools = Tools { bucket: Arc::new(S3Bucket::connect(&settings)?), clock: Arc::new(SystemClock) };
     let layout = Layout::new("", prefix);
     let told = |plan: &Plan, deleted| match args.output {

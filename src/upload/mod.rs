@@ -40,12 +40,12 @@ pub use entries::{EntriesChecked, EntriesFailure, EntriesPublished, entries_conf
 pub(crate) use failure::bucket_reason;
 pub use failure::{FailureClass, PublishFailure};
 pub use intent::{INTENT_LIFE, SKEW, withdraw_intent};
-pub use references::write_references;
-pub(crate) use tombstones::free_at;
-pub use tombstones::{Grave, Usable, graves, take_out};
 pub use plan::{Plan, Refused, plan};
 pub use prepare::Prepared;
 pub use previous::{load_again, newest_other};
+pub use references::write_references;
+pub(crate) use tombstones::free_at;
+pub use tombstones::{Grave, Usable, graves, take_out};
 pub use verify::{Verified, VerifyFailure, verify};
 
 /// Requests at hand for objects. How many of them are really under way is for the bucket to say, which knows how it is answered.

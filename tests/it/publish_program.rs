@@ -122,3 +122,19 @@ async fn exit_codes_are_those_of_the_help_and_nothing_but_the_result_goes_to_sta
     let (code, said) = run(source.path(), &endpoint, "", &["--retry-for=0s"]).await;
     assert_eq!(code, Some(3), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_come_from_the_profile_that_was_named() {
+    let (store, source) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    build(source.path());
+    let running = Running::start(store.path(), "web").await;
+    let keys = store.path().join("credentials");
+    let profile = format!("[ci]\naws_access_key_id={ACCESS_KEY_ID}\naws_secret_access_key={SECRET_ACCESS_KEY}\n");
+    std::fs::write(&keys, profile).unwrap();
+    for (name, code) in [("ci", 0), ("other", 1)] {
+        let mut command = program(source.path(), &running.endpoint, "shop/", &["--profile", name, "--retry-for=0s"]);
+        command.env_remove("AWS_ACCESS_KEY_ID").env("AWS_SHARED_CREDENTIALS_FILE", &keys).env("AWS_CONFIG_FILE", "/dev/null");
+        let output = ended(command.spawn().unwrap()).await;
+        assert_eq!(output.status.code(), Some(code), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
