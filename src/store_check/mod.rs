@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::api::store::Capability;
 use crate::bucket::probe::{Capabilities, Finding};
-use crate::bucket::s3::{Credentials, S3Bucket, S3Settings};
+use crate::bucket::s3::S3Bucket;
 use crate::cli::{CheckArgs, OutputArg};
-use crate::publish::target;
+use crate::publish::{BucketUrl, settings};
 use crate::roles::RoleError;
 
 /// Everything that was found out, each with its name.
@@ -24,14 +24,8 @@ struct Checked {
 /// # Errors
 /// When the store cannot be reached or cannot be used as it is.
 pub async fn run(args: CheckArgs) -> Result<(), RoleError> {
-    let (name, prefix) = target(&args.to)?;
-    let bucket = S3Bucket::connect(&S3Settings {
-        bucket: name.clone(),
-        region: args.store.region.clone(),
-        force_path_style: args.store.endpoint.is_some(),
-        endpoint: args.store.endpoint.clone(),
-        credentials: Credentials::Ambient,
-    })?;
+    let BucketUrl { bucket: name, prefix } = args.to.parse().map_err(|wrong| format!("--to {:?}: {wrong}", args.to))?;
+    let bucket = S3Bucket::connect(&settings(&name, &args.store))?;
     let capabilities = bucket.probe(&prefix).await?;
     let public = match &args.public_url {
         Some(url) if capabilities.objection().is_none() => public::read_back(&bucket, &prefix, url).await?,
