@@ -153,6 +153,12 @@ pub enum Doubt {
         /// What is wrong.
         cause: String,
     },
+    /// Another release has a prefix within this one: what lies there is its own.
+    #[error("{key:?} is of another release, whose prefix lies within this one: give them prefixes side by side")]
+    NestedPrefix {
+        /// One of its own documents.
+        key: String,
+    },
     /// Pages live longer in caches than what they refer to.
     #[error(
         "{path:?} of {digest} may stay in caches for {max_age} s, longer than retention keeps a retired version ({ttl} s): raise spec.retention.ttl"
@@ -187,6 +193,7 @@ impl Doubt {
             Self::ManifestMissing { .. } => "ManifestMissing",
             Self::PublishUnderWay { .. } => "PublishUnderWay",
             Self::Unreadable { .. } => "DocumentDamaged",
+            Self::NestedPrefix { .. } => "NestedPrefix",
             Self::RetentionTooShort { .. } => "RetentionTooShort",
             Self::InvalidPin { .. } => "InvalidPin",
         }

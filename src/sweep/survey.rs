@@ -10,6 +10,7 @@ use super::facts::{self, Known};
 use super::{PARALLEL, SweepFailure, Tools};
 use crate::api::ManifestDigest;
 use crate::bucket::{Bucket, Listed};
+use crate::manifest::object::OWN_FOLDER;
 use crate::manifest::record::Buried;
 use crate::manifest::{Layout, MANIFEST_BYTES_MAX};
 use crate::retention::ledger::Pins;
@@ -141,6 +142,10 @@ impl Listing<'_> {
         loop {
             let page = self.tools.bucket.list(self.layout.prefix(), after.as_deref()).await?;
             for listed in page.objects {
+                // Every release has documents of its own: where there are others, the objects around them are not ours to judge.
+                if self.line(&listed).is_some_and(|line| line.key.contains(&format!("/{OWN_FOLDER}"))) {
+                    return Err(Doubt::NestedPrefix { key: listed.key }.into());
+                }
                 match self.fate(&listed) {
                     Fate::AskWriter if unnamed.len() < ASKED_MAX => unnamed.push(listed),
                     Fate::Manifest => {

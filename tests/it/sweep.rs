@@ -265,3 +265,13 @@ async fn references_that_say_the_same_are_written_once_a_day_at_most() {
     let stored: References = serde_json::from_slice(&stored).unwrap();
     assert_eq!((stored.written_at, stored.release.as_str()), (prefix.world.now(), "web/shop"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_while_another_release_lies_within_the_prefix() {
+    // I5: the objects of the inner release are in none of our manifests, and Rollcall wrote them.
+    let prefix = Prefix::with_history(4).await;
+    prefix.world.bucket.overwrite("s/shop/admin/.rollcall/owner.json", "{}");
+    let failure = prefix.sweep().await.unwrap_err();
+    assert_eq!(failure.reason(), "NestedPrefix");
+    assert_eq!(prefix.whole(), ["v1", "v2", "v3", "v4"]);
+}
