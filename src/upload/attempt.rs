@@ -189,7 +189,12 @@ impl Attempt<'_> {
 
     async fn record(&self) -> Result<VersionRecord, PublishFailure> {
         // From here on a record may be on its way: whoever comes after us counts the life of that request from this date.
-        intent::write(self.tools, self.request, &self.prepared.digest).await?;
+        let begun = intent::write(self.tools, self.request, &self.prepared.digest).await?;
+        if begun == Begun::Anew {
+            // Somebody who shares our intent took it back: for a while nothing kept what we reuse. So all of it is looked at again.
+            self.bury_or_wait().await?;
+            self.see_all_there().await?;
+        }
         let record = VersionRecord {
             record_version: FORMAT,
             version: self.request.version.clone(),

@@ -119,8 +119,8 @@ impl S3Bucket {
         let Err(error) = request.send().await else { return Ok(Put::Done) };
         match answer(&error).map(|answer| (answer.status, answer.code)) {
             Some((status, code)) if self.profile.says_taken(status, code) => Ok(Put::Taken),
-            // After this the parts are gone: everything is sent again.
-            Some((409, _)) => Ok(Put::Undecided),
+            // 404: perhaps our own success, whose answer got lost. 409: the parts are gone. The next try looks, and sends all again.
+            Some((404, Some("NoSuchUpload")) | (409, _)) => Ok(Put::Undecided),
             _ => Err(call.failed(&error)),
         }
     }
