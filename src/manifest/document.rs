@@ -12,6 +12,8 @@ use crate::api::{ContentHash, ManifestDigest};
 
 mod scan;
 
+pub use scan::ManifestLine;
+
 /// Version of the document's format that this build writes and reads.
 pub const FORMAT: i32 = 1;
 
@@ -174,11 +176,11 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Looks through stored bytes that must have this digest, without building the manifest up: path, hash and class of each file.
+    /// Looks through stored bytes that must have this digest, without building the manifest up.
     ///
     /// # Errors
     /// As [`Self::parse`]; some files may have been told by then.
-    pub fn scan(stored: &[u8], expected: &ManifestDigest, mut each: impl FnMut(&str, &ContentHash, Class)) -> Result<(), InvalidManifest> {
+    pub fn scan(stored: &[u8], expected: &ManifestDigest, mut each: impl FnMut(&ManifestLine<'_>)) -> Result<(), InvalidManifest> {
         check_digest(stored, expected)?;
         let format = scan::document(stored, &mut each).map_err(|error| InvalidManifest::Malformed(error.to_string()))?;
         check_format(format)

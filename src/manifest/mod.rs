@@ -11,6 +11,6 @@ pub mod record;
 
 mod document;
 
-pub use document::{Class, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
+pub use document::{Class, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, ManifestFile, ManifestLine};
 pub use object::Layout;
 pub use record::{BuildSummary, Intent, Owner, References, Swept, Tombstone, TombstonePhase, VersionRecord, Writer};

@@ -1,6 +1,8 @@
 //! Where everything lies in the bucket: the one place that builds keys.
 //! Never gives two different things the same key.
 
+use std::fmt;
+
 use crate::api::{ContentHash, ManifestDigest};
 
 /// `Cache-Control` of everything whose bytes never change.
@@ -138,7 +140,7 @@ impl Layout {
 
 /// The key, below the release's prefix, of an entry file's immutable bytes.
 #[must_use]
-pub fn entry_object_key(hash: &ContentHash) -> String {
+pub fn entry_object_key(hash: impl fmt::Display) -> String {
     format!("{ENTRIES_FOLDER}{hash}")
 }
 

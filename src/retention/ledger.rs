@@ -2,18 +2,14 @@
 //! manifests name it, and one manifest at a time.
 //! Never lets a key go by its hash alone in the wrong direction: two keys with one hash both stay if one of them does.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest as _, Sha256};
 
 use super::roots::Doubt;
 use crate::api::ManifestDigest;
-use crate::manifest::object::OWN_FOLDER;
-use crate::manifest::{Class, InvalidManifest};
+use crate::manifest::{Class, InvalidManifest, Manifest, ManifestLine};
 
 /// A key below the prefix, by its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,29 +83,19 @@ impl Names {
     /// # Errors
     /// When the bytes have another digest, are not a manifest, or are of an unknown format.
     pub fn read(stored: &[u8], expected: &ManifestDigest, standing: &Standing) -> Result<Self, InvalidManifest> {
-        let actual = ManifestDigest::of(stored);
-        if actual != *expected {
-            return Err(InvalidManifest::WrongDigest { expected: expected.clone(), actual });
-        }
         let mut names = Self::default();
-        let mut document = serde_json::Deserializer::from_slice(stored);
-        let visit = Document { names: &mut names, standing };
-        let format = document.deserialize_map(visit).and_then(|format| document.end().map(|()| format));
-        match format.map_err(|error| InvalidManifest::Malformed(error.to_string()))? {
-            Some(crate::manifest::record::FORMAT) => Ok(names),
-            Some(other) => Err(InvalidManifest::UnknownFormat(other)),
-            None => Err(InvalidManifest::Malformed("it has no manifestVersion".into())),
-        }
+        Manifest::scan(stored, expected, |line| names.add(line, standing))?;
+        Ok(names)
     }
 
-    fn add(&mut self, file: &File<'_>, standing: &Standing) {
-        let is_pinned = matches!(standing, Standing::Going(pins) if pins.holds(&file.path));
-        self.objects.push((KeyHash::of(&file.key()), file.size, is_pinned));
-        if file.class == Class::Entry {
-            self.pages.push(KeyHash::of(&file.path));
-            let seconds = file.cache_control.as_deref().map_or(0, cached_for);
+    fn add(&mut self, line: &ManifestLine<'_>, standing: &Standing) {
+        let is_pinned = matches!(standing, Standing::Going(pins) if pins.holds(&line.path));
+        self.objects.push((KeyHash::of(&line.key()), line.size, is_pinned));
+        if line.class == Class::Entry {
+            self.pages.push(KeyHash::of(&line.path));
+            let seconds = line.cache_control.as_deref().map_or(0, cached_for);
             if seconds > self.longest_cached.as_ref().map_or(0, |(_, longest)| *longest) {
-                self.longest_cached = Some((file.path.clone().into_owned(), seconds));
+                self.longest_cached = Some((line.path.clone().into_owned(), seconds));
             }
         }
     }
@@ -190,142 +176,6 @@ impl Ledger {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
-    }
-}
-
-/// One file of a manifest, as far as it matters here; borrowed wherever the JSON has no escapes.
-struct File<'a> {
-    path: Cow<'a, str>,
-    /// Where it is not said, it follows from the class.
-    key: Option<Cow<'a, str>>,
-    sha256: Cow<'a, str>,
-    size: u64,
-    class: Class,
-    /// Where it is not said, it is what the class has: asked for again each time.
-    cache_control: Option<Cow<'a, str>>,
-}
-
-impl File<'_> {
-    fn key(&self) -> Cow<'_, str> {
-        match (&self.key, self.class) {
-            (Some(key), _) => Cow::Borrowed(key),
-            (None, Class::Asset) => Cow::Borrowed(&self.path),
-            (None, Class::Entry) => Cow::Owned(format!("{OWN_FOLDER}entries/{}", self.sha256)),
-        }
-    }
-}
-
-/// A string that is borrowed if it can be.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-/// The document: its format, if it says one; the files go into the names.
-struct Document<'n, 's> {
-    names: &'n mut Names,
-    standing: &'s Standing,
-}
-
-impl<'de> Visitor<'de> for Document<'_, '_> {
-    type Value = Option<i32>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a manifest")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<i32>, A::Error> {
-        let (mut format, mut has_files) = (None, false);
-        while let Some(Text(name)) = map.next_key()? {
-            match &*name {
-                "manifestVersion" => format = Some(map.next_value()?),
-                "files" => {
-                    map.next_value_seed(Files { names: &mut *self.names, standing: self.standing })?;
-                    has_files = true;
-                }
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        if has_files { Ok(format) } else { Err(de::Error::missing_field("files")) }
-    }
-}
-
-struct Files<'n, 's> {
-    names: &'n mut Names,
-    standing: &'s Standing,
-}
-
-impl<'de> DeserializeSeed<'de> for Files<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Files<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of files")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut files: A) -> Result<(), A::Error> {
-        while let Some(file) = files.next_element::<File<'de>>()? {
-            self.names.add(&file, self.standing);
-        }
-        Ok(())
-    }
-}
-
-impl<'de> Deserialize<'de> for File<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FileVisitor;
-        impl<'de> Visitor<'de> for FileVisitor {
-            type Value = File<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a file of a manifest")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<File<'de>, A::Error> {
-                let (mut path, mut key, mut sha256, mut size, mut class, mut cache_control) = (None, None, None, None, None, None);
-                while let Some(Text(name)) = map.next_key()? {
-                    match &*name {
-                        "path" => path = Some(map.next_value::<Text<'de>>()?.0),
-                        "key" => key = Some(map.next_value::<Text<'de>>()?.0),
-                        "sha256" => sha256 = Some(map.next_value::<Text<'de>>()?.0),
-                        "size" => size = Some(map.next_value()?),
-                        "class" => class = Some(map.next_value()?),
-                        "cacheControl" => cache_control = Some(map.next_value::<Text<'de>>()?.0),
-                        _ => drop(map.next_value::<IgnoredAny>()?),
-                    }
-                }
-                Ok(File {
-                    path: path.ok_or_else(|| de::Error::missing_field("path"))?,
-                    key,
-                    sha256: sha256.ok_or_else(|| de::Error::missing_field("sha256"))?,
-                    size: size.ok_or_else(|| de::Error::missing_field("size"))?,
-                    class: class.ok_or_else(|| de::Error::missing_field("class"))?,
-                    cache_control,
-                })
-            }
-        }
-        deserializer.deserialize_map(FileVisitor)
     }
 }
 

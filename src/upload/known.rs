@@ -45,9 +45,10 @@ async fn mark(bucket: &dyn Bucket, layout: &Layout, listed: &Listed, objects: &O
     let Some(stored) = bucket.get(&key, MANIFEST_BYTES_MAX).await? else {
         return Err(ReadFailure::Malformed { key, cause: "it is not there".to_owned() });
     };
-    let scanned = Manifest::scan(&stored, &record.digest, |path, sha256, class| {
+    let scanned = Manifest::scan(&stored, &record.digest, |line| {
         // By path, for entries too: one with the same bytes under another name is asked for, and answered "the same".
-        let found = objects.at_path(path).filter(|at| objects.file(*at).class == class && objects.file(*at).sha256 == *sha256);
+        let found =
+            objects.at_path(&line.path).filter(|at| objects.file(*at).class == line.class && line.has_hash(&objects.file(*at).sha256));
         if let Some(at) = found {
             known[at] = true;
         }

@@ -27,8 +27,8 @@ pub async fn load_again(bucket: &dyn Bucket, layout: &Layout, manifest: &Manifes
         return Err(ReadFailure::Malformed { key, cause: "it is not there".to_owned() });
     };
     let mut had = vec![false; manifest.files.len()];
-    let scanned = Manifest::scan(&stored, &before.digest, |path, _, class| {
-        if let (Class::Asset, Ok(at)) = (class, manifest.files.binary_search_by(|file| file.path.as_str().cmp(path))) {
+    let scanned = Manifest::scan(&stored, &before.digest, |line| {
+        if let (Class::Asset, Ok(at)) = (line.class, manifest.files.binary_search_by(|file| file.path.as_str().cmp(&line.path))) {
             had[at] = true;
         }
     });

@@ -2,31 +2,56 @@
 //! Never holds more than one file of it.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
-use super::{Class, ContentHash};
+use super::{Class, ContentHash, object};
 
-type Each<'e> = &'e mut dyn FnMut(&str, &ContentHash, Class);
+/// A file as a manifest tells it, where it lies in the document's bytes wherever the JSON has no escapes. What a look does not need is passed over.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestLine<'a> {
+    /// Path in the build.
+    #[serde(borrow)]
+    pub path: Cow<'a, str>,
+    /// Length in bytes.
+    pub size: u64,
+    /// Text of the hash. Not parsed: a sweep looks at millions of lines.
+    #[serde(borrow)]
+    sha256: Cow<'a, str>,
+    /// Whether the bytes at `path` may ever change.
+    pub class: Class,
+    /// `Cache-Control` header; `None`: what the class has.
+    pub cache_control: Option<Cow<'a, str>>,
+}
+
+impl ManifestLine<'_> {
+    /// As [`super::ManifestFile::key`].
+    #[must_use]
+    pub fn key(&self) -> Cow<'_, str> {
+        match self.class {
+            Class::Asset => Cow::Borrowed(&self.path),
+            Class::Entry => Cow::Owned(object::entry_object_key(&self.sha256)),
+        }
+    }
+
+    /// Whether the bytes have this hash.
+    #[must_use]
+    pub fn has_hash(&self, hash: &ContentHash) -> bool {
+        self.sha256.parse().is_ok_and(|ours: ContentHash| ours == *hash)
+    }
+}
+
+type Each<'e> = &'e mut dyn FnMut(&ManifestLine<'_>);
 
 /// Tells each file; answers the format.
 pub(super) fn document(stored: &[u8], each: Each<'_>) -> Result<i32, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(stored);
-    let format = Document(RefCell::new(each)).deserialize(&mut json)?;
+    let format = json.deserialize_map(Document(each))?;
     json.end()?;
     Ok(format)
-}
-
-/// What is asked of a file. The rest is passed over.
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow)]
-    path: Cow<'a, str>,
-    sha256: ContentHash,
-    class: Class,
 }
 
 #[derive(Deserialize)]
@@ -38,15 +63,7 @@ enum Field {
     Other,
 }
 
-struct Document<'e>(RefCell<Each<'e>>);
-
-impl<'de> DeserializeSeed<'de> for Document<'_> {
-    type Value = i32;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<i32, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
+struct Document<'e>(Each<'e>);
 
 impl<'de> Visitor<'de> for Document<'_> {
     type Value = i32;
@@ -60,7 +77,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         while let Some(field) = map.next_key()? {
             match field {
                 Field::ManifestVersion => format = Some(map.next_value()?),
-                Field::Files => files = Some(map.next_value_seed(Files(&self.0))?),
+                Field::Files => files = Some(map.next_value_seed(Files(&mut *self.0))?),
                 Field::Other => drop(map.next_value::<serde::de::IgnoredAny>()?),
             }
         }
@@ -69,9 +86,9 @@ impl<'de> Visitor<'de> for Document<'_> {
     }
 }
 
-struct Files<'d, 'e>(&'d RefCell<Each<'e>>);
+struct Files<'e>(Each<'e>);
 
-impl<'de> DeserializeSeed<'de> for Files<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Files<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -79,7 +96,7 @@ impl<'de> DeserializeSeed<'de> for Files<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Files<'_, '_> {
+impl<'de> Visitor<'de> for Files<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,9 +104,8 @@ impl<'de> Visitor<'de> for Files<'_, '_> {
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut files: S) -> Result<(), S::Error> {
-        let mut each = self.0.borrow_mut();
-        while let Some(line) = files.next_element::<Line<'de>>()? {
-            each(&line.path, &line.sha256, line.class);
+        while let Some(line) = files.next_element::<ManifestLine<'de>>()? {
+            (self.0)(&line);
         }
         Ok(())
     }
