@@ -5,7 +5,6 @@ use super::{Failure, say};
 use crate::bucket::Bucket;
 use crate::cli::LintArg;
 use crate::lint::{Linter, Report, Severity, Subject};
-use crate::manifest::VersionRecord;
 use crate::manifest::readers::BuildNames;
 use crate::upload::{self, Prepared, ReadFailure};
 
@@ -13,11 +12,11 @@ use crate::upload::{self, Prepared, ReadFailure};
 pub(super) async fn report(
     bucket: &dyn Bucket,
     target: &Target,
+    version: &str,
     prepared: &Prepared,
     names: &BuildNames,
-    before: Option<&VersionRecord>,
 ) -> Result<Report, Failure> {
-    let previous = match before {
+    let previous = match upload::newest_other(bucket, &target.layout, version).await? {
         None => None,
         Some(before) => match upload::read_manifest(bucket, &target.layout, &before.digest).await {
             // A damaged manifest of another version is that version's trouble: the rules go without it.

@@ -15,10 +15,9 @@ use crate::bucket::Bucket;
 use crate::bucket::s3::{Credentials, S3Bucket};
 use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
-use crate::manifest::VersionRecord;
 use crate::manifest::readers::BuildNames;
 use crate::source::folder::{self, Selection};
-use crate::upload::{self, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Tools};
+use crate::upload::{self, Before, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Tools};
 
 mod apply;
 mod cluster;
@@ -103,10 +102,10 @@ async fn published(
     };
     let teller = Teller::new(command.sender.subscribe());
     let work = async {
-        let before = retry.until_read(async || command.look().await, |again| teller.again(again)).await?;
+        retry.until_read(async || command.see_owner().await, |again| teller.again(again)).await?;
         let mut outcome = Outcome::of(&args.version, &prepared);
         if let Some(strictness) = args.lint {
-            let read = async || lint::report(&*command.tools.bucket, target, &prepared, &names, before.as_ref()).await;
+            let read = async || lint::report(&*command.tools.bucket, target, &args.version, &prepared, &names).await;
             let report = retry.until_read(read, |again| teller.again(again)).await?;
             lint::judge(&report, strictness)?;
             outcome.lint = Some(report);
@@ -114,12 +113,12 @@ async fn published(
             prepared.check_closure(&command.request, &names).await?;
         }
         drop(names);
-        if args.dry_run {
+        let before = if args.dry_run {
             let plan = async || Ok(upload::plan(&command.tools, &command.request, &prepared).await?);
-            outcome.planned(retry.until_read(plan, |again| teller.again(again)).await?);
+            outcome.planned(retry.until_read(plan, |again| teller.again(again)).await?)
         } else {
-            command.send(&prepared, &retry, &teller, cancel, &mut outcome).await?;
-        }
+            command.send(&prepared, &retry, &teller, cancel, &mut outcome).await?
+        };
         outcome.returning_visitor = command.returning_visitor(&prepared, before).await;
         Ok::<_, Failure>(outcome)
     };
@@ -166,9 +165,8 @@ impl Command<'_> {
         Ok((prepared, names))
     }
 
-    /// Sees that the prefix is not another release's; answers the version published last. A typing error must not fill another
-    /// application's prefix.
-    async fn look(&self) -> Result<Option<VersionRecord>, Failure> {
+    /// Sees that the prefix is not another release's: a typing error must not fill another application's prefix.
+    async fn see_owner(&self) -> Result<(), Failure> {
         let (bucket, layout) = (&*self.tools.bucket, &self.request.layout);
         match upload::read_owner(bucket, layout).await? {
             Some(owner) if owner.release != self.request.release => Err(Failure::ForeignPrefix {
@@ -177,10 +175,11 @@ impl Command<'_> {
                 cluster: owner.cluster,
                 release: self.request.release.clone(),
             }),
-            _ => Ok(upload::newest_other(bucket, layout, &self.request.version).await?),
+            _ => Ok(()),
         }
     }
 
+    /// Publishes; answers what was published before, if the engine has read it.
     async fn send(
         &self,
         prepared: &Prepared,
@@ -188,7 +187,7 @@ impl Command<'_> {
         teller: &Teller,
         cancel: &CancellationToken,
         outcome: &mut Outcome,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Before>, Failure> {
         let earlier = Cell::new(Progress::default());
         let attempt = async || {
             let published = tokio::select! {
@@ -204,16 +203,20 @@ impl Command<'_> {
         };
         let published = retry.until_done(attempt, |again| teller.again(again)).await?;
         outcome.sent(&published.progress, earlier.get());
-        Ok(())
+        Ok(published.before)
     }
 
     /// For the result only: what cannot be read does not make the publish a failure.
-    async fn returning_visitor(&self, prepared: &Prepared, before: Option<VersionRecord>) -> Option<ReturningVisitor> {
-        let before = before?;
-        match upload::load_again(&*self.tools.bucket, &self.request.layout, &prepared.manifest, &before).await {
-            Ok(bytes) => Some(ReturningVisitor { version: before.version, bytes }),
+    async fn returning_visitor(&self, prepared: &Prepared, known: Option<Before>) -> Option<ReturningVisitor> {
+        let (bucket, Publish { layout, version, .. }) = (&*self.tools.bucket, &self.request);
+        let before = match known {
+            Some(before) => Ok(Some(before)),
+            None => upload::before(bucket, layout, version, &prepared.manifest).await,
+        };
+        match before {
+            Ok(before) => before.map(|Before { version, load_again }| ReturningVisitor { version, bytes: load_again }),
             Err(failure) => {
-                say(&format!("what visitors of {} must load again is not known: {failure}", before.version));
+                say(&format!("what a returning visitor must load again is not known: {failure}"));
                 None
             }
         }

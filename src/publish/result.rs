@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::api::{ContentHash, ManifestDigest};
 use crate::lint::Report;
 use crate::manifest::readers::Reading;
-use crate::upload::{Plan, Prepared, Progress};
+use crate::upload::{Before, Plan, Prepared, Progress};
 
 /// Lines of a list that people are shown; programs get all.
 const SHOWN_MAX: usize = 20;
@@ -96,8 +96,8 @@ impl Outcome {
         self.bytes_sent = progress.bytes_sent + earlier.bytes_sent;
     }
 
-    /// What would be sent.
-    pub(super) fn planned(&mut self, plan: Plan) {
+    /// What would be sent; answers what was published before.
+    pub(super) fn planned(&mut self, plan: Plan) -> Option<Before> {
         self.objects_sent = plan.send.len() as u64;
         self.objects_reused = plan.reuse.len() as u64;
         self.bytes_sent = plan.send.iter().map(|(_, bytes)| bytes).sum();
@@ -112,6 +112,7 @@ impl Outcome {
             reuse: plan.reuse,
             refuse: refuse.collect(),
         });
+        plan.before
     }
 
     /// How many keys have other bytes, and the first of them, if a dry run found any.

@@ -5,13 +5,15 @@
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::claim::read_own_record;
 use super::documents::{Lasts, encoded, json};
 use super::intent::Begun;
+use super::known::{self, Recent};
 use super::objects::Objects;
 use super::prepare::Prepared;
 use super::send::{Occupied, Seen, Wanting};
 use super::verify::{There, compare};
-use super::{FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent, known, read_record};
+use super::{Before, FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent};
 use crate::bucket::{BucketError, Created};
 use crate::manifest::VersionRecord;
 use crate::manifest::record::{BuildSummary, FORMAT};
@@ -35,23 +37,31 @@ enum ListFirst {
     No,
 }
 
+/// All but the version record is there.
+struct Brought {
+    /// If an earlier attempt wrote it.
+    record: Option<VersionRecord>,
+    before: Option<Before>,
+}
+
 impl Attempt<'_> {
     pub(super) async fn run(&self, cancel: &CancellationToken) -> Result<Published, PublishFailure> {
-        let recorded = tokio::select! {
+        let brought = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(PublishFailure::Cancelled),
-            recorded = self.bring() => recorded,
+            brought = self.bring() => brought,
         };
-        let recorded = match recorded {
-            Ok(Some(record)) => Ok(record),
+        let recorded = match brought {
+            Ok(Brought { record: Some(record), before }) => Ok((record, before)),
             // From here on there is no stopping: whether a record that was sent has landed is not known until it is answered.
-            Ok(None) => self.record().await,
+            Ok(Brought { record: None, before }) => self.record().await.map(|record| (record, before)),
             Err(failure) => Err(failure),
         };
         match recorded {
-            Ok(record) => {
+            Ok((record, before)) => {
                 self.withdraw().await?;
-                Ok(Published { record, manifest: self.prepared.manifest.clone(), progress: *self.progress.borrow() })
+                let (manifest, progress) = (self.prepared.manifest.clone(), *self.progress.borrow());
+                Ok(Published { record, manifest, progress, before })
             }
             Err(failure) => {
                 if failure == PublishFailure::Cancelled || failure.class() == FailureClass::Permanent {
@@ -68,19 +78,21 @@ impl Attempt<'_> {
         intent::withdraw(self.tools, self.request, &self.prepared.digest).await
     }
 
-    /// Everything up to the version record. Answers the record if an earlier attempt wrote it.
-    async fn bring(&self) -> Result<Option<VersionRecord>, PublishFailure> {
+    /// Everything up to the version record.
+    async fn bring(&self) -> Result<Brought, PublishFailure> {
         let (total, bytes_total) = (self.objects.count() as u64, self.objects.bytes());
         self.progress.send_modify(|progress| (progress.objects_total, progress.bytes_total) = (total, bytes_total));
         let record = self.recorded().await?;
         if record.is_some() && self.is_whole().await? {
             self.progress.send_modify(|progress| progress.objects_reused = progress.objects_total);
-            return Ok(record);
+            return Ok(Brought { record, before: None });
         }
         // First say what we are about to use, then look who is about to delete: see `reclaim` for the other side.
         let begun = intent::write(self.tools, self.request, &self.prepared.digest).await?;
         self.bury_or_wait().await?;
-        let wanting = self.wanting(if begun == Begun::Again || record.is_some() { ListFirst::Yes } else { ListFirst::No }).await?;
+        let Recent { known, before } =
+            known::recent(&*self.tools.bucket, &self.request.layout, &self.request.version, &self.objects).await?;
+        let wanting = self.wanting(&known, if begun == Begun::Again || record.is_some() { ListFirst::Yes } else { ListFirst::No }).await?;
         let reused = total - wanting.len() as u64;
         self.progress.send_modify(|progress| progress.objects_reused += reused);
         self.send_all(wanting).await?;
@@ -89,15 +101,13 @@ impl Attempt<'_> {
             self.see_all_there().await?;
         }
         self.take_back_the_sign().await?;
-        Ok(record)
+        Ok(Brought { record, before })
     }
 
     /// What has to be brought. Normally what recorded versions do not have: a few requests, however many files there are. What a
     /// recorded version names stays, because our intent is written and no tombstone was there. `listed`: an earlier attempt of
     /// this publish ended early, or a recorded version lacks something; then a listing says what is there.
-    async fn wanting(&self, listed: ListFirst) -> Result<Vec<Wanting>, PublishFailure> {
-        let (bucket, layout) = (&*self.tools.bucket, &self.request.layout);
-        let known = known::recent(bucket, layout, &self.objects).await?;
+    async fn wanting(&self, known: &[bool], listed: ListFirst) -> Result<Vec<Wanting>, PublishFailure> {
         if listed == ListFirst::No {
             let unknown = self.objects.all().filter(|at| !known[*at]);
             return Ok(unknown.map(|at| Wanting { at, seen: Seen::Nothing }).collect());
@@ -111,18 +121,8 @@ impl Attempt<'_> {
         Ok(wanting.collect())
     }
 
-    /// The record of our version, if it is there and means our build.
     async fn recorded(&self) -> Result<Option<VersionRecord>, PublishFailure> {
-        let Some(record) = read_record(&*self.tools.bucket, &self.request.layout, &self.request.version).await? else { return Ok(None) };
-        if record.digest == self.prepared.digest {
-            return Ok(Some(record));
-        }
-        Err(PublishFailure::VersionTaken {
-            version: record.version,
-            recorded: record.digest,
-            release: record.release,
-            ours: self.prepared.digest.clone(),
-        })
+        read_own_record(&*self.tools.bucket, self.request, &self.prepared.digest).await
     }
 
     async fn send_all(&self, objects: Vec<Wanting>) -> Result<(), PublishFailure> {

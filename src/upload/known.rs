@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::documents::{ReadFailure, list_all, read};
+use super::claim::{list_records, record_at, scan_manifest};
+use super::documents::{ReadFailure, list_all};
 use super::objects::Objects;
-use super::read_manifest;
+use super::previous::Before;
 use crate::api::ManifestDigest;
 use crate::bucket::{Bucket, BucketError, Listed};
-use crate::manifest::{Layout, MANIFEST_BYTES_MAX, Manifest, ManifestFile, VersionRecord};
+use crate::manifest::Layout;
 
 /// Manifests that are read at most to find out what need not be sent: a version that goes back on the one before, and one more.
 const RECENT: usize = 3;
@@ -16,59 +17,88 @@ const RECENT: usize = 3;
 /// An older manifest is read only while more than one object in 20 is unknown: below that, asking for them one by one is cheaper.
 const UNKNOWN_SHARE: usize = 20;
 
-/// For each place of the manifest whether one of the newest recorded versions has that object. A record or a manifest that cannot
-/// be read only costs requests for objects that are there. Newest by the store's date: versions' names do not sort by time.
-pub(super) async fn recent(bucket: &dyn Bucket, layout: &Layout, objects: &Objects) -> Result<Vec<bool>, BucketError> {
-    let mut records = list_all(bucket, &layout.versions()).await?;
-    records.sort_by(|a, b| b.last_modified.cmp(&a.last_modified).then_with(|| a.key.cmp(&b.key)));
+/// What the newest recorded versions have of a build.
+pub(super) struct Recent {
+    /// For each place of the manifest whether one of them has that object.
+    pub(super) known: Vec<bool>,
+    /// The newest with another name, if it was read.
+    pub(super) before: Option<Before>,
+}
+
+/// Looks through the newest recorded versions. A record or a manifest that cannot be read only costs requests for objects that are there.
+pub(super) async fn recent(bucket: &dyn Bucket, layout: &Layout, version: &str, objects: &Objects) -> Result<Recent, BucketError> {
     let mut known = vec![false; objects.places()];
-    for record in records.iter().take(RECENT) {
-        match mark(bucket, layout, record, objects, &mut known).await {
-            Ok(()) | Err(ReadFailure::Malformed { .. }) => {}
+    let mut others = Vec::new();
+    for listed in list_records(bucket, layout).await?.iter().take(RECENT) {
+        let before = match mark(bucket, layout, listed, objects, &mut known).await {
+            Ok(before) => before,
+            Err(ReadFailure::Malformed { .. }) => None,
             Err(ReadFailure::Bucket(error)) => return Err(error),
+        };
+        if listed.key != layout.version(version) {
+            others.push(before);
         }
         if objects.all().filter(|at| !known[*at]).count() <= objects.count() / UNKNOWN_SHARE {
             break;
         }
     }
-    Ok(known)
+    Ok(Recent { known, before: others.into_iter().next().flatten() })
 }
 
-/// Marks what the version of one record has. Its manifest is looked through where it lies, never built up.
-async fn mark(bucket: &dyn Bucket, layout: &Layout, listed: &Listed, objects: &Objects, known: &mut [bool]) -> Result<(), ReadFailure> {
+/// Marks what the version of one record has; `None` when retention takes it: then it is not there, whatever its manifest says.
+async fn mark(
+    bucket: &dyn Bucket,
+    layout: &Layout,
+    listed: &Listed,
+    objects: &Objects,
+    known: &mut [bool],
+) -> Result<Option<Before>, ReadFailure> {
     let record = record_at(bucket, &listed.key).await?;
-    // What retention takes is not there, whatever its manifest says.
     if bucket.head(&layout.swept(&record.digest)).await?.is_some() {
-        return Ok(());
+        return Ok(None);
     }
-    let key = layout.manifest(&record.digest);
-    let Some(stored) = bucket.get(&key, MANIFEST_BYTES_MAX).await? else {
-        return Err(ReadFailure::Malformed { key, cause: "it is not there".to_owned() });
-    };
-    let scanned = Manifest::scan(&stored, &record.digest, |line| {
+    let had = had(bucket, layout, &record.digest, objects).await?;
+    known.iter_mut().zip(&had).for_each(|(known, had)| *known |= had);
+    Ok(Some(Before::new(record.version, objects, &had)))
+}
+
+/// For each place of the manifest whether the build with this digest has that object.
+pub(super) async fn had(
+    bucket: &dyn Bucket,
+    layout: &Layout,
+    digest: &ManifestDigest,
+    objects: &Objects,
+) -> Result<Vec<bool>, ReadFailure> {
+    let mut had = vec![false; objects.places()];
+    scan_manifest(bucket, layout, digest, |line| {
         // By path, for entries too: one with the same bytes under another name is asked for, and answered "the same".
-        let found =
-            objects.at_path(&line.path).filter(|at| objects.file(*at).class == line.class && line.has_hash(&objects.file(*at).sha256));
-        if let Some(at) = found {
-            known[at] = true;
+        let is_same = |at: &usize| objects.file(*at).class == line.class && line.has_hash(&objects.file(*at).sha256);
+        if let Some(at) = objects.at_path(&line.path).filter(is_same) {
+            had[at] = true;
         }
-    });
-    scanned.map_err(|error| ReadFailure::Malformed { key, cause: error.to_string() })
+    })
+    .await?;
+    Ok(had)
 }
 
 /// Which of these keys any recorded version names. An error is doubt: then nothing may be deleted.
 pub(super) async fn named(bucket: &dyn Bucket, layout: &Layout, keys: &BTreeSet<String>) -> Result<BTreeSet<String>, ReadFailure> {
-    let mut named = BTreeSet::new();
-    let mut seen = BTreeSet::<ManifestDigest>::new();
+    let wanted: BTreeSet<&str> = keys.iter().filter_map(|key| key.strip_prefix(layout.prefix())).collect();
+    let (mut named, mut seen) = (BTreeSet::new(), BTreeSet::<ManifestDigest>::new());
     for listed in list_all(bucket, &layout.versions()).await? {
-        let record = record_at(bucket, &listed.key).await?;
-        if seen.insert(record.digest.clone()) {
-            let files = match manifest_files(bucket, layout, &record, &listed.key).await {
-                // Retention took this build, on purpose: it names nothing any more.
-                Err(ReadFailure::Malformed { .. }) if is_swept(bucket, layout, &record.digest).await? => continue,
-                files => files?,
-            };
-            named.extend(files.iter().map(|file| layout.key(&file.key())).filter(|key| keys.contains(key)));
+        let digest = record_at(bucket, &listed.key).await?.digest;
+        if !seen.insert(digest.clone()) {
+            continue;
+        }
+        let scanned = scan_manifest(bucket, layout, &digest, |line| {
+            if let Some(key) = wanted.get(&*line.key()) {
+                named.insert(layout.key(key));
+            }
+        });
+        match scanned.await {
+            // Retention took this build, on purpose: it names nothing any more.
+            Err(ReadFailure::Malformed { .. }) if is_swept(bucket, layout, &digest).await? => {}
+            scanned => scanned?,
         }
     }
     Ok(named)
@@ -77,21 +107,4 @@ pub(super) async fn named(bucket: &dyn Bucket, layout: &Layout, keys: &BTreeSet<
 /// Whether the manifest is gone and retention says that it took it.
 async fn is_swept(bucket: &dyn Bucket, layout: &Layout, digest: &ManifestDigest) -> Result<bool, BucketError> {
     Ok(bucket.head(&layout.manifest(digest)).await?.is_none() && bucket.head(&layout.swept(digest)).await?.is_some())
-}
-
-async fn record_at(bucket: &dyn Bucket, key: &str) -> Result<VersionRecord, ReadFailure> {
-    let gone = || ReadFailure::Malformed { key: key.to_owned(), cause: "it was removed while it was read".to_owned() };
-    read(bucket, key).await?.ok_or_else(gone)
-}
-
-async fn manifest_files(
-    bucket: &dyn Bucket,
-    layout: &Layout,
-    record: &VersionRecord,
-    record_key: &str,
-) -> Result<Vec<ManifestFile>, ReadFailure> {
-    match read_manifest(bucket, layout, &record.digest).await? {
-        Some(manifest) => Ok(manifest.files.clone()),
-        None => Err(ReadFailure::Malformed { key: record_key.to_owned(), cause: format!("the manifest {} is not there", record.digest) }),
-    }
 }

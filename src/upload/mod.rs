@@ -42,7 +42,7 @@ pub use failure::{FailureClass, PublishFailure};
 pub use intent::{INTENT_LIFE, SKEW, withdraw_intent};
 pub use plan::{Plan, Refused, plan};
 pub use prepare::Prepared;
-pub use previous::{load_again, newest_other};
+pub use previous::{Before, before, newest_other};
 pub use references::write_references;
 pub(crate) use tombstones::free_at;
 pub use tombstones::{Grave, Usable, graves, take_out};
@@ -115,6 +115,8 @@ pub struct Published {
     pub manifest: Arc<Manifest>,
     /// What was sent and what was reused.
     pub progress: Progress,
+    /// What was published before; `None` also when it need not or could not be read.
+    pub before: Option<Before>,
 }
 
 /// Publishes a build, once it is there. Whatever happened to an earlier try, calling it again goes on from there.

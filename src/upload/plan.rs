@@ -2,9 +2,11 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
+use super::claim::read_own_record;
+use super::known::{self, Recent};
 use super::objects::Objects;
 use super::verify::{There, compare};
-use super::{Prepared, Publish, PublishFailure, Tools, known, read_record};
+use super::{Before, Prepared, Publish, PublishFailure, Tools};
 use crate::api::ContentHash;
 use crate::bucket::{Bucket, BucketError};
 use crate::manifest::Writer;
@@ -21,6 +23,8 @@ pub struct Plan {
     pub reuse: Vec<String>,
     /// Keys that have other bytes; sorted.
     pub refuse: Vec<Refused>,
+    /// What was published before; `None` also when it could not be read.
+    pub before: Option<Before>,
 }
 
 /// A key that has other bytes.
@@ -42,14 +46,9 @@ pub struct Refused {
 /// When the version means another build, or the bucket fails. Occupied keys are no error but part of the answer.
 pub async fn plan(tools: &Tools, request: &Publish, prepared: &Prepared) -> Result<Plan, PublishFailure> {
     let (bucket, layout) = (&*tools.bucket, &request.layout);
-    if let Some(record) = read_record(bucket, layout, &request.version).await?
-        && record.digest != prepared.digest
-    {
-        let (version, recorded, release) = (record.version, record.digest, record.release);
-        return Err(PublishFailure::VersionTaken { version, recorded, release, ours: prepared.digest.clone() });
-    }
+    read_own_record(bucket, request, &prepared.digest).await?;
     let objects = Objects::new(layout, &prepared.manifest);
-    let known = known::recent(bucket, layout, &objects).await?;
+    let Recent { known, before } = known::recent(bucket, layout, &request.version, &objects).await?;
     let there = compare(bucket, layout, &objects).await?;
     let places: Vec<usize> = objects.all().collect();
     let looks = futures::stream::iter(places).map(|at| {
@@ -63,7 +62,7 @@ pub async fn plan(tools: &Tools, request: &Publish, prepared: &Prepared) -> Resu
         }
     });
     let fates: Vec<(usize, Fate)> = looks.buffer_unordered(PARALLEL).try_collect().await.map_err(|error: BucketError| error)?;
-    let mut plan = Plan::default();
+    let mut plan = Plan { before, ..Plan::default() };
     for (at, fate) in fates {
         match fate {
             Fate::Send => plan.send.push((objects.key(at), objects.file(at).size)),

@@ -1,38 +1,50 @@
 //! What was published before, and what of a build its visitors have already. Only reads.
 
-use super::documents::{ReadFailure, list_all, read};
-use crate::bucket::Bucket;
-use crate::manifest::{Class, Layout, MANIFEST_BYTES_MAX, Manifest, VersionRecord};
+use std::sync::Arc;
 
-/// The newest recorded version with another name; by the store's date, since versions' names do not sort by time.
+use super::claim::list_records;
+use super::documents::{ReadFailure, read};
+use super::known::had;
+use super::objects::Objects;
+use crate::bucket::Bucket;
+use crate::manifest::{Class, Layout, Manifest, VersionRecord};
+
+/// The version published before another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// Its label.
+    pub version: String,
+    /// Bytes of the new build's assets that somebody who has all of its assets must load nevertheless.
+    pub load_again: u64,
+}
+
+impl Before {
+    /// `had`: for each place whether it has that object.
+    pub(super) fn new(version: String, objects: &Objects, had: &[bool]) -> Self {
+        let new = objects.all().filter(|at| !had[*at]).map(|at| objects.file(at));
+        Self { version, load_again: new.filter(|file| file.class == Class::Asset).map(|file| file.size).sum() }
+    }
+}
+
+/// The newest recorded version with another name.
 ///
 /// # Errors
 /// When the bucket fails or the record is damaged.
 pub async fn newest_other(bucket: &dyn Bucket, layout: &Layout, version: &str) -> Result<Option<VersionRecord>, ReadFailure> {
     let ours = layout.version(version);
-    let others = list_all(bucket, &layout.versions()).await?.into_iter().filter(|listed| listed.key != ours);
-    match others.max_by(|a, b| a.last_modified.cmp(&b.last_modified).then_with(|| b.key.cmp(&a.key))) {
+    match list_records(bucket, layout).await?.iter().find(|listed| listed.key != ours) {
         Some(newest) => read(bucket, &newest.key).await,
         None => Ok(None),
     }
 }
 
-/// Bytes of a build's assets that somebody who has all assets of `before` must load nevertheless.
+/// What was published before a version with this manifest.
 ///
 /// # Errors
-/// When the bucket fails, or the manifest of `before` is gone or damaged.
-pub async fn load_again(bucket: &dyn Bucket, layout: &Layout, manifest: &Manifest, before: &VersionRecord) -> Result<u64, ReadFailure> {
-    let key = layout.manifest(&before.digest);
-    let Some(stored) = bucket.get(&key, MANIFEST_BYTES_MAX).await? else {
-        return Err(ReadFailure::Malformed { key, cause: "it is not there".to_owned() });
-    };
-    let mut had = vec![false; manifest.files.len()];
-    let scanned = Manifest::scan(&stored, &before.digest, |line| {
-        if let (Class::Asset, Ok(at)) = (line.class, manifest.files.binary_search_by(|file| file.path.as_str().cmp(&line.path))) {
-            had[at] = true;
-        }
-    });
-    scanned.map_err(|error| ReadFailure::Malformed { key, cause: error.to_string() })?;
-    let files = manifest.files.iter().zip(had);
-    Ok(files.filter(|(file, had)| file.class == Class::Asset && !had).map(|(file, _)| file.size).sum())
+/// When the bucket fails, or the record or the manifest of what was before is gone or damaged.
+pub async fn before(bucket: &dyn Bucket, layout: &Layout, version: &str, manifest: &Arc<Manifest>) -> Result<Option<Before>, ReadFailure> {
+    let Some(record) = newest_other(bucket, layout, version).await? else { return Ok(None) };
+    let objects = Objects::new(layout, manifest);
+    let had = had(bucket, layout, &record.digest, &objects).await?;
+    Ok(Some(Before::new(record.version, &objects, &had)))
 }
