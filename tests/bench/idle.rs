@@ -7,6 +7,7 @@ use rollcall::clock::{Clock, SystemClock};
 use serde::Serialize;
 use tokio::time::{Duration, sleep};
 
+use crate::programs::Resident;
 use crate::world::World;
 use crate::{Channel, Failure, Given, audit, programs};
 
@@ -17,8 +18,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(15);
 struct Figures {
     pods: usize,
     seconds: u64,
-    resident_kib_before: u64,
-    resident_kib_after: u64,
+    resident_before: Resident,
+    resident_after: Resident,
     requests: BTreeMap<String, usize>,
 }
 
@@ -28,13 +29,13 @@ pub async fn measure(given: &Given, log: &Path, user: &str, seconds: u64) -> Res
     world.settle().await?;
     sleep(SETTLED_AFTER).await;
     let since = SystemClock.now().to_string();
-    let resident_kib_before = programs::resident_kib(&world.controller)?;
+    let resident_before = programs::resident(&world.controller)?;
     sleep(Duration::from_secs(seconds)).await;
     let figures = Figures {
         pods: world.fleet.len(),
         seconds,
-        resident_kib_before,
-        resident_kib_after: programs::resident_kib(&world.controller)?,
+        resident_before,
+        resident_after: programs::resident(&world.controller)?,
         requests: audit::requests(log, user, &since)?,
     };
     std::fs::write(&given.out, serde_json::to_vec_pretty(&figures)?)?;
@@ -42,8 +43,11 @@ pub async fn measure(given: &Given, log: &Path, user: &str, seconds: u64) -> Res
 }
 
 fn told(figures: &Figures) -> String {
-    let Figures { pods, seconds, resident_kib_before, resident_kib_after, .. } = figures;
-    let mut text = format!("idle for {seconds} s with {pods} pods: {resident_kib_before} KiB resident, then {resident_kib_after} KiB\n\n");
+    let Figures { pods, seconds, resident_before: before, resident_after: after, .. } = figures;
+    let mut text = format!(
+        "idle for {seconds} s with {pods} pods: {} KiB resident, then {} KiB, {} of them the process's own\n\n",
+        before.total_kib, after.total_kib, after.anonymous_kib
+    );
     text += "| request | count |\n|---|---|\n";
     text.extend(figures.requests.iter().map(|(request, count)| format!("| {request} | {count} |\n")));
     text

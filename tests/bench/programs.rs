@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use serde::Serialize;
+
 use crate::{Failure, Given};
 
 /// The store's address; the cluster's network is its own, so the port is free.
@@ -48,8 +50,20 @@ fn start(command: &mut Command, log: &Path) -> Result<Program, Failure> {
 }
 
 /// Resident memory of a process in KiB, as the kernel counts it.
-pub fn resident_kib(program: &Program) -> Result<u64, Failure> {
+#[derive(Clone, Copy, Serialize)]
+pub struct Resident {
+    /// All of it.
+    pub total_kib: u64,
+    /// What only this process has; the rest are pages of the program's file, which the kernel may take back.
+    pub anonymous_kib: u64,
+}
+
+/// What a program holds now.
+pub fn resident(program: &Program) -> Result<Resident, Failure> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.0.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+    let kib = |name: &str| -> Result<u64, Failure> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name}"))?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+    };
+    Ok(Resident { total_kib: kib("VmRSS:")?, anonymous_kib: kib("RssAnon:")? })
 }

@@ -17,12 +17,13 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Builder, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
     StalledStreamProtectionConfig,
 };
-use aws_smithy_http_client::tls;
+use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
 
 use super::settings::{Credentials, S3Settings};
 
 /// A store that does not accept a connection by then is down; with three attempts an outage is known within 10 s.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What one attempt may take besides moving the body. S3's own tail for small requests is a few seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,14 +38,25 @@ const STALL_GRACE: Duration = Duration::from_secs(60);
 const ATTEMPTS_MAX: u32 = 3;
 
 /// Stores close idle connections after some 20 s: stay below, so that a request never meets a closing one.
-pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Kept when idle; an idle controller should hold next to nothing.
-pub(super) const IDLE_CONNECTIONS_MAX: usize = 64;
+const IDLE_CONNECTIONS_MAX: usize = 64;
 
-/// The client of one bucket, and who it says it is.
-pub(super) fn client(settings: &S3Settings) -> (Client, SharedCredentialsProvider) {
-    let http = http_client();
+/// What reaches one bucket.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// Who the client says it is.
+    pub(super) credentials: SharedCredentialsProvider,
+    /// The client's own connections, for requests that go past it. A second pool would hold a second set of root certificates.
+    pub(super) connector: SharedHttpConnector,
+}
+
+/// Prepares the connection to one bucket; sends nothing yet.
+pub(super) fn connection(settings: &S3Settings) -> Connection {
+    let connector = connector();
+    let shared = connector.clone();
+    let http = http_client_fn(move |_, _| shared.clone());
     let credentials = credentials(settings, &http);
     let mut config = Builder::new()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -63,12 +75,12 @@ pub(super) fn client(settings: &S3Settings) -> (Client, SharedCredentialsProvide
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(endpoint);
     }
-    (Client::from_conf(config.build()), credentials)
+    Connection { client: Client::from_conf(config.build()), credentials, connector }
 }
 
 /// Timeouts for a call that moves `bytes`.
 pub(super) fn timeouts(bytes: u64) -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(patience(bytes)).build()
+    TimeoutConfig::builder().operation_attempt_timeout(patience(bytes)).build()
 }
 
 /// How long moving `bytes` may take.
@@ -76,12 +88,14 @@ pub(super) fn patience(bytes: u64) -> Duration {
     ATTEMPT_TIMEOUT + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
 }
 
-fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
+fn connector() -> SharedHttpConnector {
+    let connector = Connector::builder()
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-        .build_https()
+        .build();
+    SharedHttpConnector::new(connector)
 }
 
 fn credentials(settings: &S3Settings, http: &SharedHttpClient) -> SharedCredentialsProvider {

@@ -94,9 +94,11 @@ impl S3Bucket {
     }
 
     async fn by_express(&self, call: Call<'_>, body: &Body, attributes: &Attributes) -> Result<Answer, BucketError> {
-        let Some(express) = self.express.as_ref().filter(|_| body.size() <= BLIND_BYTES_MAX) else { return Ok(Answer::Unclear) };
+        if body.size() > BLIND_BYTES_MAX {
+            return Ok(Answer::Unclear);
+        }
         let bytes = in_memory(call, body)?;
-        Ok(express.create(&self.client, &self.name, call.key, bytes, attributes).await)
+        Ok(self.express.create(&self.client, &self.name, call.key, bytes, attributes).await)
     }
 }
 

@@ -11,13 +11,17 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sigv4::http_request::{PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
+use aws_smithy_types::body::SdkBody;
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http_body_util::BodyExt as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{OnceCell, RwLock};
 
 use super::profile::{Checksum, Profile};
-use super::{connect, description};
+use super::connect::{self, Connection};
+use super::description;
 use crate::bucket::Attributes;
 use crate::clock::{Clock as _, SystemClock};
 
@@ -42,7 +46,7 @@ pub(super) enum Answer {
 
 /// Sends creates of small objects to one bucket.
 pub(super) struct Express {
-    http: reqwest::Client,
+    connector: SharedHttpConnector,
     credentials: Cached,
     region: String,
     profile: Profile,
@@ -51,17 +55,14 @@ pub(super) struct Express {
 }
 
 impl Express {
-    pub(super) fn new(credentials: SharedCredentialsProvider, region: &str, profile: Profile) -> Option<Self> {
-        let http = reqwest::Client::builder()
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(connect::CONNECT_TIMEOUT)
-            .pool_idle_timeout(connect::IDLE_TIMEOUT)
-            .pool_max_idle_per_host(connect::IDLE_CONNECTIONS_MAX)
-            .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Some(Self { http: http.ok()?, credentials: Cached::new(credentials), region: region.to_owned(), profile, base: OnceCell::new() })
+    pub(super) fn new(connection: &Connection, region: &str, profile: Profile) -> Self {
+        Self {
+            connector: connection.connector.clone(),
+            credentials: Cached::new(connection.credentials.clone()),
+            region: region.to_owned(),
+            profile,
+            base: OnceCell::new(),
+        }
     }
 
     /// Creates an object.
@@ -75,7 +76,8 @@ impl Express {
     }
 
     async fn send(&self, request: http::Request<Bytes>) -> Option<Answer> {
-        let response = self.http.execute(request.try_into().ok()?).await.ok()?;
+        let request = request.map(SdkBody::from).try_into().ok()?;
+        let response = self.connector.call(request).await.ok()?;
         let answer = match response.status().as_u16() {
             200 => Answer::Done,
             412 => Answer::Taken,
@@ -83,7 +85,7 @@ impl Express {
             _ => Answer::Unclear,
         };
         // Read to its end, so that the connection can be used again.
-        response.bytes().await.ok()?;
+        response.into_body().collect().await.ok()?;
         Some(answer)
     }
 
@@ -160,6 +162,7 @@ fn headers(attributes: &Attributes, profile: Profile) -> impl Iterator<Item = (S
     let fixed = [
         (CONTENT_TYPE.to_string(), attributes.content_type.clone()),
         (CACHE_CONTROL.to_string(), attributes.cache_control.clone()),
+        (USER_AGENT.to_string(), concat!("rollcall/", env!("CARGO_PKG_VERSION")).to_owned()),
         (profile.create_only.0.to_owned(), profile.create_only.1.to_owned()),
     ];
     let checksum =

@@ -55,7 +55,7 @@ const PAGE: i32 = 1000;
 /// One bucket, with its own connections and its own budget of retries. Share it, do not make a second one.
 pub struct S3Bucket {
     client: Client,
-    express: Option<Express>,
+    express: Express,
     pace: Pace,
     budget: Budget,
     multipart_from: u64,
@@ -79,10 +79,10 @@ impl S3Bucket {
     pub fn connect_to_vendor(settings: &S3Settings, vendor: Option<&str>) -> Result<Self, BucketError> {
         settings.check()?;
         let profile = Profile::of(vendor);
-        let (client, credentials) = connect::client(settings);
-        let express = Express::new(credentials, &settings.region, profile);
+        let connection = connect::connection(settings);
+        let express = Express::new(&connection, &settings.region, profile);
         Ok(Self {
-            client,
+            client: connection.client,
             express,
             pace: Pace::new(),
             budget: Budget::full(),

@@ -122,7 +122,7 @@ impl Poll {
 
     async fn ask(&self, known: Option<&Answer>, stage: i64, wait: Duration) -> Result<Answer, String> {
         let address = self.address.parse().map_err(|_| format!("{:?} is not an address", self.address))?;
-        self.reader.read_after(known, address, &self.channel, stage, wait).await
+        self.reader.read(known, address, &self.channel, stage, wait).await
     }
 
     fn has_reported(&self) -> bool {
@@ -177,9 +177,9 @@ mod tests {
 
     #[async_trait]
     impl ReportReader for Restless {
-        async fn read(&self, _address: IpAddr, _channel: &HttpReport, _stage: i64, _wait: Duration) -> Result<String, String> {
+        async fn read(&self, _: Option<&Answer>, _: IpAddr, _: &HttpReport, _stage: i64, _wait: Duration) -> Result<Answer, String> {
             tokio::time::sleep(self.takes).await;
-            Ok(self.asked.fetch_add(1, Ordering::Relaxed).to_string())
+            Ok(Answer::without_tag(self.asked.fetch_add(1, Ordering::Relaxed).to_string()))
         }
     }
 
@@ -191,13 +191,13 @@ mod tests {
 
     #[async_trait]
     impl ReportReader for Faltering {
-        async fn read(&self, _address: IpAddr, _channel: &HttpReport, _stage: i64, wait: Duration) -> Result<String, String> {
+        async fn read(&self, _: Option<&Answer>, _: IpAddr, _: &HttpReport, _stage: i64, wait: Duration) -> Result<Answer, String> {
             if self.fails.contains(&self.begun.elapsed().as_secs()) {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 return Err("no answer".into());
             }
             tokio::time::sleep(wait.min(Duration::from_secs(5))).await;
-            Ok("loaded".into())
+            Ok(Answer::without_tag("loaded"))
         }
     }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use rollcall::api::release::HttpReport;
 use rollcall::clock::SystemClock;
-use rollcall::cluster::reports::ReportReader;
+use rollcall::cluster::reports::{Answer, ReportReader};
 use rollcall::controller::{self, Context, Outside, S3Buckets};
 use rollcall::dev_store::{self, DevStore};
 use rollcall::metrics::Metrics;
@@ -24,7 +24,7 @@ struct NoPods;
 
 #[async_trait]
 impl ReportReader for NoPods {
-    async fn read(&self, _address: IpAddr, _channel: &HttpReport, _stage: i64, _wait: Duration) -> Result<String, String> {
+    async fn read(&self, _: Option<&Answer>, _: IpAddr, _: &HttpReport, _stage: i64, _wait: Duration) -> Result<Answer, String> {
         Err("there are no pods".into())
     }
 }
