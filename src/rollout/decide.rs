@@ -3,18 +3,22 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::names::NAME_MAP_BYTES_MAX;
-use crate::api::release::{ActivatedVersion, Phase, PublishEntries};
+use crate::api::release::{Phase, PublishEntries};
 use crate::api::{ManifestDigest, PointedVersion, Pointer};
 use crate::manifest::{Layout, Owner};
 
 use super::blocker::Blocker;
+use super::deadline::{deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason, Wait};
 use super::gates::{self, FLIP_GATES};
-use super::observed::{EntriesRound, Job, JobEnd, Observed, OwnerFacts, PointerFacts, PointerFound, PrefixFacts, ReportFacts, StoreFacts};
+use super::observed::{Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, StoreFacts};
 use super::{retention, roll_call};
+
+mod entries;
+mod lost;
 
 type Rule = fn(&Observed) -> Option<Decision>;
 
@@ -25,7 +29,7 @@ const RULES: &[Rule] = &[
     take_back_an_unwanted_candidate,
     cancel_an_unwanted_job,
     stop_when_suspended,
-    have_a_pointer_of_our_own,
+    lost::have_a_pointer_of_our_own,
     follow_up_the_flip,
     respect_an_attempt_given_up,
     call_the_roll,
@@ -71,7 +75,7 @@ fn hold_the_release(observed: &Observed) -> Option<Decision> {
 /// Pre-emption: at every step, and at once.
 fn take_back_an_unwanted_candidate(observed: &Observed) -> Option<Decision> {
     // The restored pointer has no candidate: one that is behind is never written on.
-    let found = ours(observed).filter(|found| !is_behind(observed, &found.pointer))?;
+    let found = ours(observed).filter(|found| !lost::is_behind(observed, &found.pointer))?;
     let candidate = found.pointer.candidate.as_ref()?;
     let reason = if observed.release.spec.suspend {
         UnstageReason::Suspended
@@ -99,9 +103,9 @@ fn is_job_wanted(observed: &Observed, job: &Job) -> bool {
                 .found()
                 .zip(observed.candidate())
                 .map(|(found, candidate)| verify(observed, &candidate.digest, found.pointer.stage));
-            staged.or_else(|| verify_of_the_lost(observed)).or_else(|| next_verify(observed)).as_ref() == Some(job)
+            staged.or_else(|| lost::verify_of_the_lost(observed)).or_else(|| next_verify(observed)).as_ref() == Some(job)
         }
-        Job::PublishEntries { .. } => entries_job(observed).as_ref() == Some(job),
+        Job::PublishEntries { .. } => entries::job(observed).as_ref() == Some(job),
         Job::Sweep { .. } => retention::job(observed).as_ref() == Some(job),
     }
 }
@@ -110,133 +114,13 @@ fn stop_when_suspended(observed: &Observed) -> Option<Decision> {
     observed.release.spec.suspend.then(|| Decision::blocked(Phase::Suspended, Blocker::Suspended))
 }
 
-/// A pointer that is missing is made, one that was lost is restored, and one that is somebody else's is left alone.
-fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision> {
-    let wait_for = |blocker| Some(Decision::blocked(Phase::Pending, blocker));
-    let config_map = observed.release.spec.pointer.config_map_name.clone();
-    match &observed.pointer {
-        PointerFacts::Unreadable(cause) => wait_for(Blocker::PointerUnreadable { config_map, cause: cause.clone() }),
-        PointerFacts::Absent => Some(match vanished(observed) {
-            Some(vanished) => Decision::blocked(Phase::Pending, vanished),
-            None => Decision::step(Phase::Pending, Step::CreatePointer),
-        }),
-        PointerFacts::Present(found) => {
-            if let Some(release) = found.release.as_ref().filter(|release| **release != observed.release.name) {
-                return wait_for(Blocker::PointerTaken { config_map, release: release.clone() });
-            }
-            if let Some(manager) = &found.contested_by {
-                return wait_for(Blocker::PointerContested { config_map, manager: manager.clone() });
-            }
-            restore(observed, found)
-        }
-    }
-}
-
-/// A pointer may be made again only from the highest sequence that anybody has seen; what the pods have seen is not known before
-/// they were looked at.
-fn vanished(observed: &Observed) -> Option<Blocker> {
-    if let Err(unseen) = gates::pods_were_seen(observed) {
-        return Some(unseen);
-    }
-    let known = known_sequence(observed);
-    let reported = highest_reported(observed).0;
-    let config_map = observed.release.spec.pointer.config_map_name.clone();
-    (reported > known).then_some(Blocker::PointerVanished { config_map, reported, known })
-}
-
-/// The highest flip that status or pointer know.
-fn known_sequence(observed: &Observed) -> i64 {
-    let remembered = observed.release.status.active.as_ref().map_or(0, |active| active.sequence);
-    remembered.max(observed.found().map_or(0, |found| found.pointer.sequence))
-}
-
-/// The highest sequence and stage in any pod's report.
-fn highest_reported(observed: &Observed) -> (i64, i64) {
-    let reports = observed.targets.iter().flat_map(|target| &target.pods).filter_map(|pod| match &pod.report {
-        ReportFacts::Known(report) => Some((report.sequence, report.stage)),
-        ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) => None,
-    });
-    reports.fold((0, 0), |(sequence, stage), report| (sequence.max(report.0), stage.max(report.1)))
-}
-
-/// Whether the pointer is empty or older than what was seen of it: another hand made it or put it back from a backup. Agents refuse
-/// to go back (I4), so it would be followed by nobody but pods born since, and its stage numbers would be given twice (I2).
-fn is_behind(observed: &Observed, pointer: &Pointer) -> bool {
-    let is_empty = pointer.sequence == 0 && pointer.stage == 0;
-    is_empty || pointer.sequence < known_sequence(observed) || pointer.stage < observed.release.status.last_stage
-}
-
-/// A pointer that is behind gets back what is known of it: sequence and stage go on, or else old reports would count for a new
-/// staging (I2). That needs no gate: the pods that were there at the last flip hold that version, and serve it.
-fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
-    match vanished(observed) {
-        // Of a pointer that is not behind, nothing is claimed before the pods were seen.
-        Some(Blocker::PodsUnseen { .. }) if !is_behind(observed, &found.pointer) => {}
-        Some(blocker) => return Some(Decision::blocked(Phase::Pending, blocker)),
-        None => {}
-    }
-    if !is_behind(observed, &found.pointer) {
-        return None;
-    }
-    let stage = stage_of_the_lost(observed);
-    let restored = |pointer, map| Some(Decision::step(Phase::Pending, write(found, PointerChange::Restore, pointer, map)));
-    let lost = observed.release.status.active.as_ref().filter(|active| found.pointer.sequence < active.sequence);
-    let Some(active) = lost else {
-        let stays = Pointer { stage, ..found.pointer.unstaged() };
-        return if stage == 0 { None } else { restored(stays, found.name_map.clone()) };
-    };
-    let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
-    let at_store = |it: &ActivatedVersion| pointed(&it.version, &it.digest, base_url, fetch_url);
-    let pointer = Pointer {
-        active: Some(at_store(active)),
-        previous: observed.release.status.previous.as_ref().map(at_store),
-        sequence: active.sequence,
-        stage,
-        activated_at: active.activated_at.as_ref().map(|at| at.0),
-        ..found.pointer.unstaged()
-    };
-    match map_of_the_lost(observed, active) {
-        Ok(map) => restored(pointer, map),
-        Err(waiting) => Some(*waiting),
-    }
-}
-
-fn stage_of_the_lost(observed: &Observed) -> i64 {
-    observed.release.status.last_stage.max(highest_reported(observed).1)
-}
-
-/// The question that brings a lost pointer's name map back: the same as before a staging, because the answer carries the map.
-fn verify_of_the_lost(observed: &Observed) -> Option<Job> {
-    let sequence = observed.found()?.pointer.sequence;
-    let active = observed.release.status.active.as_ref().filter(|active| sequence < active.sequence)?;
-    Some(verify(observed, &active.digest, stage_of_the_lost(observed)))
-}
-
-/// The name map that a lost pointer had beside it, or what to do until it is known. Objects that the store lacks do not matter here:
-/// pages refer to them already.
-fn map_of_the_lost(observed: &Observed, active: &ActivatedVersion) -> Result<Option<Arc<str>>, Box<Decision>> {
-    let job = verify(observed, &active.digest, stage_of_the_lost(observed));
-    let blocked = |blocker| Decision::blocked(Phase::Pending, blocker);
-    Err(Box::new(match observed.jobs.end_of(&job) {
-        Some(JobEnd::Verified { .. }) => return Ok(name_map(observed, &job)),
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
-            blocked(Blocker::JobFailed(failure.clone())).until(failure.retry_at)
-        }
-        _ if observed.jobs.running.is_some() => blocked(Blocker::Verifying { version: active.version.clone() }),
-        _ => match storeless(observed) {
-            Some(blocker) => blocked(blocker),
-            None => Decision::step(Phase::Pending, Step::StartJob(job)),
-        },
-    }))
-}
-
 /// The wanted version is active: publish its pages where the bucket serves them, and watch until every pod serves it.
 fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
     let found = observed.found()?;
     observed.is_wanted(found.pointer.active.as_ref()?).then_some(())?;
-    let entries = entries_job(observed);
+    let entries = entries::job(observed);
     if let Some(job) = entries.as_ref().filter(|_| !observed.entries_are_published(found.pointer.sequence)) {
-        return Some(publish_the_entries(observed, job));
+        return Some(entries::publish(observed, job));
     }
     if let Err(unseen) = gates::pods_were_seen(observed) {
         return Some(Decision::blocked(Phase::Converging, unseen));
@@ -248,7 +132,7 @@ fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
         Decision::blocked(Phase::Converging, Blocker::NotConverged { pods })
     };
     let standing = match entries {
-        Some(job) => confirm_the_entries_again(observed, found, job, standing),
+        Some(job) => entries::confirm_again(observed, found, job, standing),
         None => standing,
     };
     Some(sweep_when_settled(observed, standing))
@@ -264,52 +148,6 @@ fn sweep_when_settled(observed: &Observed, standing: Decision) -> Decision {
         Wait::Change | Wait::Again => None,
     };
     retention::decide(observed).unwrap_or_else(|| standing.until(at.into_iter().chain(retention::look_at(observed)).min()))
-}
-
-fn publish_the_entries(observed: &Observed, job: &Job) -> Decision {
-    let version = observed.release.spec.version.clone();
-    match observed.jobs.end_of(job) {
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
-            Decision::blocked(Phase::Converging, Blocker::JobFailed(failure.clone())).until(failure.retry_at)
-        }
-        _ if observed.jobs.running.is_some() => Decision::blocked(Phase::Converging, Blocker::PublishingEntries { version }),
-        _ => match storeless(observed) {
-            Some(blocker) => Decision::blocked(Phase::Converging, blocker),
-            None => Decision::step(Phase::Converging, Step::StartJob(job.clone())),
-        },
-    }
-}
-
-/// Entry files that were confirmed are looked at again: when no stalled write can land any more, and once by each process (the
-/// status knows that they were confirmed, and no more). What was seen stays said meanwhile, and while the store does not answer.
-fn confirm_the_entries_again(observed: &Observed, found: &PointerFound, job: Job, standing: Decision) -> Decision {
-    let in_a_while = observed.now.checked_add(ASK_AGAIN_AFTER).ok();
-    match observed.jobs.end_of(&job) {
-        Some(JobEnd::EntriesPublished { .. }) => standing.until(signatures_die_at(found).filter(|at| *at > observed.now)),
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => standing.until(failure.retry_at),
-        _ if observed.jobs.running.is_some() => standing,
-        _ if storeless(observed).is_some() => standing.until(in_a_while),
-        _ => Decision { step: Step::StartJob(job), wait: Wait::Again, ..standing },
-    }
-}
-
-fn entries_job(observed: &Observed) -> Option<Job> {
-    let found = observed.found()?;
-    let active = found.pointer.active.as_ref().filter(|active| observed.is_wanted(active))?;
-    let in_bucket = observed.release.spec.entries.publish == PublishEntries::Bucket;
-    let signatures_died = signatures_die_at(found).is_some_and(|at| at <= observed.now);
-    in_bucket.then(|| Job::PublishEntries {
-        version: active.version.clone(),
-        digest: active.digest.clone(),
-        sequence: found.pointer.sequence,
-        round: if signatures_died { EntriesRound::WhenSignaturesDied } else { EntriesRound::AtFlip },
-    })
-}
-
-/// When no write that was signed before the flip can land any more: a signature lives 15 minutes, clocks differ by 2 at most.
-fn signatures_die_at(found: &PointerFound) -> Option<Timestamp> {
-    const LIFE_AND_SKEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(17);
-    found.pointer.activated_at.and_then(|at| at.checked_add(LIFE_AND_SKEW).ok())
 }
 
 /// An attempt that was given up at its deadline is not made again by itself: the pods would be asked to load it for ever.
@@ -331,7 +169,7 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     let rolls = roll_call::of_candidate(observed);
     let verify = verify(observed, &candidate.digest, found.pointer.stage);
     let mut blockers = gates::blockers(FLIP_GATES, observed);
-    if is_verify_due(observed, &verify, blockers.is_empty()) {
+    if is_verify_due(observed, &verify, if blockers.is_empty() { EVIDENCE_AGE_MAX } else { SignedDuration::MAX }) {
         match storeless(observed) {
             // Without its store nothing can be asked; the deadline goes on (I12).
             Some(blocker) => blockers.insert(0, blocker),
@@ -360,35 +198,25 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     Some(Decision { step: Step::Nothing, blockers, phase: Phase::RollCall, rolls, wait: Wait::Change }.until(next))
 }
 
-/// Whether approval is all that is waited for: then the deadline stands still.
-#[must_use]
-pub fn only_approval_is_missing(blockers: &[Blocker]) -> bool {
-    !blockers.is_empty() && blockers.iter().all(|blocker| matches!(blocker, Blocker::NotApproved { .. }))
-}
-
-/// When the attempt is given up: staging, plus the progress deadline, plus the time spent waiting for approval.
-#[must_use]
-pub fn deadline(observed: &Observed, found: &PointerFound) -> Timestamp {
-    let allowed = jiff::SignedDuration::from_secs(observed.release.spec.progress_deadline_seconds.into());
-    let staged_at = found.pointer.staged_at.unwrap_or(observed.now);
-    staged_at.saturating_add(allowed + approval_wait(observed, found)).unwrap_or(Timestamp::MAX)
-}
-
-/// How long this staging has waited for approval alone, so far.
-#[must_use]
-pub fn approval_wait(observed: &Observed, found: &PointerFound) -> jiff::SignedDuration {
-    let candidate = observed.release.status.candidate.as_ref().filter(|candidate| candidate.stage == Some(found.pointer.stage));
-    let Some(candidate) = candidate else { return jiff::SignedDuration::ZERO };
-    let ended = jiff::SignedDuration::from_secs(candidate.approval_wait_seconds);
-    let running = candidate.awaiting_approval_since.as_ref().map(|since| observed.now.duration_since(since.0));
-    ended + running.unwrap_or_default()
-}
-
 fn retry_time(blockers: &[Blocker]) -> Option<Timestamp> {
     blockers.iter().find_map(|blocker| match blocker {
         Blocker::JobFailed(failure) => failure.retry_at,
         _ => None,
     })
+}
+
+/// Has the job done, if its last end is not enough: begins it, waits for what runs, and after a failure for the time to try again.
+fn await_end(observed: &Observed, phase: Phase, job: &Job, busy: Blocker) -> Decision {
+    match observed.jobs.end_of(job) {
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
+            Decision::blocked(phase, Blocker::JobFailed(failure.clone())).until(failure.retry_at)
+        }
+        _ if observed.jobs.running.is_some() => Decision::blocked(phase, busy),
+        _ => match storeless(observed) {
+            Some(blocker) => Decision::blocked(phase, blocker),
+            None => Decision::step(phase, Step::StartJob(job.clone())),
+        },
+    }
 }
 
 fn have_a_usable_store(observed: &Observed) -> Option<Decision> {
@@ -449,17 +277,11 @@ fn have_the_version_recorded(observed: &Observed) -> Option<Decision> {
             }
             return Some(Decision::blocked(Phase::Stalled, Blocker::SourceMissing { version }));
         };
-        let ask_again = next_verify(observed).is_some_and(|verify| is_verify_due(observed, &verify, false));
+        let ask_again = next_verify(observed).is_some_and(|verify| is_verify_due(observed, &verify, SignedDuration::MAX));
         let waiting = Decision::blocked(Phase::Stalled, blocker).until(observed.now.checked_add(ASK_AGAIN_AFTER).ok());
         return (!ask_again && observed.jobs.running.is_none()).then_some(waiting);
     };
-    match observed.jobs.end_of(&job) {
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
-            Some(Decision::blocked(Phase::Uploading, Blocker::JobFailed(failure.clone())).until(failure.retry_at))
-        }
-        _ if observed.jobs.running.is_some() => Some(Decision::blocked(Phase::Uploading, Blocker::Publishing { version })),
-        _ => Some(Decision::step(Phase::Uploading, Step::StartJob(job))),
-    }
+    Some(await_end(observed, Phase::Uploading, &job, Blocker::Publishing { version }))
 }
 
 fn publish_job(observed: &Observed) -> Option<Job> {
@@ -504,11 +326,7 @@ fn have_the_store_verified(observed: &Observed) -> Option<Decision> {
     let version = observed.release.spec.version.clone();
     match observed.jobs.end_of(&job) {
         Some(JobEnd::Verified { missing, .. }) if missing.is_empty() => None,
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
-            Some(Decision::blocked(Phase::Verifying, Blocker::JobFailed(failure.clone())).until(failure.retry_at))
-        }
-        _ if observed.jobs.running.is_some() => Some(Decision::blocked(Phase::Verifying, Blocker::Verifying { version })),
-        _ => Some(Decision::step(Phase::Verifying, Step::StartJob(job))),
+        _ => Some(await_end(observed, Phase::Verifying, &job, Blocker::Verifying { version })),
     }
 }
 
@@ -524,18 +342,16 @@ fn stage(observed: &Observed) -> Option<Decision> {
 
 /// Evidence of the store is asked for again when it is this old at the moment when everything else holds (I1): a candidate may
 /// have waited for its approval for days.
-const EVIDENCE_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+const EVIDENCE_AGE_MAX: SignedDuration = SignedDuration::from_mins(10);
 
 /// Missing objects may be put back by hand, and a pipeline may publish at any time: the store is asked again after this time.
-const ASK_AGAIN_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
+const ASK_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
-fn is_verify_due(observed: &Observed, job: &Job, is_last_gate: bool) -> bool {
+fn is_verify_due(observed: &Observed, job: &Job, evidence_lasts: SignedDuration) -> bool {
     match observed.jobs.end_of(job) {
         None => true,
         Some(JobEnd::Failed(failure)) => is_due(failure.retry_at, observed.now),
-        Some(JobEnd::Verified { missing, at, .. }) if missing.is_empty() => {
-            is_last_gate && observed.now.duration_since(*at) > EVIDENCE_AGE_MAX
-        }
+        Some(JobEnd::Verified { missing, at, .. }) if missing.is_empty() => observed.now.duration_since(*at) > evidence_lasts,
         Some(JobEnd::Verified { at, .. }) => observed.now.duration_since(*at) >= ASK_AGAIN_AFTER,
         Some(JobEnd::Published { .. } | JobEnd::EntriesPublished { .. } | JobEnd::Planned { .. } | JobEnd::Swept { .. }) => false,
     }

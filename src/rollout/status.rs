@@ -13,7 +13,7 @@ use crate::api::{ManifestDigest, Pointer};
 use crate::manifest::BuildSummary;
 
 use super::blocker::{Blocker, LaggingPod};
-use super::decide::{approval_wait, deadline, only_approval_is_missing};
+use super::deadline::{approval_wait, deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, Step};
 use super::gates;
 use super::observed::{Job, JobEnd, Observed, PodFacts, PrefixFacts, SweepAct};

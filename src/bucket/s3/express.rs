@@ -10,18 +10,18 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sigv4::http_request::{PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign};
 use aws_sigv4::sign::v4;
-use bytes::Bytes;
 use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, USER_AGENT};
 use http_body_util::BodyExt as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{OnceCell, RwLock};
 
-use super::profile::{Checksum, Profile};
 use super::connect::{self, Connection};
 use super::description;
+use super::profile::{Checksum, Profile};
 use crate::bucket::Attributes;
 use crate::clock::{Clock as _, SystemClock};
 

@@ -1,0 +1,125 @@
+//! A pointer that is missing, lost, put back from a backup, or somebody else's.
+//! Never lets sequence or stage go back: agents refuse to follow (I4), and old reports would count for a new staging (I2).
+
+use std::sync::Arc;
+
+use crate::api::Pointer;
+use crate::api::release::{ActivatedVersion, Phase};
+
+use super::super::blocker::Blocker;
+use super::super::decision::{Decision, PointerChange, Step};
+use super::super::gates;
+use super::super::observed::{Job, JobEnd, Observed, PointerFacts, PointerFound, ReportFacts, StoreFacts};
+use super::{await_end, name_map, pointed, verify, write};
+
+/// A pointer that is missing is made, one that was lost is restored, and one that is somebody else's is left alone.
+pub(super) fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision> {
+    let wait_for = |blocker| Some(Decision::blocked(Phase::Pending, blocker));
+    let config_map = observed.release.spec.pointer.config_map_name.clone();
+    match &observed.pointer {
+        PointerFacts::Unreadable(cause) => wait_for(Blocker::PointerUnreadable { config_map, cause: cause.clone() }),
+        PointerFacts::Absent => Some(match vanished(observed) {
+            Some(vanished) => Decision::blocked(Phase::Pending, vanished),
+            None => Decision::step(Phase::Pending, Step::CreatePointer),
+        }),
+        PointerFacts::Present(found) => {
+            if let Some(release) = found.release.as_ref().filter(|release| **release != observed.release.name) {
+                return wait_for(Blocker::PointerTaken { config_map, release: release.clone() });
+            }
+            if let Some(manager) = &found.contested_by {
+                return wait_for(Blocker::PointerContested { config_map, manager: manager.clone() });
+            }
+            restore(observed, found)
+        }
+    }
+}
+
+/// A pointer may be made again only from the highest sequence that anybody has seen; what the pods have seen is not known before
+/// they were looked at.
+fn vanished(observed: &Observed) -> Option<Blocker> {
+    if let Err(unseen) = gates::pods_were_seen(observed) {
+        return Some(unseen);
+    }
+    let known = known_sequence(observed);
+    let reported = highest_reported(observed).0;
+    let config_map = observed.release.spec.pointer.config_map_name.clone();
+    (reported > known).then_some(Blocker::PointerVanished { config_map, reported, known })
+}
+
+/// The highest flip that status or pointer know.
+fn known_sequence(observed: &Observed) -> i64 {
+    let remembered = observed.release.status.active.as_ref().map_or(0, |active| active.sequence);
+    remembered.max(observed.found().map_or(0, |found| found.pointer.sequence))
+}
+
+/// The highest sequence and stage in any pod's report.
+fn highest_reported(observed: &Observed) -> (i64, i64) {
+    let reports = observed.targets.iter().flat_map(|target| &target.pods).filter_map(|pod| match &pod.report {
+        ReportFacts::Known(report) => Some((report.sequence, report.stage)),
+        ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) => None,
+    });
+    reports.fold((0, 0), |(sequence, stage), report| (sequence.max(report.0), stage.max(report.1)))
+}
+
+/// Whether the pointer is empty or older than what was seen of it: another hand made it or put it back from a backup. Agents refuse
+/// to go back (I4), so it would be followed by nobody but pods born since, and its stage numbers would be given twice (I2).
+pub(super) fn is_behind(observed: &Observed, pointer: &Pointer) -> bool {
+    let is_empty = pointer.sequence == 0 && pointer.stage == 0;
+    is_empty || pointer.sequence < known_sequence(observed) || pointer.stage < observed.release.status.last_stage
+}
+
+/// A pointer that is behind gets back what is known of it: sequence and stage go on, or else old reports would count for a new
+/// staging (I2). That needs no gate: the pods that were there at the last flip hold that version, and serve it.
+fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
+    match vanished(observed) {
+        // Of a pointer that is not behind, nothing is claimed before the pods were seen.
+        Some(Blocker::PodsUnseen { .. }) if !is_behind(observed, &found.pointer) => {}
+        Some(blocker) => return Some(Decision::blocked(Phase::Pending, blocker)),
+        None => {}
+    }
+    if !is_behind(observed, &found.pointer) {
+        return None;
+    }
+    let stage = stage_of_the_lost(observed);
+    let restored = |pointer, map| Some(Decision::step(Phase::Pending, write(found, PointerChange::Restore, pointer, map)));
+    let lost = observed.release.status.active.as_ref().filter(|active| found.pointer.sequence < active.sequence);
+    let Some(active) = lost else {
+        let stays = Pointer { stage, ..found.pointer.unstaged() };
+        return if stage == 0 { None } else { restored(stays, found.name_map.clone()) };
+    };
+    let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
+    let at_store = |it: &ActivatedVersion| pointed(&it.version, &it.digest, base_url, fetch_url);
+    let pointer = Pointer {
+        active: Some(at_store(active)),
+        previous: observed.release.status.previous.as_ref().map(at_store),
+        sequence: active.sequence,
+        stage,
+        activated_at: active.activated_at.as_ref().map(|at| at.0),
+        ..found.pointer.unstaged()
+    };
+    match map_of_the_lost(observed, active) {
+        Ok(map) => restored(pointer, map),
+        Err(waiting) => Some(*waiting),
+    }
+}
+
+fn stage_of_the_lost(observed: &Observed) -> i64 {
+    observed.release.status.last_stage.max(highest_reported(observed).1)
+}
+
+/// The question that brings a lost pointer's name map back: the same as before a staging, because the answer carries the map.
+pub(super) fn verify_of_the_lost(observed: &Observed) -> Option<Job> {
+    let sequence = observed.found()?.pointer.sequence;
+    let active = observed.release.status.active.as_ref().filter(|active| sequence < active.sequence)?;
+    Some(verify(observed, &active.digest, stage_of_the_lost(observed)))
+}
+
+/// The name map that a lost pointer had beside it, or what to do until it is known. Objects that the store lacks do not matter here:
+/// pages refer to them already.
+fn map_of_the_lost(observed: &Observed, active: &ActivatedVersion) -> Result<Option<Arc<str>>, Box<Decision>> {
+    let job = verify(observed, &active.digest, stage_of_the_lost(observed));
+    if let Some(JobEnd::Verified { .. }) = observed.jobs.end_of(&job) {
+        return Ok(name_map(observed, &job));
+    }
+    Err(Box::new(await_end(observed, Phase::Pending, &job, Blocker::Verifying { version: active.version.clone() })))
+}
