@@ -11,17 +11,21 @@ use jiff::Timestamp;
 
 use crate::manifest::object::OWN_FOLDER;
 
-use super::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped};
+use super::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
 
 /// One method of [`Bucket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// [`Bucket::create`]
     Create,
+    /// [`Bucket::copy`]
+    Copy,
     /// [`Bucket::replace`]
     Replace,
     /// [`Bucket::get`]
     Get,
+    /// [`Bucket::read`]
+    Read,
     /// [`Bucket::head`]
     Head,
     /// [`Bucket::list`]
@@ -200,8 +204,10 @@ impl Operation {
     fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::Copy => "copy",
             Self::Replace => "replace",
             Self::Get => "get",
+            Self::Read => "read",
             Self::Head => "head",
             Self::List => "list",
             Self::Delete => "delete",
@@ -227,12 +233,20 @@ impl Bucket for FaultyBucket {
         self.around(Operation::Create, key, self.inner.create(key, body, attributes)).await
     }
 
+    async fn copy(&self, key: &str, original: &Original, attributes: &Attributes) -> Result<Copied, BucketError> {
+        self.around(Operation::Copy, key, self.inner.copy(key, original, attributes)).await
+    }
+
     async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError> {
         self.around(Operation::Replace, key, self.inner.replace(key, body, attributes, expected)).await
     }
 
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, BucketError> {
         self.around(Operation::Get, key, self.inner.get(key, bytes_max)).await
+    }
+
+    async fn read(&self, key: &str, etag: &str) -> Result<Option<Pieces>, BucketError> {
+        self.around(Operation::Read, key, self.inner.read(key, etag)).await
     }
 
     async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError> {

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use jiff::Timestamp;
 
-use super::{Attributes, Body, Bucket, BucketError, Created, Expected, Listed, Page, Stored, Swapped};
+use super::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Listed, Original, Page, Pieces, Stored, Swapped};
 use crate::api::ContentHash;
 use crate::clock::Clock;
 
@@ -53,7 +54,9 @@ pub enum Change {
 /// A bucket in memory. All its methods are atomic.
 pub struct MemoryBucket {
     clock: Arc<dyn Clock>,
+    name: String,
     state: Mutex<State>,
+    beside: Mutex<BTreeMap<String, Weak<MemoryBucket>>>,
 }
 
 #[derive(Default)]
@@ -73,7 +76,35 @@ impl MemoryBucket {
     /// An empty bucket that dates its objects by `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default() }
+        Self::named("memory", clock)
+    }
+
+    /// An empty bucket with a name, by which copies find it.
+    #[must_use]
+    pub fn named(name: &str, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, name: name.to_owned(), state: Mutex::default(), beside: Mutex::default() }
+    }
+
+    /// From now on both are buckets of one store: each copies from the other.
+    pub fn stand_beside(self: &Arc<Self>, other: &Arc<Self>) {
+        for (one, other) in [(self, other), (other, self)] {
+            let mut beside = one.beside.lock().expect("no holder of this lock panics");
+            beside.insert(other.name.clone(), Arc::downgrade(other));
+        }
+    }
+
+    /// The bytes of an object in this bucket or one beside it, or how the copy ends without them.
+    fn original(&self, original: &Original) -> Result<Bytes, Copied> {
+        if original.bucket == self.name {
+            return self.bytes_under(&original.key, &original.etag).ok_or(Copied::OriginalChanged);
+        }
+        let beside = self.beside.lock().expect("no holder of this lock panics").get(&original.bucket).and_then(Weak::upgrade);
+        let beside = beside.ok_or_else(|| Copied::Unable(format!("there is no bucket {:?} in this store", original.bucket)))?;
+        beside.bytes_under(&original.key, &original.etag).ok_or(Copied::OriginalChanged)
+    }
+
+    fn bytes_under(&self, key: &str, etag: &str) -> Option<Bytes> {
+        self.state().objects.get(key).filter(|object| object.stored.etag == etag).map(|object| object.bytes.clone())
     }
 
     /// Every change so far, oldest first.
@@ -180,6 +211,13 @@ impl Bucket for MemoryBucket {
         Ok(Created::New)
     }
 
+    async fn copy(&self, key: &str, original: &Original, attributes: &Attributes) -> Result<Copied, BucketError> {
+        match self.original(original) {
+            Ok(bytes) => self.create(key, Body::Bytes(bytes), attributes).await.map(Copied::Ended),
+            Err(ended) => Ok(ended),
+        }
+    }
+
     async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError> {
         let bytes = verified("replace", key, body, &attributes.sha256)?;
         let now = self.clock.now();
@@ -202,6 +240,10 @@ impl Bucket for MemoryBucket {
             Some(bytes) if bytes.len() as u64 > bytes_max => Err(super::longer_than(key, bytes_max)),
             found => Ok(found),
         }
+    }
+
+    async fn read(&self, key: &str, etag: &str) -> Result<Option<Pieces>, BucketError> {
+        Ok(self.bytes_under(key, etag).map(|bytes| futures::stream::iter([Ok(bytes)]).boxed()))
     }
 
     async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError> {

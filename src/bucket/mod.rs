@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 
 use crate::api::ContentHash;
@@ -134,6 +135,33 @@ pub enum Swapped {
     Lost,
 }
 
+/// An object that is to be copied, in this bucket or in another one of the same store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Its key there.
+    pub key: String,
+    /// The token under which its bytes were known.
+    pub etag: String,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// How a copy within the store ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copied {
+    /// As a create would have.
+    Ended(Created),
+    /// The original is gone, or another one by now: nothing was copied.
+    OriginalChanged,
+    /// The store does not copy this object, with what it said: somebody has to read and write it.
+    Unable(String),
+}
+
+/// The bytes of an object, piece by piece.
+pub type Pieces = BoxStream<'static, Result<Bytes, BucketError>>;
+
 /// Why a bucket did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BucketError {
@@ -182,11 +210,23 @@ pub trait Bucket: Send + Sync + 'static {
     /// A precondition failure is answered by looking and comparing; an undecided race is tried again.
     async fn create(&self, key: &str, body: Body, attributes: &Attributes) -> Result<Created, BucketError>;
 
+    /// Creates an object from another one, without its bytes coming here; never touches one that is there (I3). The store copies exactly
+    /// the original with that token, whose bytes have `attributes.sha256`: that is the caller's word, as is that the store was seen to
+    /// keep the condition on copies (`probe::Capabilities::copy`).
+    async fn copy(&self, key: &str, original: &Original, attributes: &Attributes) -> Result<Copied, BucketError> {
+        let _ = (key, original, attributes);
+        Ok(Copied::Unable("this store copies nothing".to_owned()))
+    }
+
     /// Writes an entry file at its public key: only if what is there now is what `expected` says.
     async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError>;
 
     /// Reads a whole small object; `None` when there is none. Refused when it is longer than `bytes_max`.
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, BucketError>;
+
+    /// Reads an object of any length, only if it still has this token; `None` when it is gone or another one. What is read is not
+    /// checked against any hash.
+    async fn read(&self, key: &str, etag: &str) -> Result<Option<Pieces>, BucketError>;
 
     /// Describes an object; `None` when there is none.
     async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError>;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -102,6 +102,14 @@ impl Folder {
         NamedTempFile::new_in(self.root.join(UPLOADS))
     }
 
+    /// The bytes of an object's file under another description, complete.
+    pub fn duplicate(&self, from: File, description: &Description) -> io::Result<NamedTempFile> {
+        let mut upload = self.upload()?;
+        io::copy(&mut from.take(description.size), &mut upload)?;
+        upload.write_all(&description.footer())?;
+        Ok(upload)
+    }
+
     fn shelves(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Shelf>>> {
         self.shelves.lock().expect("no holder of this lock panics")
     }
@@ -188,8 +196,6 @@ impl Expectation {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
     use crate::dev_store::record::Headers;
 

@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use s3s::dto::{
-    Bucket, CreateBucketInput, CreateBucketOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
-    DeletedObject, ETag, ETagCondition, Error, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
-    HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, PutObjectInput,
-    PutObjectOutput, StreamingBlob,
+    Bucket, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, CreateBucketInput, CreateBucketOutput, DeleteObjectInput,
+    DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag, ETagCondition, Error, GetObjectInput,
+    GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
+    ListObjectsV2Input, ListObjectsV2Output, MetadataDirective, Object, PutObjectInput, PutObjectOutput, StreamingBlob,
 };
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use tokio::io::AsyncReadExt as _;
@@ -63,6 +63,36 @@ impl S3 for Operations {
             Change::Unexpected => Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")),
             Change::Missing => Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
         }
+    }
+
+    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let S3Request { input, headers, .. } = request;
+        let CopySource::Bucket { bucket, key, version_id: None } = &input.copy_source else {
+            return Err(s3_error!(NotImplemented, "a copy is of an object in a bucket of this store, by its key"));
+        };
+        if input.copy_source_if_modified_since.is_some() || input.copy_source_if_unmodified_since.is_some() {
+            return Err(s3_error!(NotImplemented, "a copy knows no dates as conditions"));
+        }
+        let expected = expectation_of_copy(&headers)?;
+        let found = self.shelf(bucket)?.read(key).map_err(S3Error::internal_error)?;
+        let (file, original) = found.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
+        check_conditions(&original, input.copy_source_if_match.as_ref(), None)?;
+        if input.copy_source_if_none_match.as_ref().is_some_and(|condition| is(condition, &original)) {
+            return Err(s3_error!(PreconditionFailed));
+        }
+        let bucket = self.shelf(&input.bucket)?;
+        let description = copied(input, original, self.clock.now());
+        let (etag, last_modified) = (ETag::Strong(description.etag()), time(description.last_modified));
+        let upload = self.folder.duplicate(file, &description).map_err(S3Error::internal_error)?;
+        match bucket.put(upload, description, &expected).map_err(S3Error::internal_error)? {
+            Change::Done => {}
+            Change::Unexpected => {
+                return Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"));
+            }
+            Change::Missing => return Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
+        }
+        let result = CopyObjectResult { e_tag: Some(etag), last_modified: Some(last_modified), ..CopyObjectResult::default() };
+        Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
@@ -205,21 +235,55 @@ fn expectation(if_match: Option<ETagCondition>, if_none_match: Option<ETagCondit
     }
 }
 
+/// Newer than the library's own list of what a copy may say.
+fn expectation_of_copy(headers: &http::HeaderMap) -> S3Result<Expectation> {
+    let (if_match, if_none_match) = (headers.get(http::header::IF_MATCH), headers.get(http::header::IF_NONE_MATCH));
+    match (if_match, if_none_match.map(http::HeaderValue::as_bytes)) {
+        (None, None) => Ok(Expectation::Anything),
+        (None, Some(b"*")) => Ok(Expectation::Absent),
+        _ => Err(s3_error!(NotImplemented, "a copy knows If-None-Match: * only")),
+    }
+}
+
 fn check_conditions(object: &Description, if_match: Option<&ETagCondition>, if_none_match: Option<&ETagCondition>) -> S3Result<()> {
-    let is = |condition: &ETagCondition| match condition {
-        ETagCondition::Any => true,
-        ETagCondition::ETag(etag) => etag.value() == object.etag(),
-    };
-    if if_match.is_some_and(|condition| !is(condition)) {
+    if if_match.is_some_and(|condition| !is(condition, object)) {
         return Err(s3_error!(PreconditionFailed));
     }
-    if if_none_match.is_some_and(is) {
+    if if_none_match.is_some_and(|condition| is(condition, object)) {
         let mut unchanged = S3Error::new(S3ErrorCode::NotModified);
         let etag = format!("\"{}\"", object.etag()).parse().expect("a quoted hash is a header value");
         unchanged.set_headers([(http::header::ETAG, etag)].into_iter().collect());
         return Err(unchanged);
     }
     Ok(())
+}
+
+fn is(condition: &ETagCondition, object: &Description) -> bool {
+    match condition {
+        ETagCondition::Any => true,
+        ETagCondition::ETag(etag) => etag.value() == object.etag(),
+    }
+}
+
+/// The description of a copy: with the headers of the request when it says `REPLACE`, else with the original's.
+fn copied(input: CopyObjectInput, original: Description, now: Timestamp) -> Description {
+    let replaces = input.metadata_directive.as_ref().is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
+    let headers = Headers {
+        content_type: input.content_type,
+        cache_control: input.cache_control,
+        content_encoding: input.content_encoding,
+        content_disposition: input.content_disposition,
+        content_language: input.content_language,
+    };
+    Description {
+        key: input.key,
+        checksum_given: original.checksum_given || input.checksum_algorithm.is_some_and(|algorithm| algorithm.as_str() == "SHA256"),
+        last_modified: Timestamp::from_second(now.as_second()).expect("now is a time"),
+        headers: if replaces { headers } else { original.headers },
+        metadata: if replaces { input.metadata.unwrap_or_default().into_iter().collect() } else { original.metadata },
+        size: original.size,
+        sha256: original.sha256,
+    }
 }
 
 fn description(input: PutObjectInput, upload: &Upload, now: Timestamp) -> Description {

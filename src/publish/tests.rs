@@ -161,6 +161,10 @@ impl Bucket for ReadOnly {
         self.0.get(key, bytes_max).await
     }
 
+    async fn read(&self, key: &str, etag: &str) -> Result<Option<crate::bucket::Pieces>, BucketError> {
+        self.0.read(key, etag).await
+    }
+
     async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError> {
         self.0.head(key).await
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rollcall::bucket::faulty::{Failure, Fault, FaultyBucket, Operation};
 use rollcall::bucket::memory::{Change, MemoryBucket};
+use rollcall::bucket::s3::S3Bucket;
 use rollcall::bucket::{Bucket, BucketError, Created};
 use rollcall::clock::TokioClock;
 
@@ -48,6 +49,24 @@ async fn s3_over_a_strict_third_party_store_keeps_the_contract() {
     let server = versitygw.server();
     server.client().create_bucket().bucket("contract").send().await.unwrap();
     over_s3::holds(server, 1100).await;
+}
+
+#[tokio::test]
+async fn buckets_in_memory_that_stand_side_by_side_copy() {
+    let clock = || Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()));
+    let (from, to) = (Arc::new(MemoryBucket::named("from", clock())), Arc::new(MemoryBucket::named("to", clock())));
+    from.stand_beside(&to);
+    clauses::copies(&*from, "from", &FaultyBucket::new(to)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_store_copies() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = dev_store::Running::start(folder.path(), "original").await;
+    store.server().client().create_bucket().bucket("replica").send().await.unwrap();
+    let bucket = |name| S3Bucket::connect(&store.server().settings(name)).unwrap();
+    clauses::copies(&bucket("original"), "original", &bucket("replica")).await;
+    clauses::copies(&bucket("original"), "original", &bucket("original")).await;
 }
 
 #[tokio::test]

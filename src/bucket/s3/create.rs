@@ -40,7 +40,7 @@ impl S3Bucket {
         match self.put(call, body, attributes, &Expected::Absent).await? {
             Put::Done => Ok(Created::New),
             Put::Taken => match self.look(call).await? {
-                Some(found) => self.compare(call, found, body, attributes).await,
+                Some(found) => self.compare(call, found, body.size(), attributes).await,
                 None => Err(Self::undecided(call)),
             },
             Put::Undecided => Err(Self::undecided(call)),
@@ -53,7 +53,7 @@ impl S3Bucket {
         if size > BLIND_BYTES_MAX
             && let Some(found) = self.look(call).await?
         {
-            return self.compare(call, found, body, attributes).await.map(Try::Ended);
+            return self.compare(call, found, body.size(), attributes).await.map(Try::Ended);
         }
         let put = match self.by_express(call, body, attributes).await? {
             Answer::Done => Put::Done,
@@ -73,7 +73,7 @@ impl S3Bucket {
             Put::Taken => {
                 drop(permit);
                 match self.look(call).await? {
-                    Some(found) => self.compare(call, found, body, attributes).await.map(Try::Ended),
+                    Some(found) => self.compare(call, found, body.size(), attributes).await.map(Try::Ended),
                     // Deleted between our PUT and our HEAD.
                     None => Ok(Try::Again),
                 }

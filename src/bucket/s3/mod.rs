@@ -3,6 +3,7 @@
 
 mod classify;
 mod connect;
+mod copy;
 mod create;
 mod description;
 mod express;
@@ -33,7 +34,7 @@ pub(crate) use self::probe::fresh;
 use self::profile::Profile;
 use self::put::Put;
 pub use self::settings::{Credentials, S3Settings};
-use super::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped, longer_than};
+use super::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped, longer_than};
 use crate::api::ContentHash;
 
 /// Up to here a body is sent without looking first: a round trip costs more than the bytes. Beyond, a HEAD saves sending what is there.
@@ -122,8 +123,8 @@ impl S3Bucket {
     }
 
     /// Something is there already: is it ours? A lost answer to our own PUT ends here too.
-    async fn compare(&self, call: Call<'_>, found: Stored, body: &Body, attributes: &Attributes) -> Result<Created, BucketError> {
-        if found.size != body.size() {
+    async fn compare(&self, call: Call<'_>, found: Stored, size: u64, attributes: &Attributes) -> Result<Created, BucketError> {
+        if found.size != size {
             return Ok(Created::Other(Box::new(found)));
         }
         let sha256 = match &found.sha256 {
@@ -139,24 +140,24 @@ impl S3Bucket {
         let request = self.client.get_object().bucket(&self.name).key(call.key).if_match(&found.etag);
         let mut object = request.send().await.map_err(|error| call.failed(&error))?;
         let mut hasher = Sha256::new();
-        self.read(call, &mut object, found.size, |chunk| hasher.update(chunk)).await?;
+        self.take(call, &mut object, found.size, |chunk| hasher.update(chunk)).await?;
         Ok(ContentHash::from_array(hasher.finalize().into()))
     }
 
     /// Reads a body of at most `bytes_max`.
-    async fn read(
+    async fn take(
         &self,
         call: Call<'_>,
         object: &mut GetObjectOutput,
         bytes_max: u64,
-        mut take: impl FnMut(&Bytes) + Send,
+        mut each: impl FnMut(&Bytes) + Send,
     ) -> Result<(), BucketError> {
         let reading = async {
             let mut left = bytes_max;
             while let Some(chunk) = object.body.next().await {
                 let chunk = chunk.map_err(|error| call.unavailable(format!("the body broke off: {error}")))?;
                 left = left.checked_sub(chunk.len() as u64).ok_or_else(|| longer_than(call.key, bytes_max))?;
-                take(&chunk);
+                each(&chunk);
             }
             Ok(())
         };
@@ -172,6 +173,10 @@ impl S3Bucket {
 impl Bucket for S3Bucket {
     async fn create(&self, key: &str, body: Body, attributes: &Attributes) -> Result<Created, BucketError> {
         self.create_paced(self.call("create", key), &body, attributes).await
+    }
+
+    async fn copy(&self, key: &str, original: &Original, attributes: &Attributes) -> Result<Copied, BucketError> {
+        self.copy_within(self.call("copy", key), original, attributes).await
     }
 
     async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError> {
@@ -197,8 +202,12 @@ impl Bucket for S3Bucket {
             return Err(longer_than(key, bytes_max));
         }
         let mut bytes = BytesMut::new();
-        self.read(call, &mut object, bytes_max, |chunk| bytes.extend_from_slice(chunk)).await?;
+        self.take(call, &mut object, bytes_max, |chunk| bytes.extend_from_slice(chunk)).await?;
         Ok(Some(bytes.freeze()))
+    }
+
+    async fn read(&self, key: &str, etag: &str) -> Result<Option<Pieces>, BucketError> {
+        self.read_pieces(self.call("read", key), etag).await
     }
 
     async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError> {

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 
 use super::invariants::Checker;
 use super::lives::{Lives, Pulse};
-use crate::agent::fetch::{BucketFetch, Fetch, FetchError, Pieces};
+use crate::agent::fetch::{self, BucketFetch, Fetch, FetchError};
 use crate::bucket::probe::Capabilities;
 use crate::bucket::s3::S3Settings;
-use crate::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Stored, Swapped};
+use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
 use crate::controller::Buckets;
 
 /// A process's way to the bucket.
@@ -36,7 +36,7 @@ impl Buckets for Line {
 }
 
 impl Line {
-    async fn read<T>(&self, call: impl Future<Output = T> + Send) -> T {
+    async fn look<T>(&self, call: impl Future<Output = T> + Send) -> T {
         self.only_alive(self.lives.pulse(&self.process)).await;
         call.await
     }
@@ -63,20 +63,28 @@ impl Bucket for Line {
         self.change("create", key, self.bucket.create(key, body, attributes)).await
     }
 
+    async fn copy(&self, key: &str, original: &Original, attributes: &Attributes) -> Result<Copied, BucketError> {
+        self.change("copy", key, self.bucket.copy(key, original, attributes)).await
+    }
+
     async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError> {
         self.change("replace", key, self.bucket.replace(key, body, attributes, expected)).await
     }
 
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, BucketError> {
-        self.read(self.bucket.get(key, bytes_max)).await
+        self.look(self.bucket.get(key, bytes_max)).await
+    }
+
+    async fn read(&self, key: &str, etag: &str) -> Result<Option<Pieces>, BucketError> {
+        self.look(self.bucket.read(key, etag)).await
     }
 
     async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError> {
-        self.read(self.bucket.head(key)).await
+        self.look(self.bucket.head(key)).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BucketError> {
-        self.read(self.bucket.list(prefix, after)).await
+        self.look(self.bucket.list(prefix, after)).await
     }
 
     async fn give_up_uploads(&self, prefix: &str, before: Timestamp) -> Result<u64, BucketError> {
@@ -110,7 +118,7 @@ impl Shelf {
 
 #[async_trait]
 impl Fetch for Shelf {
-    async fn get(&self, url: &str) -> Result<Pieces, FetchError> {
+    async fn get(&self, url: &str) -> Result<fetch::Pieces, FetchError> {
         let broken = self.broken.lock().expect("no holder of this lock panics").iter().any(|text| url.contains(text));
         if broken {
             return Err(FetchError::Unavailable { url: url.to_owned(), cause: "broken by the test".into() });

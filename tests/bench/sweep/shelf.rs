@@ -86,6 +86,10 @@ impl Bucket for Shelf {
         Ok(Some(stored.into()))
     }
 
+    async fn read(&self, key: &str, _: &str) -> Result<Option<rollcall::bucket::Pieces>, BucketError> {
+        Err(never("read", key))
+    }
+
     async fn head(&self, _: &str) -> Result<Option<Stored>, BucketError> {
         Ok(None)
     }

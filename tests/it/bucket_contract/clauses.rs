@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rollcall::api::{ContentHash, ManifestDigest};
-use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Stored, Swapped};
+use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Stored, Swapped};
 use rollcall::manifest::Writer;
 
 /// All clauses but the big listing and the big file, which ask for their own sizes.
@@ -20,6 +20,7 @@ pub async fn all(bucket: &Arc<dyn Bucket>) {
     a_delete_takes_only_what_it_saw(bucket).await;
     a_head_tells_what_was_written(bucket).await;
     a_get_gives_the_bytes_up_to_its_limit(bucket).await;
+    a_read_gives_only_what_was_seen(bucket).await;
     an_empty_object_is_an_object(bucket).await;
     a_listing_is_in_byte_order_and_stays_below_its_prefix(bucket).await;
     where_no_upload_was_left_none_is_given_up(bucket).await;
@@ -205,6 +206,55 @@ async fn a_get_gives_the_bytes_up_to_its_limit(bucket: &Arc<dyn Bucket>) {
     assert_eq!(bucket.get("get/five", 5).await.unwrap().unwrap(), "12345");
     let refused = bucket.get("get/five", 4).await;
     assert!(matches!(refused, Err(BucketError::Refused { .. })), "{refused:?}");
+}
+
+async fn a_read_gives_only_what_was_seen(bucket: &Arc<dyn Bucket>) {
+    let bytes = vec![b'x'; 300_000];
+    create(&**bucket, "read/a.js", &bytes, "v1").await.unwrap();
+    let etag = stored(&**bucket, "read/a.js").await.etag;
+    let pieces = bucket.read("read/a.js", &etag).await.unwrap().expect("it is there");
+    let read: Vec<Bytes> = futures::TryStreamExt::try_collect(pieces).await.unwrap();
+    assert!(read.concat() == bytes, "the bytes differ");
+    assert!(bucket.read("read/a.js", "\"00000000000000000000000000000000\"").await.unwrap().is_none(), "another version was asked for");
+    assert!(bucket.read("read/missing", &etag).await.unwrap().is_none());
+}
+
+/// For buckets `from` and `to` of one store that keeps the condition on copies; `name` is `from`'s.
+pub async fn copies(from: &dyn Bucket, name: &str, to: &dyn Bucket) {
+    let original = |key: &str, etag: &str, size: usize| Original {
+        bucket: name.to_owned(),
+        key: key.to_owned(),
+        etag: etag.to_owned(),
+        size: size as u64,
+    };
+    // Every character that a header or a path could spoil.
+    for key in ["copy/a b%2F+&=é/😀.js", "copy/plain-1_2~3.js"] {
+        create(from, key, b"one", "v1").await.unwrap();
+        let seen = original(key, &stored(from, key).await.etag, 3);
+        let others = Attributes { cache_control: "no-cache".to_owned(), ..attributes(b"one", "v2") };
+        assert_eq!(to.copy(&format!("to/{key}"), &seen, &others).await, Ok(Copied::Ended(Created::New)), "{key}");
+        let copied = stored(to, &format!("to/{key}")).await;
+        assert_eq!((copied.size, copied.sha256, copied.writer), (3, Some(ContentHash::of(b"one")), Some(writer("v2"))));
+        assert_eq!((copied.content_type, copied.cache_control), (Some(others.content_type.clone()), Some(others.cache_control.clone())));
+        assert_eq!(to.get(&format!("to/{key}"), 3).await.unwrap().unwrap(), "one");
+        assert_eq!(to.copy(&format!("to/{key}"), &seen, &others).await, Ok(Copied::Ended(Created::Same)), "{key}: once more");
+    }
+    // I3: what is there stays.
+    create(to, "to/taken.js", b"two", "v2").await.unwrap();
+    let seen = original("copy/plain-1_2~3.js", &stored(from, "copy/plain-1_2~3.js").await.etag, 3);
+    match to.copy("to/taken.js", &seen, &attributes(b"one", "v1")).await {
+        Ok(Copied::Ended(Created::Other(there))) => assert_eq!(there.sha256, Some(ContentHash::of(b"two"))),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(to.get("to/taken.js", 3).await.unwrap().unwrap(), "two");
+    // What is not what was seen is not copied.
+    for changed in [original("copy/plain-1_2~3.js", "\"00000000000000000000000000000000\"", 3), original("copy/gone.js", &seen.etag, 3)] {
+        assert_eq!(to.copy("to/changed.js", &changed, &attributes(b"one", "v1")).await, Ok(Copied::OriginalChanged), "{changed:?}");
+    }
+    assert_eq!(to.head("to/changed.js").await, Ok(None));
+    let nowhere = Original { bucket: "no-such-bucket".to_owned(), ..seen };
+    let unable = to.copy("to/changed.js", &nowhere, &attributes(b"one", "v1")).await;
+    assert!(matches!(unable, Ok(Copied::Unable(_))), "{unable:?}");
 }
 
 async fn an_empty_object_is_an_object(bucket: &Arc<dyn Bucket>) {

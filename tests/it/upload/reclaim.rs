@@ -171,6 +171,10 @@ impl Bucket for AfterTombstone {
         self.inner.get(key, bytes_max).await
     }
 
+    async fn read(&self, key: &str, etag: &str) -> Result<Option<rollcall::bucket::Pieces>, BucketError> {
+        self.inner.read(key, etag).await
+    }
+
     async fn head(&self, key: &str) -> Result<Option<Stored>, BucketError> {
         self.inner.head(key).await
     }
