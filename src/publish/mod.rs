@@ -5,7 +5,6 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -156,7 +155,7 @@ struct Command<'a> {
 impl Command<'_> {
     /// The build, read and found in order.
     async fn prepared(&self) -> Result<(Prepared, BuildNames), Failure> {
-        let selection = Selection { include: include(&self.args.include), exclude: set(&self.args.exclude) };
+        let selection = Selection::new(&self.args.include, &self.args.exclude);
         let build = folder::read(&self.args.folder, selection).await.map_err(PublishFailure::from)?;
         let (prepared, names) = Prepared::read(&self.request, build).await?;
         if self.args.lint.is_none() {
@@ -227,18 +226,6 @@ impl Command<'_> {
 async fn grace_over(cancel: &CancellationToken) {
     cancel.cancelled().await;
     tokio::time::sleep(GRACE).await;
-}
-
-fn set(patterns: &[Glob]) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(pattern.clone());
-    }
-    set.build().expect("each pattern was compiled when it was typed")
-}
-
-fn include(patterns: &[Glob]) -> Option<GlobSet> {
-    (!patterns.is_empty()).then(|| set(patterns))
 }
 
 #[expect(clippy::print_stdout, reason = "the result is what the command is for")]

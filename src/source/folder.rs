@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use globset::GlobSet;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::archive::Limits;
@@ -27,15 +29,39 @@ const FILE_BYTES_MAX: u64 = 10_000 * 8 * 1024 * 1024;
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// Only these; `None` takes all.
-    pub include: Option<GlobSet>,
+    include: Option<GlobSet>,
     /// But not these.
-    pub exclude: GlobSet,
+    exclude: GlobSet,
+    /// Folders of which nothing is taken.
+    closed: GlobSet,
 }
 
 impl Selection {
+    /// Only what matches one of `include` (all, when there is none), and nothing that matches one of `exclude`. What ends with
+    /// `/**` closes a folder: nobody looks into it.
+    #[must_use]
+    pub fn new(include: &[Glob], exclude: &[Glob]) -> Self {
+        let closed: Vec<Glob> = exclude.iter().filter_map(folder_of).collect();
+        Self { include: (!include.is_empty()).then(|| set(include)), exclude: set(exclude), closed: set(&closed) }
+    }
+
     fn takes(&self, path: &str) -> bool {
         self.include.as_ref().is_none_or(|include| include.is_match(path)) && !self.exclude.is_match(path)
     }
+}
+
+fn set(patterns: &[Glob]) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(pattern.clone());
+    }
+    set.build().expect("each pattern was compiled when it was typed")
+}
+
+/// The folders below which a pattern matches everything; a single `*` goes past slashes too.
+fn folder_of(pattern: &Glob) -> Option<Glob> {
+    let text = pattern.glob();
+    ["/**/*", "/**", "/*"].iter().find_map(|end| Glob::new(text.strip_suffix(end)?).ok())
 }
 
 /// Reads the build in `root` on threads that may block.
@@ -68,6 +94,9 @@ fn walk(root: &Path, selection: &Selection) -> Result<Vec<String>, SourceError> 
             let entry = entry.map_err(|error| unreadable(&place, &error))?;
             let below = folder.join(entry.file_name());
             let kind = entry.file_type().map_err(|error| unreadable(&place, &error))?;
+            if !kind.is_file() && selection.closed.is_match(&below) {
+                continue;
+            }
             if kind.is_dir() {
                 folders.push(below);
             } else if let Some(path) = taken(&below, kind, selection)? {
@@ -102,12 +131,13 @@ fn taken(below: &Path, kind: std::fs::FileType, selection: &Selection) -> Result
 
 /// Hashes files side by side: each thread takes the next one that nobody has.
 fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError> {
+    let folder = File::open(root).map_err(|error| unreadable(root, &error))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let work = || {
         let (mut buffer, mut hashed) = (vec![0; CHUNK], Vec::with_capacity(paths.len() / threads + 1));
         while let Some((at, path)) = take(&next, &paths) {
-            hashed.push((at, hash(&root.join(path), path, &mut buffer)?));
+            hashed.push((at, hash(open(&folder, root, path)?, &root.join(path), path, &mut buffer)?));
         }
         Ok::<_, SourceError>(hashed)
     };
@@ -128,9 +158,30 @@ fn take<'p>(next: &AtomicUsize, paths: &'p [String]) -> Option<(usize, &'p Strin
     paths.get(at).map(|path| (at, path))
 }
 
+/// Opens a file that was there a moment ago. Somebody may have put a link in its place meanwhile, or in that of a folder above it:
+/// what it leads to is no part of the build. A pipe would make us wait.
+fn open(folder: &File, root: &Path, path: &str) -> Result<File, SourceError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let opened = match openat2(folder, path, flags, Mode::empty(), within) {
+        // A kernel before 5.6, or a sandbox that does not know the call: at least not the last step.
+        Err(Errno::NOSYS | Errno::PERM) => openat(folder, path, flags, Mode::empty()),
+        opened => opened,
+    };
+    let file = match opened {
+        Ok(file) => File::from(file),
+        Err(Errno::LOOP) => return Err(Refusal::Link { entry: path.to_owned(), kind: "symbolic link" }.into()),
+        Err(error) => return Err(unreadable(&root.join(path), &error.into())),
+    };
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        Ok(_) => Err(Refusal::SpecialFile { entry: path.to_owned(), kind: "device, socket or pipe".to_owned() }.into()),
+        Err(error) => Err(unreadable(&root.join(path), &error)),
+    }
+}
+
 /// Length and hash of one file.
-fn hash(place: &Path, path: &str, buffer: &mut [u8]) -> Result<(u64, ContentHash), SourceError> {
-    let mut file = File::open(place).map_err(|error| unreadable(place, &error))?;
+fn hash(mut file: File, place: &Path, path: &str, buffer: &mut [u8]) -> Result<(u64, ContentHash), SourceError> {
     let (mut hasher, mut size) = (Sha256::new(), 0);
     loop {
         match file.read(buffer) {
@@ -152,7 +203,6 @@ fn hash(place: &Path, path: &str, buffer: &mut [u8]) -> Result<(u64, ContentHash
 mod tests {
     use std::fs;
 
-    use globset::Glob;
     use tempfile::TempDir;
 
     use super::*;
@@ -188,11 +238,40 @@ mod tests {
         let root = folder(&[("index.html", ""), ("a.map", ""), ("b.js", "")]);
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("link.map")).unwrap();
         assert_eq!(reason(read(root.path(), Selection::default()).await), "LinkInArchive");
-        let glob = |pattern: &str| globset::GlobSetBuilder::new().add(Glob::new(pattern).unwrap()).build().unwrap();
-        let build = read(root.path(), Selection { include: None, exclude: glob("*.map") }).await.unwrap();
+        let selection = |include: &[&str], exclude: &[&str]| {
+            let globs = |patterns: &[&str]| patterns.iter().map(|pattern| Glob::new(pattern).unwrap()).collect::<Vec<_>>();
+            Selection::new(&globs(include), &globs(exclude))
+        };
+        let build = read(root.path(), selection(&[], &["*.map"])).await.unwrap();
         assert_eq!(build.files.len(), 2);
-        let build = read(root.path(), Selection { include: Some(glob("*.js")), exclude: GlobSet::empty() }).await.unwrap();
+        let build = read(root.path(), selection(&["*.js"], &[])).await.unwrap();
         assert_eq!(build.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["b.js"]);
+    }
+
+    #[tokio::test]
+    async fn nobody_looks_into_a_folder_of_which_nothing_is_taken() {
+        let root = folder(&[("index.html", ""), ("node_modules/a/b.js", ""), ("lib/node_modules/c.js", ""), ("cache/d.js", "")]);
+        std::os::unix::fs::symlink("/nowhere", root.path().join("node_modules/link")).unwrap();
+        std::os::unix::fs::symlink("/nowhere", root.path().join(".pnpm")).unwrap();
+        let exclude: Vec<_> = ["**/node_modules/**", "cache/*", ".pnpm/**"].iter().map(|pattern| Glob::new(pattern).unwrap()).collect();
+        let selection = Selection::new(&[], &exclude);
+        assert!(["node_modules", "lib/node_modules", "cache", ".pnpm"].iter().all(|folder| selection.closed.is_match(folder)));
+        assert!(["lib", "node_modules2", "a/cache"].iter().all(|folder| !selection.closed.is_match(folder)));
+        let build = read(root.path(), selection).await.unwrap();
+        assert_eq!(build.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["index.html"]);
+    }
+
+    #[test]
+    fn a_link_that_came_in_between_is_not_followed_wherever_it_stands() {
+        let (root, other) = (folder(&[("deep/a.js", "ours")]), folder(&[("a.js", "secret")]));
+        let hashed = || hash_all(root.path(), vec!["deep/a.js".to_owned()]).map(|files| files[0].size);
+        assert_eq!(hashed(), Ok(4));
+        fs::remove_file(root.path().join("deep/a.js")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("a.js"), root.path().join("deep/a.js")).unwrap();
+        assert_eq!(hashed().unwrap_err().reason(), "LinkInArchive", "in the file's place");
+        fs::remove_dir_all(root.path().join("deep")).unwrap();
+        std::os::unix::fs::symlink(other.path(), root.path().join("deep")).unwrap();
+        assert_eq!(hashed().unwrap_err().reason(), "LinkInArchive", "in its folder's place");
     }
 
     #[tokio::test]

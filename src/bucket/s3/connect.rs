@@ -21,6 +21,7 @@ use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
 
 use super::settings::{Credentials, S3Settings};
+use super::slower::Slower;
 
 /// A store that does not accept a connection by then is down; with three attempts an outage is known within 10 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -53,7 +54,7 @@ pub(super) struct Connection {
 }
 
 /// Prepares the connection to one bucket; sends nothing yet.
-pub(super) fn connection(settings: &S3Settings) -> Connection {
+pub(super) fn connection(settings: &S3Settings, slower: Slower) -> Connection {
     let connector = connector();
     let shared = connector.clone();
     let http = http_client_fn(move |_, _| shared.clone());
@@ -64,6 +65,7 @@ pub(super) fn connection(settings: &S3Settings) -> Connection {
         .force_path_style(settings.force_path_style)
         .credentials_provider(credentials.clone())
         .http_client(http)
+        .interceptor(slower)
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
         // The SDK's default budget of retries is shared by region: one broken store must not use up another's.
         .retry_partition(RetryPartition::custom("rollcall-bucket").build())

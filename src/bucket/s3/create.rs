@@ -4,13 +4,12 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::classify::Call;
 use super::express::Answer;
 use super::put::Put;
+use super::streamed::in_memory;
 use super::{BLIND_BYTES_MAX, S3Bucket, UNDECIDED_PAUSES};
-use crate::bucket::{Attributes, Body, BucketError, Created, Expected, unreadable};
+use crate::bucket::{Attributes, Body, BucketError, Created, Expected};
 
 /// Memory that a streamed body holds: its read buffer and what the connection has not sent yet.
 const STREAM_BYTES: u64 = 512 * 1024;
@@ -97,17 +96,8 @@ impl S3Bucket {
         if body.size() > BLIND_BYTES_MAX {
             return Ok(Answer::Unclear);
         }
-        let bytes = in_memory(call, body)?;
+        let bytes = in_memory(call, body, attributes)?;
         Ok(self.express.create(&self.client, &self.name, call.key, bytes, attributes).await)
-    }
-}
-
-/// A small body. Read on this thread: the file was read a moment ago to be hashed, and from the page cache a small one comes in less
-/// time than a hop to another thread and back takes.
-fn in_memory(call: Call<'_>, body: &Body) -> Result<Bytes, BucketError> {
-    match body {
-        Body::Bytes(bytes) => Ok(bytes.clone()),
-        Body::File { path, .. } => std::fs::read(path).map(Bytes::from).map_err(|error| unreadable(call.operation, call.key, &error)),
     }
 }
 

@@ -13,8 +13,11 @@ mod probe;
 mod profile;
 mod put;
 mod settings;
+mod slower;
+mod streamed;
 mod uploads;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +37,8 @@ pub(crate) use self::probe::fresh;
 use self::profile::Profile;
 use self::put::Put;
 pub use self::settings::{Credentials, S3Settings};
+use self::slower::Slower;
+use self::streamed::Checks;
 use super::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped, longer_than};
 use crate::api::ContentHash;
 
@@ -57,7 +62,8 @@ const PAGE: i32 = 1000;
 pub struct S3Bucket {
     client: Client,
     express: Express,
-    pace: Pace,
+    pace: Arc<Pace>,
+    checks: Checks,
     budget: Budget,
     multipart_from: u64,
     name: String,
@@ -80,12 +86,14 @@ impl S3Bucket {
     pub fn connect_to_vendor(settings: &S3Settings, vendor: Option<&str>) -> Result<Self, BucketError> {
         settings.check()?;
         let profile = Profile::of(vendor);
-        let connection = connect::connection(settings);
+        let pace = Arc::new(Pace::new());
+        let connection = connect::connection(settings, Slower(Arc::clone(&pace)));
         let express = Express::new(&connection, &settings.region, profile);
         Ok(Self {
             client: connection.client,
             express,
-            pace: Pace::new(),
+            pace,
+            checks: Checks::default(),
             budget: Budget::full(),
             multipart_from: MULTIPART_FROM,
             name: settings.bucket.clone(),

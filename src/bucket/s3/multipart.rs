@@ -1,17 +1,20 @@
 //! Very large objects, in parts: a part that fails is sent again alone, and several are on their way at a time.
 //! Never completes what is not, byte for byte, what was promised, never over an object that is there (I3), and never keeps more
-//! than a few parts in memory.
+//! than a few parts in memory, however many objects are under way.
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
-use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::classify::{Call, answer};
 use super::put::Put;
+use super::streamed::changed;
 use super::{S3Bucket, connect, description};
 use crate::api::ContentHash;
 use crate::bucket::{Attributes, BucketError, unreadable};
@@ -23,14 +26,21 @@ pub(super) const MULTIPART_FROM: u64 = 1024 * 1024 * 1024;
 /// One part. S3 takes 10,000 of them: 78 GiB.
 const PART_BYTES: usize = 8 * 1024 * 1024;
 
-/// Parts on their way at a time: 24 MiB of memory.
-const PARTS_AT_A_TIME: usize = 3;
+/// Parts on their way at a time, of all objects of a bucket together: 24 MiB of memory.
+pub(super) const PARTS_AT_A_TIME: usize = 3;
 
 /// A file on its way.
 struct Reading {
     file: File,
     hasher: Sha256,
     number: i32,
+}
+
+/// A part in memory.
+struct Part {
+    number: i32,
+    bytes: Bytes,
+    _place: OwnedSemaphorePermit,
 }
 
 impl S3Bucket {
@@ -79,31 +89,32 @@ impl S3Bucket {
         attributes: &Attributes,
     ) -> Result<Vec<CompletedPart>, BucketError> {
         let mut reading = Reading { file, hasher: Sha256::new(), number: 0 };
-        let mut sent = Vec::new();
+        let (mut sending, mut sent) = (FuturesUnordered::new(), Vec::new());
         loop {
-            let mut batch = Vec::with_capacity(PARTS_AT_A_TIME);
-            while batch.len() < PARTS_AT_A_TIME
-                && let Some((number, bytes)) =
-                    next_part(&mut reading).await.map_err(|error| unreadable(call.operation, call.key, &error))?
-            {
-                batch.push(self.send_part(call, upload, number, bytes).boxed());
-            }
-            if batch.is_empty() {
-                break;
-            }
-            sent.extend(futures::future::try_join_all(batch).await?);
+            // A place first, then the bytes. Whoever holds one is sending, so it comes free.
+            let place = tokio::select! {
+                place = self.pace.room_for_a_part() => place,
+                Some(part) = sending.next() => {
+                    sent.push(part?);
+                    continue;
+                }
+            };
+            let part = next_part(&mut reading).await.map_err(|error| unreadable(call.operation, call.key, &error))?;
+            let Some((number, bytes)) = part else { break };
+            sending.push(self.send_part(call, upload, Part { number, bytes, _place: place }));
         }
-        if ContentHash::from_array(reading.hasher.finalize().into()) == attributes.sha256 {
-            return Ok(sent);
+        while let Some(part) = sending.next().await {
+            sent.push(part?);
         }
-        Err(call.refused("the file was changed while it was published"))
+        sent.sort_by_key(CompletedPart::part_number);
+        if ContentHash::from_array(reading.hasher.finalize().into()) == attributes.sha256 { Ok(sent) } else { Err(changed(call)) }
     }
 
     /// The signature covers the part's bytes, so the store checks them.
-    async fn send_part(&self, call: Call<'_>, upload: &str, number: i32, bytes: Bytes) -> Result<CompletedPart, BucketError> {
-        let timeouts = connect::timeouts(bytes.len() as u64);
+    async fn send_part(&self, call: Call<'_>, upload: &str, part: Part) -> Result<CompletedPart, BucketError> {
+        let (number, timeouts) = (part.number, connect::timeouts(part.bytes.len() as u64));
         let request = self.client.upload_part().bucket(&self.name).key(call.key).upload_id(upload).part_number(number);
-        let request = request.body(ByteStream::from(bytes)).customize();
+        let request = request.body(ByteStream::from(part.bytes)).customize();
         let sent = request.config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts)).send().await;
         let sent = sent.map_err(|error| call.failed(&error))?;
         Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build())

@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::multipart::PARTS_AT_A_TIME;
+
 /// Where a bucket begins: what one core of a small store answers at once.
 const START: f64 = 16.0;
 
@@ -102,11 +104,13 @@ impl Rule {
 }
 
 /// Lets creates in, one permit for each.
+#[derive(Debug)]
 pub(super) struct Pace {
     rule: Mutex<Rule>,
     under_way: Mutex<usize>,
     left: Notify,
     memory: Arc<Semaphore>,
+    parts: Arc<Semaphore>,
     since: Instant,
 }
 
@@ -124,6 +128,7 @@ impl Pace {
             under_way: Mutex::default(),
             left: Notify::new(),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            parts: Arc::new(Semaphore::new(PARTS_AT_A_TIME)),
             since: Instant::now(),
         }
     }
@@ -135,7 +140,27 @@ impl Pace {
         while !self.try_enter() {
             self.left.notified().await;
         }
-        Permit { pace: self, sent: self.since.elapsed(), _memory: memory }
+        Permit { pace: self, sent: self.now(), _memory: memory }
+    }
+
+    /// Waits until one more part of a large object may be in memory, whichever object it belongs to.
+    pub(super) async fn room_for_a_part(&self) -> OwnedSemaphorePermit {
+        self.parts.clone().acquire_owned().await.expect("this semaphore is never closed")
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit(&self) -> f64 {
+        lock(&self.rule).limit
+    }
+
+    /// Now, as [`Self::turned_away`] wants to have it.
+    pub(super) fn now(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// The store asked for less, in answer to something sent then.
+    pub(super) fn turned_away(&self, sent: Duration) {
+        lock(&self.rule).too_much(self.now(), sent);
     }
 
     fn try_enter(&self) -> bool {
@@ -151,12 +176,12 @@ impl Pace {
 impl Permit<'_> {
     /// The store took it.
     pub(super) fn taken(&self, bytes: u64) {
-        lock(&self.pace.rule).taken(self.pace.since.elapsed(), bytes);
+        lock(&self.pace.rule).taken(self.pace.now(), bytes);
     }
 
     /// The store asked for less.
     pub(super) fn too_much(&self) {
-        lock(&self.pace.rule).too_much(self.pace.since.elapsed(), self.sent);
+        self.pace.turned_away(self.sent);
     }
 }
 
@@ -232,6 +257,14 @@ mod tests {
         inside.clear();
         let full: Vec<_> = std::iter::from_fn(|| futures::FutureExt::now_or_never(pace.enter(2 << 20))).collect();
         assert_eq!(full.len(), 4, "8 MiB hold four bodies of 2 MiB");
+    }
+
+    #[tokio::test]
+    async fn parts_of_all_large_objects_together_are_few() {
+        let pace = Pace::new();
+        let parts: Vec<_> = std::iter::from_fn(|| futures::FutureExt::now_or_never(pace.room_for_a_part())).collect();
+        assert_eq!(parts.len(), PARTS_AT_A_TIME);
+        assert!(futures::FutureExt::now_or_never(pace.enter(1)).is_some(), "small bodies do not wait for them");
     }
 
     #[tokio::test]

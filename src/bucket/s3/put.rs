@@ -4,16 +4,14 @@ use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::config::interceptors::BeforeSerializationInterceptorContextRef;
 use aws_sdk_s3::config::{Builder, ConfigBag, Intercept};
 use aws_sdk_s3::error::BoxError;
-use aws_sdk_s3::primitives::{ByteStream, Length};
+use aws_sdk_s3::primitives::ByteStream;
 
 use super::classify::{Call, answer};
 use super::profile::Checksum;
+use super::streamed::{Streamed, changed, in_memory};
 use super::{BLIND_BYTES_MAX, S3Bucket, connect, description};
 use crate::api::ContentHash;
-use crate::bucket::{Attributes, Body, BucketError, Expected, unreadable};
-
-/// The SDK reads 4 KiB at a time by default, which costs ten times the CPU; beyond 256 KiB nothing is gained.
-const READ_BUFFER_BYTES: usize = 256 * 1024;
+use crate::bucket::{Attributes, Body, BucketError, Expected};
 
 /// How a conditional PUT ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +26,29 @@ pub(super) enum Put {
 
 impl S3Bucket {
     pub(super) async fn put(&self, call: Call<'_>, body: &Body, attributes: &Attributes, expected: &Expected) -> Result<Put, BucketError> {
+        match body {
+            Body::File { path, size } if *size > BLIND_BYTES_MAX => {
+                let streamed = Streamed::new(path, *size, &attributes.sha256, self.checks.again());
+                let has_changed = streamed.witness();
+                let put = self.put_stream(call, streamed.body, *size, attributes, expected).await;
+                if has_changed() { put.and(Err(changed(call))) } else { put }
+            }
+            // One read, and a retry costs none.
+            small => {
+                let bytes = in_memory(call, small, attributes)?;
+                self.put_stream(call, bytes.into(), small.size(), attributes, expected).await
+            }
+        }
+    }
+
+    async fn put_stream(
+        &self,
+        call: Call<'_>,
+        body: ByteStream,
+        size: u64,
+        attributes: &Attributes,
+        expected: &Expected,
+    ) -> Result<Put, BucketError> {
         let request = self
             .client
             .put_object()
@@ -37,7 +58,7 @@ impl S3Bucket {
             .cache_control(&attributes.cache_control)
             .set_metadata(Some(description::metadata(attributes)))
             .set_checksum_sha256((self.profile.checksum == Checksum::Sha256).then(|| description::checksum(&attributes.sha256)))
-            .body(stream(call, body).await?);
+            .body(body);
         let create_only = matches!(expected, Expected::Absent).then_some(self.profile.create_only);
         let request = match expected {
             Expected::Absent => request,
@@ -51,31 +72,22 @@ impl S3Bucket {
                 }
             })
             .interceptor(KnownHash(attributes.sha256.clone()))
-            .config_override(Builder::new().timeout_config(connect::timeouts(body.size())))
+            .config_override(Builder::new().timeout_config(connect::timeouts(size)))
             .send()
             .await;
-        let Err(error) = sent else { return Ok(Put::Done) };
+        let error = match sent {
+            Ok(done) => {
+                self.checks.saw(done.checksum_sha256(), &attributes.sha256);
+                return Ok(Put::Done);
+            }
+            Err(error) => error,
+        };
         match answer(&error).map(|answer| (answer.status, answer.code)) {
             // 404 with If-Match: there is nothing, so nothing with that token.
             Some((404, Some("NoSuchKey"))) => Ok(Put::Taken),
             Some((status, code)) if self.profile.says_taken(status, code) => Ok(Put::Taken),
             Some((409, Some("ConditionalRequestConflict"))) => Ok(Put::Undecided),
             _ => Err(call.failed(&error)),
-        }
-    }
-}
-
-async fn stream(call: Call<'_>, body: &Body) -> Result<ByteStream, BucketError> {
-    match body {
-        Body::Bytes(bytes) => Ok(ByteStream::from(bytes.clone())),
-        // One read, and a retry costs none.
-        Body::File { path, size } if *size <= BLIND_BYTES_MAX => {
-            let bytes = tokio::fs::read(path).await.map_err(|error| unreadable(call.operation, call.key, &error))?;
-            Ok(ByteStream::from(bytes))
-        }
-        Body::File { path, size } => {
-            let file = ByteStream::read_from().path(path).length(Length::Exact(*size)).buffer_size(READ_BUFFER_BYTES);
-            file.build().await.map_err(|error| unreadable(call.operation, call.key, &std::io::Error::other(error)))
         }
     }
 }

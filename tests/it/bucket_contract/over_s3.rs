@@ -54,11 +54,27 @@ pub async fn holds(server: Server<'_>, objects: usize) {
     // In parts, where the store has parts: the same promises.
     let in_parts = S3Bucket::connect(&server.settings("contract")).unwrap().with_parts_from(1_000_000);
     a_large_file_is_sent_once_and_found_again(&in_parts, "parts/").await;
+    many_who_send_in_parts_share_the_places_and_all_arrive(&in_parts).await;
     two_who_send_the_same_key_in_parts_end_with_one_object(in_parts).await;
     an_object_without_our_metadata_is_compared_by_its_bytes(&*bucket, server).await;
     wrong_keys_are_denied(server).await;
     a_missing_bucket_is_told_from_a_missing_object(server).await;
     a_server_that_is_not_there_is_unavailable(server).await;
+}
+
+async fn many_who_send_in_parts_share_the_places_and_all_arrive(bucket: &S3Bucket) {
+    let bytes = vec![b'x'; 18_000_000];
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes).unwrap();
+    let attributes = clauses::attributes(&bytes, "v1");
+    let creates = (0..5).map(|number| {
+        let body = Body::File { path: file.path().to_owned(), size: bytes.len() as u64 };
+        let attributes = &attributes;
+        async move { bucket.create(&format!("parts/many-{number}.wasm"), body, attributes).await }
+    });
+    let ends =
+        tokio::time::timeout(std::time::Duration::from_secs(60), futures::future::join_all(creates)).await.expect("nobody waits for ever");
+    assert!(ends.iter().all(|end| *end == Ok(Created::New)), "{ends:?}");
 }
 
 async fn two_who_send_the_same_key_in_parts_end_with_one_object(bucket: S3Bucket) {
