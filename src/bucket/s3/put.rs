@@ -31,7 +31,7 @@ impl S3Bucket {
                 let streamed = Streamed::new(path, *size, &attributes.sha256, self.checks.again());
                 let has_changed = streamed.witness();
                 let put = self.put_stream(call, streamed.body, *size, attributes, expected).await;
-                if has_changed() { put.and(Err(changed(call))) } else { put }
+                if has_changed() { Err(changed(call)) } else { put }
             }
             // One read, and a retry costs none.
             small => {
