@@ -80,7 +80,7 @@ pub async fn run_showing(
         tokio::select! {
             biased;
             () = &mut shutdown, if stop_at.is_none() => stop_at = Some(driver.drain()),
-            Some((version, fetched)) = lessons.recv() => driver.library.learn(version, fetched.manifest, false),
+            Some((version, fetched)) = lessons.recv() => driver.library.learn(version, fetched.manifest),
             Some(event) = inbox.recv() => driver.step(event),
             () = sleep_until(wake) => driver.step(Event::Tick),
         }
@@ -100,7 +100,9 @@ impl Driver {
         let Identity { pod_uid, instance, .. } = context.identity.clone();
         let mut library = Library::new();
         for version in held {
-            library.learn(version.pointed, version.manifest, true);
+            let digest = version.pointed.digest.clone();
+            library.learn(version.pointed, version.manifest);
+            library.completed(&digest);
         }
         let mut driver = Self {
             core: Core::new(pod_uid, instance, rendering, context.settings.pace(), digests),
@@ -221,9 +223,9 @@ impl Driver {
         match event {
             Event::Loaded { version } => {
                 self.loads.remove(&version.digest);
-                self.library.mark(&version.digest, true);
+                self.library.completed(&version.digest);
             }
-            Event::Lost { digest } => self.library.mark(digest, false),
+            Event::Lost { digest } => self.library.lost(digest),
             Event::PointerRead { pointer, .. } | Event::PointerChanged { pointer } => {
                 pointer.wanted().into_iter().for_each(|version| self.library.repoint(version));
             }
@@ -282,7 +284,7 @@ impl Driver {
 
     fn evict(&mut self, digest: ManifestDigest) {
         // Requests stop counting on the files before these go.
-        self.library.mark(&digest, false);
+        self.library.lost(&digest);
         let (mirror, events) = (Arc::clone(&self.context.mirror), self.events.clone());
         self.tasks.spawn(async move {
             let event = match mirror.evict(&digest).await {

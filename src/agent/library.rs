@@ -32,10 +32,10 @@ impl Library {
         self.catalogue.subscribe()
     }
 
-    /// A manifest arrived; its files may be here or not.
-    pub(super) fn learn(&mut self, pointed: PointedVersion, manifest: Arc<Manifest>, complete: bool) {
+    /// A manifest arrived; of its files nothing new is known.
+    pub(super) fn learn(&mut self, pointed: PointedVersion, manifest: Arc<Manifest>) {
         let digest = pointed.digest.clone();
-        let complete = complete || self.known.get(&digest).is_some_and(|known| known.complete);
+        let complete = self.known.get(&digest).is_some_and(|known| known.complete);
         self.order.retain(|known| *known != digest);
         self.order.push(digest.clone());
         self.known.insert(digest, Known { pointed, manifest, complete });
@@ -43,10 +43,19 @@ impl Library {
         self.rebuild();
     }
 
-    /// Its files are here, or not any more.
-    pub(super) fn mark(&mut self, digest: &ManifestDigest, complete: bool) {
+    /// Its files are here.
+    pub(super) fn completed(&mut self, digest: &ManifestDigest) {
+        self.change(digest, |known| known.complete = true);
+    }
+
+    /// Its files are not all here any more.
+    pub(super) fn lost(&mut self, digest: &ManifestDigest) {
+        self.change(digest, |known| known.complete = false);
+    }
+
+    fn change(&mut self, digest: &ManifestDigest, change: impl FnOnce(&mut Known)) {
         if let Some(known) = self.known.get_mut(digest) {
-            known.complete = complete;
+            change(known);
         }
         self.forget_oldest();
         self.rebuild();
@@ -101,7 +110,11 @@ mod tests {
         let mut library = Library::new();
         for number in 0..GONE_MAX + 3 {
             let (version, manifest) = build(&format!("v{number}"));
-            library.learn(version, manifest, number == 0);
+            let digest = version.digest.clone();
+            library.learn(version, manifest);
+            if number == 0 {
+                library.completed(&digest);
+            }
         }
         let catalogue = Arc::clone(&library.catalogue().borrow());
         let known = |number: usize| catalogue.asset(&format!("assets/v{number}.js")).is_some();
@@ -112,7 +125,7 @@ mod tests {
     fn misses_ask_where_the_pointer_says_now() {
         let mut library = Library::new();
         let (version, manifest) = build("v1");
-        library.learn(version.clone(), manifest, true);
+        library.learn(version.clone(), manifest);
         let moved = PointedVersion { manifest_url: version.manifest_url.replace("store", "elsewhere"), ..version };
         library.repoint(&moved);
         let catalogue = Arc::clone(&library.catalogue().borrow());

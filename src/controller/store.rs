@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
@@ -42,8 +43,7 @@ pub(super) async fn open_store(
         return Ok(unopened(StoreFacts::Missing, release, None));
     };
     let facts = usable(&store, release);
-    let sweeps = retention::due_at(release).is_some_and(|at| at <= cx.outside.clock.now());
-    if !needs_bucket(release, pointer, &facts, sweeps) {
+    if !needs_bucket(release, pointer, &facts, cx.outside.clock.now()) {
         return Ok(unopened(facts, release, Some(&store.spec)));
     }
     let address = match address(cx, &key.namespace, &store.spec).await? {
@@ -102,12 +102,13 @@ fn usable(store: &AssetStore, release: &ReleaseFacts) -> StoreFacts {
 
 /// The bucket is asked only on the way to a flip, for entry files in the bucket, and when a sweep is due. A release whose version is active, or that
 /// is suspended or being deleted, makes no request.
-fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts, sweeps: bool) -> bool {
+fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts, now: Timestamp) -> bool {
     use crate::api::release::PublishEntries;
     let StoreFacts::Usable { base_url, fetch_url, .. } = store else { return false };
     let active = pointer
         .and_then(|pointer| pointer.active.as_ref())
         .is_some_and(|active| active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url);
+    let sweeps = retention::due_at(release).is_some_and(|at| at <= now);
     let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !sweeps;
     !(release.deleting || release.spec.suspend || is_idle)
 }

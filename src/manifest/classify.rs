@@ -15,15 +15,15 @@ pub fn class_of(path: &str) -> Class {
     if is_page(name) {
         return Class::Entry;
     }
-    let code = is_code(name);
+    let content = content(name);
     // The last part is the file's ending and never a hash.
     let Some((stem, _)) = name.rsplit_once('.') else { return Class::Entry };
     let mut parts = stem.split('.');
     let first = parts.next().unwrap_or_default();
-    let hashed = parts.any(|part| ends_with_hash(part, code) || is_hash(part, code))
-        || ends_with_hash(first, code)
-        || (is_asset_folder(folder) && is_hash(first, code))
-        || (first.len() >= 16 && is_hash(first, code));
+    let hashed = parts.any(|part| ends_with_hash(part, content) || is_hash(part, content))
+        || ends_with_hash(first, content)
+        || (is_asset_folder(folder) && is_hash(first, content))
+        || (first.len() >= 16 && is_hash(first, content));
     if hashed { Class::Asset } else { Class::Entry }
 }
 
@@ -69,7 +69,7 @@ pub fn is_hash_of_a_tool(text: &str) -> bool {
         && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         && text.bytes().any(|b| b.is_ascii_digit())
         && text.bytes().any(|b| b.is_ascii_lowercase());
-    is_short || is_hash(text, true)
+    is_short || is_hash(text, Content::Code)
 }
 
 /// Folders into which build tools put nothing but hashed files, so that a whole name may be a hash.
@@ -77,8 +77,16 @@ fn is_asset_folder(folder: &str) -> bool {
     folder.split('/').any(|part| matches!(part, "_nuxt" | "_astro" | "_next" | "_app" | "assets" | "static" | "chunks"))
 }
 
-fn is_code(name: &str) -> bool {
-    has_ending(name.strip_suffix(".map").unwrap_or(name), &["js", "mjs", "cjs", "css", "wasm"])
+/// What a file is for, as its name tells. Dates and numbers in the names of code are rare.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Code,
+    Other,
+}
+
+fn content(name: &str) -> Content {
+    let is_code = has_ending(name.strip_suffix(".map").unwrap_or(name), &["js", "mjs", "cjs", "css", "wasm"]);
+    if is_code { Content::Code } else { Content::Other }
 }
 
 fn has_ending(name: &str, endings: &[&str]) -> bool {
@@ -91,28 +99,28 @@ fn is_base64url(byte: u8) -> bool {
 
 /// Whether a part of a name is something and then, after `-` or `_`, a hash. A hash of base64 may hold both separators, so its
 /// fixed length of 8 is tried first.
-fn ends_with_hash(part: &str, code: bool) -> bool {
+fn ends_with_hash(part: &str, content: Content) -> bool {
     if !part.is_ascii() {
-        return part.rsplit_once(['-', '_']).is_some_and(|(_, last)| is_hash(last, code));
+        return part.rsplit_once(['-', '_']).is_some_and(|(_, last)| is_hash(last, content));
     }
     let fixed = part.len().checked_sub(8).is_some_and(|at| {
         let (before, last) = part.split_at(at);
-        before.ends_with(['-', '_']) && is_hash(last, code)
+        before.ends_with(['-', '_']) && is_hash(last, content)
     });
-    fixed || part.rsplit_once(['-', '_']).is_some_and(|(_, last)| is_hash(last, code))
+    fixed || part.rsplit_once(['-', '_']).is_some_and(|(_, last)| is_hash(last, content))
 }
 
-/// Whether a text is a hash by itself. `code`: the file is script or style, where dates and numbers in names are rare.
-fn is_hash(text: &str, code: bool) -> bool {
-    is_hex_hash(text, code) || is_base32_hash(text) || is_base64_hash(text)
+/// Whether a text is a hash by itself, in the name of a file of such content.
+fn is_hash(text: &str, content: Content) -> bool {
+    is_hex_hash(text, content) || is_base32_hash(text) || is_base64_hash(text)
 }
 
 /// Lower-case hexadecimal of 8 to 64 characters. Of 43 random ones of length 8 one has digits only: such a number is believed in
 /// script and style, unless it could be a date. Short ones without a digit are believed only because no words have these letters.
-fn is_hex_hash(text: &str, code: bool) -> bool {
+fn is_hex_hash(text: &str, content: Content) -> bool {
     let hex = (8..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let digits_only = text.bytes().all(|b| b.is_ascii_digit());
-    hex && (!digits_only || (code && !is_date(text) && !is_time(text)))
+    hex && (!digits_only || (content == Content::Code && !is_date(text) && !is_time(text)))
 }
 
 fn is_date(digits: &str) -> bool {

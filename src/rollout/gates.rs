@@ -5,7 +5,7 @@ use crate::api::release::{ActivationMode, ProceedOrWait, SkippableGate};
 
 use super::blocker::Blocker;
 use super::observed::{Job, JobEnd, Observed, ReportFacts};
-use super::roll_call;
+use super::roll_call::{self, Followers};
 
 /// A named precondition.
 pub struct Gate {
@@ -86,8 +86,8 @@ fn pods_exist(observed: &Observed) -> Result<(), Blocker> {
     if observed.release.spec.activation.on_zero_replicas == ProceedOrWait::Proceed {
         return Ok(());
     }
-    let is_first = observed.is_first_release();
-    let targets = names(observed, |target| target.exists && !target.pods.iter().any(|pod| roll_call::counts(target, pod, is_first)));
+    let followers = observed.found().map_or(Followers::WithAgent, |found| Followers::of_candidate(&found.pointer));
+    let targets = names(observed, |target| target.exists && !target.pods.iter().any(|pod| roll_call::counts(target, pod, followers)));
     if targets.is_empty() { Ok(()) } else { Err(Blocker::NoPods { targets }) }
 }
 

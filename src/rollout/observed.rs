@@ -430,10 +430,4 @@ impl Observed {
         let told = self.release.status.entries.as_ref().is_some_and(|entries| entries.sequence == flip);
         told || self.jobs.entries_confirmed_at(flip).is_some()
     }
-
-    /// Whether nothing was ever activated through this pointer: pods whose template has no agent do not follow it yet.
-    #[must_use]
-    pub fn is_first_release(&self) -> bool {
-        self.active().is_none()
-    }
 }

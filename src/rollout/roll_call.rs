@@ -42,8 +42,31 @@ pub struct Question<'a> {
     pub staged_at: Timestamp,
     /// When the pods were looked at.
     pub now: Timestamp,
-    /// Whether nothing was ever activated.
-    pub is_first: bool,
+    /// Which pods follow the pointer.
+    pub followers: Followers,
+}
+
+/// Which pods follow the pointer. Until a release has been activated, those whose template has no agent do not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followers {
+    /// Those with an agent.
+    WithAgent,
+    /// Every pod of the targets.
+    All,
+}
+
+impl Followers {
+    /// Those who are asked for a candidate.
+    #[must_use]
+    pub fn of_candidate(pointer: &Pointer) -> Self {
+        if pointer.active.is_none() { Self::WithAgent } else { Self::All }
+    }
+
+    /// Those who are to serve what the pointer names. The first flip was asked of those with an agent.
+    #[must_use]
+    pub fn of_active(pointer: &Pointer) -> Self {
+        if pointer.sequence <= 1 { Self::WithAgent } else { Self::All }
+    }
 }
 
 /// The roll calls of all targets for the staged candidate; empty when nothing is staged.
@@ -61,7 +84,7 @@ pub fn of_staged(observed: &Observed, pointer: &Pointer) -> Vec<RollCall> {
         stage: pointer.stage,
         staged_at: pointer.staged_at.unwrap_or(observed.now),
         now: observed.now,
-        is_first: pointer.active.is_none(),
+        followers: Followers::of_candidate(pointer),
     };
     observed.targets.iter().map(|target| call(target, &question)).collect()
 }
@@ -70,7 +93,7 @@ pub fn of_staged(observed: &Observed, pointer: &Pointer) -> Vec<RollCall> {
 #[must_use]
 pub fn call(target: &TargetFacts, question: &Question<'_>) -> RollCall {
     let mut roll = RollCall { name: target.target.display_name(), ..RollCall::default() };
-    for pod in target.pods.iter().filter(|pod| counts(target, pod, question.is_first)) {
+    for pod in target.pods.iter().filter(|pod| counts(target, pod, question.followers)) {
         if has_reported(pod, question) {
             roll.counted += 1;
             roll.reported += 1;
@@ -110,9 +133,9 @@ impl RollCall {
 /// cannot announce itself, so there every bound, unfinished pod counts. A terminating pod counts until it has left the
 /// EndpointSlices. In the first release a pod without an agent does not follow the pointer and does not count.
 #[must_use]
-pub fn counts(target: &TargetFacts, pod: &PodFacts, is_first: bool) -> bool {
+pub fn counts(target: &TargetFacts, pod: &PodFacts, followers: Followers) -> bool {
     let can_serve = pod.bound && !pod.finished && (!pod.terminating || pod.in_endpoints);
-    let follows = pod.has_agent || !is_first;
+    let follows = pod.has_agent || followers == Followers::All;
     let over_http = target.target.report.http.is_some();
     can_serve && follows && (pod.ready || over_http || has_announced(pod))
 }
@@ -213,9 +236,9 @@ fn lagging(observed: &Observed, who: impl Fn(&PodFacts) -> bool) -> Vec<LaggingP
 
 /// Every pod that counts after the flip, with its target.
 fn counted(observed: &Observed) -> impl Iterator<Item = (&TargetFacts, &PodFacts)> {
-    let is_first = observed.found().is_none_or(|found| found.pointer.sequence <= 1);
+    let followers = observed.found().map_or(Followers::WithAgent, |found| Followers::of_active(&found.pointer));
     let pods = observed.targets.iter().flat_map(|target| target.pods.iter().map(move |pod| (target, pod)));
-    pods.filter(move |(target, pod)| counts(target, pod, is_first))
+    pods.filter(move |(target, pod)| counts(target, pod, followers))
 }
 
 fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts, active: &ManifestDigest) -> Option<LaggingPod> {
@@ -245,9 +268,10 @@ fn is_excused_from_serving(observed: &Observed, target: &TargetFacts, pod: &PodF
 /// Who serves the active version when nobody lags behind: nothing is claimed of pods of which nobody knows what they serve (I9).
 #[must_use]
 pub fn who_serves(observed: &Observed) -> String {
-    let is_first = observed.found().is_none_or(|found| found.pointer.sequence <= 1);
-    let is_excused =
-        |target: &TargetFacts, pod: &PodFacts| pod.ready && counts(target, pod, is_first) && is_excused_from_serving(observed, target, pod);
+    let followers = observed.found().map_or(Followers::WithAgent, |found| Followers::of_active(&found.pointer));
+    let is_excused = |target: &TargetFacts, pod: &PodFacts| {
+        pod.ready && counts(target, pod, followers) && is_excused_from_serving(observed, target, pod)
+    };
     let pods = observed.targets.iter().flat_map(|target| target.pods.iter().filter(move |pod| is_excused(target, pod)));
     let excused: Vec<String> = pods.map(|pod| pod.name.clone()).collect();
     if excused.is_empty() {

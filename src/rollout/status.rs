@@ -18,7 +18,7 @@ use super::decision::{Decision, PointerChange, Step};
 use super::gates;
 use super::observed::{Job, JobEnd, Observed, PodFacts, PrefixFacts, SweepAct};
 use super::retention;
-use super::roll_call::{self, RollCall};
+use super::roll_call::{self, Followers, RollCall};
 
 /// What became of a decision's step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -493,9 +493,9 @@ fn tally(rolls: &[RollCall]) -> String {
 /// The pods that count are those of the roll call: a pod that is not Ready yet does not disappear from the figure at the flip.
 fn serving_tally(observed: &Observed, pointer: &Pointer) -> Option<String> {
     let active = &pointer.active.as_ref()?.digest;
-    let is_first = pointer.sequence <= 1;
+    let followers = Followers::of_active(pointer);
     // As in the roll call, a pod whose node does not answer is left out.
-    let counts = move |target, pod: &&PodFacts| roll_call::counts(target, pod, is_first) && pod.unreachable_since.is_none();
+    let counts = move |target, pod: &&PodFacts| roll_call::counts(target, pod, followers) && pod.unreachable_since.is_none();
     let counting = observed.targets.iter().flat_map(|target| target.pods.iter().filter(move |pod| counts(target, pod)));
     let (serving, all) = counting.fold((0, 0), |sum, pod| (sum.0 + usize::from(roll_call::serves(pod, active)), sum.1 + 1));
     Some(format!("{serving}/{all}"))

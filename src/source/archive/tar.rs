@@ -64,17 +64,17 @@ struct Pax {
 impl Ahead {
     fn long_name(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<(), SourceError> {
         let name = without_end(extension(entry)?);
-        once(self.long_name.replace(name).is_some())
+        once(&mut self.long_name, name)
     }
 
     fn long_link(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<(), SourceError> {
         let name = without_end(extension(entry)?);
-        once(self.long_link.replace(name).is_some())
+        once(&mut self.long_link, name)
     }
 
     fn pax(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<(), SourceError> {
         let pax = Pax::parse(&extension(entry)?)?;
-        once(self.pax.replace(pax).is_some())
+        once(&mut self.pax, pax)
     }
 
     fn apply(self, entry: &mut Entry<'_, impl Read>, spool: &mut Spool<'_>) -> Result<(), SourceError> {
@@ -145,8 +145,9 @@ fn extension(entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, SourceError> {
     if content.len() as u64 == size { Ok(content) } else { Err(malformed(None, &"cut off within an extension header")) }
 }
 
-fn once(is_second: bool) -> Result<(), SourceError> {
-    if is_second { Err(malformed(None, &"two extension headers of one kind for one entry")) } else { Ok(()) }
+/// Keeps what an extension header says; a second one of its kind would leave open which is meant.
+fn once<T>(place: &mut Option<T>, said: T) -> Result<(), SourceError> {
+    if place.replace(said).is_some() { Err(malformed(None, &"two extension headers of one kind for one entry")) } else { Ok(()) }
 }
 
 fn without_end(mut name: Vec<u8>) -> Vec<u8> {
@@ -164,10 +165,10 @@ impl Pax {
             let (key, value, rest) = record(content).ok_or_else(|| malformed(None, &"a record of a PAX header is damaged"))?;
             content = rest;
             match key {
-                b"path" => once(pax.path.replace(value.to_vec()).is_some())?,
+                b"path" => once(&mut pax.path, value.to_vec())?,
                 b"size" => {
                     let size = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
-                    once(pax.size.replace(size.ok_or_else(|| malformed(None, &"a PAX size is not a number"))?).is_some())?;
+                    once(&mut pax.size, size.ok_or_else(|| malformed(None, &"a PAX size is not a number"))?)?;
                 }
                 _ if key.starts_with(b"GNU.sparse.") => pax.sparse = true,
                 _ => {}
