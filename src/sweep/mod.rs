@@ -103,7 +103,7 @@ impl From<ReadFailure> for SweepFailure {
 /// # Errors
 /// [`SweepFailure::Doubt`] when nothing may go.
 pub async fn plan(tools: &Tools, layout: &Layout) -> Result<Plan, SweepFailure> {
-    Ok(survey::Survey::take(tools, layout).await?.plan)
+    Ok(survey::Survey::take(tools, layout, &mut survey::Strangers::default()).await?.plan)
 }
 
 /// Does what [`plan`] says, round by round. Whatever happened to an earlier sweep, calling it again goes on from there; dropping
@@ -112,9 +112,9 @@ pub async fn plan(tools: &Tools, layout: &Layout) -> Result<Plan, SweepFailure> 
 /// # Errors
 /// [`SweepFailure::Doubt`] when nothing may go (any more).
 pub async fn sweep(tools: &Tools, layout: &Layout, id: &str) -> Result<Outcome, SweepFailure> {
-    let mut deleted = Tally::default();
+    let (mut deleted, mut strangers) = (Tally::default(), survey::Strangers::default());
     for _ in 0..ROUNDS_MAX {
-        let mut survey = survey::Survey::take(tools, layout).await?;
+        let mut survey = survey::Survey::take(tools, layout, &mut strangers).await?;
         if survey.plan.is_empty() {
             carry_out::tidy(tools, layout).await?;
             let uploads_given_up = carry_out::give_up_uploads(tools, layout).await?;

@@ -1,7 +1,7 @@
 //! One look at a prefix: the documents, the manifests one by one, the listing line by line, and the plan that comes of it.
 //! Never holds more than a few manifests in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -13,18 +13,26 @@ use crate::bucket::{Bucket, Listed};
 use crate::manifest::object::OWN_FOLDER;
 use crate::manifest::record::Buried;
 use crate::manifest::{Layout, MANIFEST_BYTES_MAX};
-use crate::retention::ledger::Pins;
+use crate::retention::ledger::{KeyHash, Pins};
 use crate::retention::sweep::{Author, Doomed, Line, Planner, fate, fate_of_unnamed};
 use crate::retention::{Doubt, Facts, Fate, Ledger, Names, Plan, Roots, Standing, roots};
 
 /// Manifests that are fetched and read side by side: reading them takes the processor, and each has up to 64 MiB.
 const DECODERS: usize = 2;
 
-/// Objects that no manifest names and whose writer is asked for, in one look. What is beyond stays.
-const ASKED_MAX: usize = 10_000;
-
 /// How often a look begins anew because it found pages of builds that it had not counted.
 const LOOKS: usize = 4;
+
+/// Objects that none of us wrote, by key, token and date: each is asked for once in a sweep, however many rounds it has. 16 bytes
+/// for each; a prefix has few, and nothing says that it has not a million.
+#[derive(Default)]
+pub(super) struct Strangers(HashSet<KeyHash>);
+
+impl Strangers {
+    fn hash(listed: &Listed) -> KeyHash {
+        KeyHash::of(&format!("{}\n{}\n{}", listed.key, listed.etag, listed.last_modified))
+    }
+}
 
 /// What was seen, and what may go.
 pub(super) struct Survey {
@@ -35,14 +43,14 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub(super) async fn take(tools: &Tools, layout: &Layout) -> Result<Self, SweepFailure> {
+    pub(super) async fn take(tools: &Tools, layout: &Layout, strangers: &mut Strangers) -> Result<Self, SweepFailure> {
         let mut known = Known::default();
         for _ in 0..LOOKS {
             let facts = facts::read(tools, layout, &mut known).await?;
             let roots = roots(&facts)?;
             let mut ledger = Ledger::default();
             enter_all(tools, layout, &facts, &roots, &Roots::default(), &mut ledger).await?;
-            let looked = Listing { tools, layout, facts: &facts, ledger: &ledger }.look(roots).await?;
+            let looked = Listing { tools, layout, facts: &facts, ledger: &ledger }.look(roots, strangers).await?;
             if looked.pages.is_subset(&known.pages) {
                 return Ok(Self { known, facts, ledger, plan: looked.plan });
             }
@@ -135,19 +143,22 @@ struct Looked {
 }
 
 impl Listing<'_> {
-    async fn look(&self, roots: Roots) -> Result<Looked, SweepFailure> {
-        let mut planner = Planner::new(roots);
-        let mut unnamed = Vec::new();
+    async fn look(&self, roots: Roots, strangers: &mut Strangers) -> Result<Looked, SweepFailure> {
+        let (mut planner, mut pages) = (Planner::new(roots), BTreeSet::new());
         let mut after = None;
         loop {
             let page = self.tools.bucket.list(self.layout.prefix(), after.as_deref()).await?;
+            let mut unnamed = Vec::new();
             for listed in page.objects {
                 // Every release has documents of its own: where there are others, the objects around them are not ours to judge.
                 if self.line(&listed).is_some_and(|line| line.key.contains(&format!("/{OWN_FOLDER}"))) {
                     return Err(Doubt::NestedPrefix { key: listed.key }.into());
                 }
                 match self.fate(&listed) {
-                    Fate::AskWriter if unnamed.len() < ASKED_MAX => unnamed.push(listed),
+                    Fate::AskWriter if strangers.0.contains(&Strangers::hash(&listed)) => {
+                        planner.enter(Fate::Unknown, listed.size, || buried(&listed));
+                    }
+                    Fate::AskWriter => unnamed.push(listed),
                     Fate::Manifest => {
                         if let Some(digest) = self.layout.digest_at(&self.layout.manifests(), &listed.key) {
                             planner.enter_manifest(digest, Doomed { object: buried(&listed), bytes: listed.size });
@@ -156,13 +167,13 @@ impl Listing<'_> {
                     fate => planner.enter(fate, listed.size, || buried(&listed)),
                 }
             }
+            // Page by page, however many there are: one that is not asked for may be a public page, and its build would go.
+            self.ask(unnamed, &mut planner, &mut pages, strangers).await?;
             match page.next {
                 Some(next) => after = Some(next),
-                None => break,
+                None => return Ok(Looked { plan: planner.finish(), pages }),
             }
         }
-        let pages = self.ask(unnamed, &mut planner).await?;
-        Ok(Looked { plan: planner.finish(), pages })
     }
 
     fn fate(&self, listed: &Listed) -> Fate {
@@ -174,21 +185,28 @@ impl Listing<'_> {
         Some(Line { key, size: listed.size, last_modified: listed.last_modified })
     }
 
-    /// Asks for the writers of objects that no manifest names; answers the builds whose pages were among them.
-    async fn ask(&self, unnamed: Vec<Listed>, planner: &mut Planner) -> Result<BTreeSet<ManifestDigest>, SweepFailure> {
-        let bucket = self.tools.bucket.clone();
+    /// Asks for the writers of objects that no manifest names; adds the builds whose pages are among them.
+    async fn ask(
+        &self,
+        unnamed: Vec<Listed>,
+        planner: &mut Planner,
+        pages: &mut BTreeSet<ManifestDigest>,
+        strangers: &mut Strangers,
+    ) -> Result<(), SweepFailure> {
         let asked = futures::stream::iter(unnamed).map(|listed| {
-            let bucket = bucket.clone();
+            let bucket = self.tools.bucket.clone();
             async move { Ok::<_, SweepFailure>((bucket.head(&listed.key).await?, listed)) }
         });
-        let mut pages = BTreeSet::new();
         let mut asked = asked.buffered(PARALLEL);
         while let Some((stored, listed)) = asked.try_next().await? {
             let Some((stored, line)) = stored.zip(self.line(&listed)) else { continue };
             let author = match (stored.writer, stored.sequence) {
                 // Written anew since the listing: whoever did that is at work.
                 _ if stored.etag != listed.etag => Author::Stranger,
-                (None, _) => Author::Stranger,
+                (None, _) => {
+                    strangers.0.insert(Strangers::hash(&listed));
+                    Author::Stranger
+                }
                 (Some(writer), Some(_)) => Author::Page(writer.digest),
                 (Some(_), None) => Author::Publisher,
             };
@@ -198,7 +216,7 @@ impl Listing<'_> {
                 pages.insert(digest);
             }
         }
-        Ok(pages)
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ mod world;
 use std::time::Duration;
 
 use rollcall::api::ManifestDigest;
+use rollcall::bucket::faulty::{Failure, Fault, Operation};
 use rollcall::manifest::record::{Pin, Role};
 use rollcall::manifest::{Intent, References};
 use rollcall::upload::{INTENT_LIFE, SKEW, publish_entries, read_manifest};
@@ -57,7 +58,35 @@ async fn a_version_that_retention_took_can_be_published_again() {
     prefix.world.publish("v1").await.unwrap();
     assert_eq!(prefix.whole(), ["v1", "v3", "v4"]);
     prefix.check();
-    assert_eq!(prefix.sweep().await.unwrap().deleted.objects, 3, "nobody activated it, and its name is old");
+    assert_eq!(prefix.sweep().await.unwrap().deleted.objects, 0, "somebody may be about to activate it");
+    prefix.world.pass(Duration::from_secs(3601)).await;
+    assert_eq!(prefix.sweep().await.unwrap().deleted.objects, 3, "nobody did");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_of_which_only_the_manifest_was_left_is_as_new_as_its_second_publish() {
+    // I5: wherever the second publish dies, the third one dates the build anew and takes the sign back.
+    for dies_at in
+        [None, Some((Operation::Replace, 1)), Some((Operation::Delete, 1)), Some((Operation::Delete, 2)), Some((Operation::Delete, 3))]
+    {
+        let prefix = Prefix::with_history(4).await;
+        let pin = || vec![Pin { pattern: "assets/app.*".into(), ttl_seconds: 100 * 24 * 3600 }];
+        prefix.refer(|own| own.retention.as_mut().unwrap().pins = pin()).await;
+        prefix.sweep().await.unwrap();
+        assert_eq!(prefix.manifests(), 4, "a pin keeps it");
+        prefix.world.pass(DAY).await;
+        if let Some((operation, nth)) = dies_at {
+            prefix.world.faulty.fail_nth(operation, nth, Fault::Before(Failure::Unavailable));
+            prefix.world.publish("v1").await.unwrap_err();
+        }
+        prefix.world.publish("v1").await.unwrap();
+        prefix.world.publish("v1").await.unwrap();
+        assert!(prefix.world.bucket.stored(&prefix.world.layout.swept(&prefix.digest("v1"))).is_none());
+        prefix.refer(|_| {}).await;
+        prefix.sweep().await.unwrap();
+        assert_eq!(prefix.whole(), ["v1", "v3", "v4"]);
+        prefix.check();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,6 +243,21 @@ async fn public_pages_keep_their_build() {
     }
     prefix.sweep().await.unwrap();
     assert_eq!(prefix.whole(), ["v3", "v4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_public_page_is_found_behind_any_number_of_strange_objects() {
+    // I5
+    let prefix = Prefix::with_history(4).await;
+    let (world, digest) = (&prefix.world, prefix.digest("v1"));
+    let manifest = read_manifest(&*world.bucket, &world.layout, &digest).await.unwrap().unwrap();
+    let writer = rollcall::manifest::Writer { release: "web/shop".into(), version: "v1".into(), digest };
+    publish_entries(&*world.bucket, &world.layout, &manifest, 1, &writer).await.unwrap();
+    for number in 0..10_100 {
+        world.bucket.overwrite(&world.layout.key(&format!("a/{number:05}")), "a person's");
+    }
+    let outcome = prefix.sweep().await.unwrap();
+    assert_eq!((prefix.whole(), outcome.plan.unknown.objects), (vec!["v1".to_owned(), "v3".into(), "v4".into()], 10_100));
 }
 
 #[tokio::test(start_paused = true)]
