@@ -22,7 +22,7 @@ pub struct Facts {
     pub records: Vec<VersionRecord>,
     /// What every release of every cluster uses.
     pub references: Vec<References>,
-    /// Manifests that are there, and since when.
+    /// Manifests that are there, and since when; a publish that brings back what retention took dates its manifest anew.
     pub manifests: BTreeMap<ManifestDigest, Timestamp>,
     /// Builds that retention took.
     pub swept: BTreeSet<ManifestDigest>,
@@ -312,7 +312,8 @@ impl Start {
 }
 
 /// For each build the latest start. What the release does not mention was never activated by it, or its document was lost: then
-/// the time runs from the publish or from the document's beginning, whichever is later.
+/// the time runs from the publish or from the document's beginning, whichever is later. A build that was published again since it was
+/// retired, under another name or because retention had taken it, is as new as that publish.
 fn starts(facts: &Facts, references: &References) -> BTreeMap<ManifestDigest, Start> {
     let mut starts = BTreeMap::<ManifestDigest, Start>::new();
     for activation in &references.activated {
@@ -322,8 +323,13 @@ fn starts(facts: &Facts, references: &References) -> BTreeMap<ManifestDigest, St
         (start.at, start.phase) = (start.at.max(at), start.phase.max(phase));
     }
     for record in &facts.records {
-        let at = record.published_at.max(references.since);
-        starts.entry(record.digest.clone()).or_insert(Start { at, phase: Phase::Published });
+        // A record keeps its first date for ever; the manifest is dated anew by whoever brings back what retention took.
+        let published = facts.manifests.get(&record.digest).map_or(record.published_at, |since| record.published_at.max(*since));
+        let at = published.max(references.since);
+        let start = starts.entry(record.digest.clone()).or_insert(Start { at, phase: Phase::Published });
+        if published > start.at {
+            *start = Start { at: published, phase: Phase::Published };
+        }
     }
     starts
 }

@@ -14,7 +14,7 @@ use super::prepare::Prepared;
 use super::send::{Occupied, Seen, Wanting};
 use super::verify::{There, compare};
 use super::{Before, FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent};
-use crate::bucket::{BucketError, Created};
+use crate::bucket::{BucketError, Created, Expected};
 use crate::manifest::VersionRecord;
 use crate::manifest::record::{BuildSummary, FORMAT};
 
@@ -130,12 +130,26 @@ impl Attempt<'_> {
         if occupied.is_empty() { Ok(()) } else { Err(self.reclaim(occupied).await?) }
     }
 
-    /// Everything is there again, whatever retention took before.
+    /// Everything is there again, whatever retention took before. The manifest first: while the sign lies there, a publish that died
+    /// in between does all of this again.
     async fn take_back_the_sign(&self) -> Result<(), PublishFailure> {
         let sign = self.request.layout.swept(&self.prepared.digest);
         if let Some(stored) = self.tools.bucket.head(&sign).await? {
+            self.date_manifest_anew().await?;
             self.tools.bucket.delete(&sign, &stored.etag).await?;
         }
+        Ok(())
+    }
+
+    /// The same bytes once more: from the manifest's date retention counts the time of a build whose record is older.
+    async fn date_manifest_anew(&self) -> Result<(), PublishFailure> {
+        let key = self.request.layout.manifest(&self.prepared.digest);
+        let Some(stored) = self.tools.bucket.head(&key).await? else {
+            return Err(PublishFailure::Vanishing { missing: 1, first: key });
+        };
+        let (body, attributes) = json(self.prepared.manifest.to_bytes().into(), Lasts::ForEver);
+        // Lost: somebody else has just done it.
+        self.tools.bucket.replace(&key, body, &attributes, &Expected::ETag(stored.etag)).await?;
         Ok(())
     }
 
@@ -160,8 +174,12 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether a listing shows every object, and the manifest is there.
+    /// Whether a listing shows every object, the manifest is there, and retention takes neither.
     async fn is_whole(&self) -> Result<bool, PublishFailure> {
+        let sign = self.request.layout.swept(&self.prepared.digest);
+        if self.tools.bucket.head(&sign).await?.is_some() {
+            return Ok(false);
+        }
         let there = self.list().await?;
         Ok(self.objects.all().all(|at| there[at] == There::Likely) && self.has_manifest().await?)
     }

@@ -125,6 +125,21 @@ fn a_version_that_nobody_activated_stays_for_its_time_after_the_publish() {
 }
 
 #[test]
+fn a_build_that_is_published_again_after_its_retirement_stays_for_its_time_after_that() {
+    // I5: v3 was retired at hour 4. Nobody activates it for an hour.
+    let another_name = with(|facts| facts.records.push(VersionRecord { digest: digest("v3"), ..record("v10", 99) }));
+    let brought_back = with(|facts| {
+        facts.manifests.insert(digest("v3"), at(99));
+    });
+    for facts in [another_name, brought_back] {
+        assert_eq!(kept(&facts), ["v3", "v8", "v9"]);
+        let reasons: Vec<String> = roots(&facts).unwrap().kept[&digest("v3")].iter().map(ToString::to_string).collect();
+        assert_eq!(reasons, ["published, never activated, until 1970-01-05T04:00:00Z"]);
+        assert_eq!(kept(&Facts { now: at(101), ..facts }), ["v8", "v9"]);
+    }
+}
+
+#[test]
 fn a_lost_document_of_references_only_keeps_more() {
     // I5: everything that the new document does not know counts as retired when it was begun.
     let begun = with(|facts| {
