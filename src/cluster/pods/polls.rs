@@ -106,15 +106,21 @@ impl Poll {
                 biased;
                 // Asked anew and with the same wait: an answer at once would be the one that is known, and the pause behind
                 // it would hide the one that is waited for.
-                _ = wanted.changed() => continue,
+                changed = wanted.changed() => match changed {
+                    Ok(()) => continue,
+                    // Nobody watches this release any more.
+                    Err(_) => return,
+                },
                 answer = self.ask(known.as_ref(), stage, wait) => answer,
             };
             wait = if answer.is_ok() { POLL_WAIT } else { Duration::ZERO };
             failing_since = answer.as_ref().err().map(|_| failing_since.unwrap_or_else(Instant::now));
             let is_kept = failing_since.is_some_and(|since| since.elapsed() < KEPT_WHILE_FAILING) && self.has_reported();
             let is_new = !is_kept && self.remember(answer.as_ref().map(|answer| &answer.text).map_err(String::as_str));
-            if !(quick.allows(stage, begun.elapsed()) && is_new) {
-                let _ = tokio::time::timeout(POLL_PAUSE.saturating_sub(begun.elapsed()), wanted.changed()).await;
+            if !(quick.allows(stage, begun.elapsed()) && is_new)
+                && let Ok(Err(_)) = tokio::time::timeout(POLL_PAUSE.saturating_sub(begun.elapsed()), wanted.changed()).await
+            {
+                return;
             }
             known = answer.ok();
         }
@@ -231,6 +237,19 @@ mod tests {
         let failing = known.iter().filter(|it| **it == Some(Err("no answer".into()))).count();
         assert!((30..=42).contains(&failing), "{failing} half seconds of 60");
         assert_eq!((news, known.last()), (3, Some(&Some(Ok("loaded".into())))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_ends_with_the_watch_that_it_serves() {
+        for takes in [Duration::from_millis(1), Duration::from_secs(5)] {
+            let (watching, stage) = watch::channel(1);
+            let reader = Arc::new(Restless { takes, asked: AtomicU64::new(0) });
+            let (changed, _changes) = mpsc::unbounded_channel();
+            let running = tokio::spawn(poll(reader.clone(), stage, changed).run());
+            tokio::time::sleep(Duration::from_secs(12)).await;
+            drop(watching);
+            tokio::time::timeout(Duration::from_secs(1), running).await.expect("it ends").unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]
