@@ -179,11 +179,12 @@ impl View<'_> {
         if is_fetched { Verdict::yes("Fetched", "the build was fetched and checked") } else { self.not_yet("NotFetched") }
     }
 
-    /// How the build was read, while the record of it is at hand: a release whose version is active does not ask the bucket.
+    /// How the build was read, until its version is active: from then on the bucket is asked now and then only, for a sweep, and what
+    /// is said must not change with it (I7).
     fn read_build(&self) -> Option<&BuildSummary> {
         match &self.observed.prefix {
-            PrefixFacts::Known { record: Some(record), .. } => record.build.as_deref(),
-            PrefixFacts::Known { record: None, .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
+            PrefixFacts::Known { record: Some(record), .. } if !self.is_active() => record.build.as_deref(),
+            PrefixFacts::Known { .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
         }
     }
 
