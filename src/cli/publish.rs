@@ -31,10 +31,11 @@ pub struct PublishArgs {
     /// How to reach the bucket.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// Only files that match this pattern; may be repeated
+    /// Only files whose path in the folder matches this pattern; may be repeated. As in `aws s3 sync`, `*` matches any number of any
+    /// characters, `/` too: `*.map` is every source map, `assets/*` is everything below assets
     #[arg(long)]
     pub include: Vec<Glob>,
-    /// Leave out files that match this pattern; may be repeated
+    /// Leave out files whose path matches this pattern, even if --include names them; may be repeated
     #[arg(long)]
     pub exclude: Vec<Glob>,
     /// How long to go on trying while the store fails, such as 90s, 10m or 0s

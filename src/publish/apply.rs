@@ -15,30 +15,29 @@ use crate::upload::PublishFailure;
 /// A person who waits sees a change by then, and the API server hardly notices.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// How often a lost race is tried again: while a version is brought out the status changes once a second or less.
+const TRIES: usize = 10;
+
 /// Who changed `spec.version`, in `managedFields`.
 const MANAGER: &str = "rollcall-publish";
 
-/// Names the version in the release and waits until it is Ready with it.
+/// Names the version in the release and waits until it is Ready with it. `before` is what the release named when the command began: a
+/// pipeline that took longer than a newer one must not take the newer one's version back.
 pub(super) async fn apply(
     cluster: &Cluster,
     name: &str,
+    before: &str,
     version: &str,
     patience: Duration,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let shown = format!("AssetRelease {}/{name}", cluster.namespace);
     let releases = cluster.releases();
-    let patch = Patch::Merge(json!({"spec": {"version": version}}));
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    let patched = releases.patch(name, &params, &patch).await.map_err(|cause| failed(&format!("change {shown}"), &cause))?;
-    let (ends, generation) = (Instant::now() + patience, patched.metadata.generation.unwrap_or_default());
+    let (ends, generation) = (Instant::now() + patience, changed(cluster, name, before, version).await?);
     let mut told = String::new();
     loop {
         match releases.get(name).await {
-            Ok(release) if release.spec.version != version => {
-                let wanted = release.spec.version;
-                return Err(Failure::NotApplied { release: shown, why: format!("somebody else has set spec.version to {wanted:?}") });
-            }
+            Ok(release) if release.spec.version != version => return Err(overtaken(shown, &release)),
             Ok(release) => match State::of(&release, generation) {
                 State::Ready => return Ok(()),
                 State::Stalled(why) => return Err(Failure::NotApplied { release: shown, why }),
@@ -56,6 +55,32 @@ pub(super) async fn apply(
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
+}
+
+/// Names the version, under the resource version that was looked at; answers the generation.
+async fn changed(cluster: &Cluster, name: &str, before: &str, version: &str) -> Result<i64, Failure> {
+    let shown = format!("AssetRelease {}/{name}", cluster.namespace);
+    let failed = |cause: kube::Error| failed(&format!("change {shown}"), &cause);
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let mut lost = None;
+    for _ in 0..TRIES {
+        let release = cluster.release(name).await?;
+        if release.spec.version != before && release.spec.version != version {
+            return Err(overtaken(shown, &release));
+        }
+        let patch = Patch::Merge(json!({"metadata": {"resourceVersion": release.metadata.resource_version}, "spec": {"version": version}}));
+        match cluster.releases().patch(name, &params, &patch).await {
+            Ok(patched) => return Ok(patched.metadata.generation.unwrap_or_default()),
+            // Most often the controller's status.
+            Err(kube::Error::Api(status)) if status.code == 409 => lost = Some(kube::Error::Api(status)),
+            Err(cause) => return Err(failed(cause)),
+        }
+    }
+    Err(failed(lost.expect("every try but a lost one returns")))
+}
+
+fn overtaken(release: String, found: &AssetRelease) -> Failure {
+    Failure::NotApplied { release, why: format!("somebody else has set spec.version to {:?}", found.spec.version) }
 }
 
 fn tell(told: &mut String, release: &str, now: String) {
@@ -124,7 +149,7 @@ mod tests {
             server.patch_status("controller", &key, &says(generation)).unwrap();
         };
         let patience = Duration::from_secs(60);
-        let (done, ()) = tokio::join!(apply(&cluster, APP, "v2", patience, &cancel), controller);
+        let (done, ()) = tokio::join!(apply(&cluster, APP, "v1", "v2", patience, &cancel), controller);
         let version = server.get(&key).unwrap()["spec"]["version"].as_str().unwrap().to_owned();
         (done, version)
     }
@@ -149,8 +174,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_release_that_is_not_there_is_named() {
         let (_, cluster, _) = server();
-        let failure = apply(&cluster, "gone", "v2", Duration::ZERO, &CancellationToken::new()).await.unwrap_err();
+        let failure = apply(&cluster, "gone", "v1", "v2", Duration::ZERO, &CancellationToken::new()).await.unwrap_err();
         assert_eq!(failure.exit() as u8, 1);
         assert!(failure.to_string().contains("shop/gone"), "{failure}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_that_somebody_else_named_meanwhile_is_not_taken_back() {
+        // I4
+        let (server, cluster, key) = server();
+        server.patch("pipeline", &key, &json!({"spec": {"version": "v3"}})).unwrap();
+        let failure = apply(&cluster, APP, "v1", "v2", Duration::ZERO, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(failure.exit() as u8, 5);
+        assert!(failure.to_string().contains("v3"), "{failure}");
+        assert_eq!(server.get(&key).unwrap()["spec"]["version"], "v3");
     }
 }

@@ -49,6 +49,10 @@ pub async fn run(mut args: PublishArgs, cancel: CancellationToken) -> Result<(),
     if let Some(cluster) = &cluster {
         args.cluster.namespace = Some(cluster.namespace.clone());
     }
+    let before = match (&cluster, &args.apply) {
+        (Some(cluster), Some(release)) => Some(cluster.release(release).await?.spec.version),
+        _ => None,
+    };
     let target = target(&args, cluster.as_ref()).await?;
     let bucket = Arc::new(S3Bucket::connect(&target.settings)?);
     let outcome = published(&args, &target, bucket, Arc::new(SystemClock), &cancel).await?;
@@ -56,8 +60,8 @@ pub async fn run(mut args: PublishArgs, cancel: CancellationToken) -> Result<(),
     if let Some((keys, first)) = outcome.refused() {
         return Err(Failure::WouldBeRefused { keys, first: first.to_owned() });
     }
-    match (&cluster, &args.apply) {
-        (Some(cluster), Some(release)) => apply::apply(cluster, release, &args.version, args.wait, &cancel).await,
+    match (&cluster, &args.apply, before) {
+        (Some(cluster), Some(release), Some(before)) => apply::apply(cluster, release, &before, &args.version, args.wait, &cancel).await,
         _ => Ok(()),
     }
 }

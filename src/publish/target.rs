@@ -31,7 +31,7 @@ impl FromStr for BucketUrl {
     }
 }
 
-/// A folder in a bucket: empty, or ending with `/`.
+/// A folder in a bucket, as AssetStores and AssetReleases may name it: empty, or ending with `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPrefix(pub String);
 
@@ -39,8 +39,14 @@ impl FromStr for KeyPrefix {
     type Err = &'static str;
 
     fn from_str(typed: &str) -> Result<Self, Self::Err> {
-        let is_prefix = typed.is_empty() || (typed.ends_with('/') && !typed.starts_with('/') && !typed.contains("//"));
-        if is_prefix { Ok(Self(typed.to_owned())) } else { Err("expected folder names, each followed by /") }
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_name = |name: &str| !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_inner);
+        let is_prefix = typed.is_empty() || typed.strip_suffix('/').is_some_and(|names| names.split('/').all(is_name));
+        if is_prefix {
+            Ok(Self(typed.to_owned()))
+        } else {
+            Err("expected folder names of letters, digits, dots, hyphens and underscores, each followed by / and none starting with a dot")
+        }
     }
 }
 
@@ -119,7 +125,17 @@ mod tests {
         let url = |bucket: &str, prefix: &str| Ok(BucketUrl { bucket: bucket.into(), prefix: prefix.into() });
         assert_eq!("s3://web/shop/".parse(), url("web", "shop/"));
         assert_eq!("s3://web/".parse(), url("web", ""));
-        for wrong in ["web/shop/", "s3://web", "s3:///shop/", "s3://web/shop", "s3://web//", "s3://web//shop/", "s3://web/a//b/"] {
+        for wrong in [
+            "web/shop/",
+            "s3://web",
+            "s3:///shop/",
+            "s3://web/shop",
+            "s3://web//",
+            "s3://web//shop/",
+            "s3://web/a//b/",
+            "s3://web/a b/",
+            "s3://web/.rollcall/",
+        ] {
             assert!(wrong.parse::<BucketUrl>().is_err(), "{wrong}");
         }
     }

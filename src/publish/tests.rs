@@ -138,9 +138,12 @@ async fn only_what_is_selected_is_published() {
     let world = World::new();
     let build = world.build("one", "first");
     std::fs::write(build.join("app.map"), "{}").unwrap();
+    // As with `aws s3 sync`, `*` goes into folders.
+    std::fs::create_dir(build.join("assets/cart")).unwrap();
+    std::fs::write(build.join("assets/cart/app.map"), "{}").unwrap();
     let result = world.run(&build, &["--version=v1", "--exclude=*.map", "--exclude=nothing"]).await.unwrap();
     assert_eq!(result["files"], 3);
-    let result = world.run(&build, &["--version=v2", "--include=assets/*"]).await.unwrap();
+    let result = world.run(&build, &["--version=v2", "--include=assets/*", "--exclude=assets/c*"]).await.unwrap();
     assert_eq!((&result["files"], &result["objectsSent"]), (&json!(2), &json!(0)));
 }
 

@@ -108,6 +108,8 @@ async fn exit_codes_are_those_of_the_help_and_nothing_but_the_result_goes_to_sta
     };
     assert_eq!(run(source.path(), &endpoint, "no-slash", &[]).await.0, Some(2));
     assert_eq!(run(source.path(), &endpoint, "", &["--retry-for=soon"]).await.0, Some(2));
+    let (code, said) = run(source.path(), &endpoint, "", &["--store=shop"]).await;
+    assert!(code == Some(2) && said.contains("--to") && said.contains("--store"), "{said}");
     let (code, said) = run(Path::new("/nowhere/at/all"), &endpoint, "", &[]).await;
     assert!(code == Some(1) && said.contains("/nowhere/at/all"), "{said}");
 
@@ -121,6 +123,15 @@ async fn exit_codes_are_those_of_the_help_and_nothing_but_the_result_goes_to_sta
     drop((connection, silent));
     let (code, said) = run(source.path(), &endpoint, "", &["--retry-for=0s"]).await;
     assert_eq!(code, Some(3), "{said}");
+}
+
+#[test]
+fn a_place_of_the_environment_and_a_store_that_is_typed_are_a_conflict_that_is_told() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    command.env_clear().env("ROLLCALL_TO", "s3://web/shop/");
+    let output = command.args(["publish", "dist", "--version=v1", "--store=shop", "--prefix=shop/"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("--to") && said.contains("--store"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
