@@ -58,7 +58,11 @@ impl Checked {
         json!({
             "usable": self.verdict().is_ok(),
             "findings": findings.collect::<serde_json::Map<_, _>>(),
-            "policies": {"writer": policy::writer(bucket, prefix), "reader": policy::reader(bucket, prefix)},
+            "policies": {
+                "writer": policy::writer(bucket, prefix),
+                "follower": policy::follower(bucket, prefix),
+                "reader": policy::reader(bucket, prefix),
+            },
         })
     }
 
@@ -74,9 +78,10 @@ fn tell(checked: &Checked, bucket: &str, prefix: &str, output: OutputArg) {
     match output {
         OutputArg::Json => println!("{:#}", checked.json(bucket, prefix)),
         OutputArg::Text => println!(
-            "{}\n\nPolicy of who writes (controller, `rollcall publish`):\n{:#}\n\nBucket policy for CloudFront as the reader:\n{:#}",
+            "{}\n\nPolicy of who writes (controller, `rollcall publish`):\n{:#}\n\nPolicy of a cluster that only uses what another one publishes:\n{:#}\n\nBucket policy for CloudFront as the reader:\n{:#}",
             checked.table(),
             policy::writer(bucket, prefix),
+            policy::follower(bucket, prefix),
             policy::reader(bucket, prefix)
         ),
     }

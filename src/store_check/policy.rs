@@ -24,6 +24,42 @@ pub(super) fn writer(bucket: &str, prefix: &str) -> Value {
     })
 }
 
+/// For a cluster that only reads: `source: {published: {}}`, pages from pods, another one publishes. It writes what it uses, takes what it
+/// needs out of tombstones, tries the store out, and claims a prefix that nobody has. A sweep of its own it cannot do.
+pub(super) fn follower(bucket: &str, prefix: &str) -> Value {
+    let below = |folder: &str| format!("arn:aws:s3:::{bucket}/{prefix}*.rollcall/{folder}");
+    // Without a folder in front `*` is nothing: IAM's takes any number of characters, `/` too.
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "RollcallReads",
+                "Effect": "Allow",
+                "Action": ["s3:GetObject"],
+                "Resource": format!("arn:aws:s3:::{bucket}/{prefix}*"),
+            },
+            {
+                "Sid": "RollcallListing",
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket"],
+                "Resource": format!("arn:aws:s3:::{bucket}"),
+            },
+            {
+                "Sid": "RollcallNotes",
+                "Effect": "Allow",
+                "Action": ["s3:PutObject"],
+                "Resource": [below("references/*"), below("sweeps/*"), below("probe/*"), below("owner.json")],
+            },
+            {
+                "Sid": "RollcallTidying",
+                "Effect": "Allow",
+                "Action": ["s3:DeleteObject"],
+                "Resource": [below("sweeps/*"), below("probe/*")],
+            },
+        ],
+    })
+}
+
 /// For CloudFront with origin access control; other readers need the same two rights.
 pub(super) fn reader(bucket: &str, prefix: &str) -> Value {
     let statement = |sid: &str, action: &str, resource: String| {
@@ -52,8 +88,19 @@ mod tests {
     #[test]
     fn rights_are_for_the_prefix_and_listing_is_for_the_bucket() {
         let resources = |policy: &Value| [0, 1].map(|n| policy["Statement"][n]["Resource"].as_str().unwrap().to_owned());
-        for policy in [writer("web", "shop/"), reader("web", "shop/")] {
+        for policy in [writer("web", "shop/"), reader("web", "shop/"), follower("web", "shop/")] {
             assert_eq!(resources(&policy), ["arn:aws:s3:::web/shop/*", "arn:aws:s3:::web"]);
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_only_reads_may_write_no_object_of_a_build() {
+        let policy = follower("web", "");
+        assert!(policy.to_string().contains("arn:aws:s3:::web/*.rollcall/references/*"), "{policy}");
+        for statement in policy["Statement"].as_array().unwrap().iter().skip(2) {
+            for resource in statement["Resource"].as_array().unwrap() {
+                assert!(resource.as_str().unwrap().contains("*.rollcall/"), "{resource}");
+            }
         }
     }
 }
