@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::digest::ManifestDigest;
 use super::pointer::PROTOCOL;
 
+/// Highest stage and sequence that a report may name: one each millisecond for thirty years. Higher ones are a broken agent's, and
+/// must not hold up a release as the flip that nobody else remembers.
+const NUMBER_MAX: i64 = 1_000_000_000_000;
+
 /// What `GET /v1/availability` answers and what the message of the pod condition `rollcall.dev/assets` holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +46,14 @@ pub enum InvalidReport {
     /// Written by an agent of another generation.
     #[error("report protocol {0} is not known here (this controller knows {PROTOCOL})")]
     UnknownProtocol(i32),
+    /// Numbers that no pointer ever had.
+    #[error("it names stage {stage} and flip {sequence}: no pointer has such numbers")]
+    Unbelievable {
+        /// The stage.
+        stage: i64,
+        /// The sequence.
+        sequence: i64,
+    },
 }
 
 /// Just enough of any report of any protocol.
@@ -54,14 +66,17 @@ impl Report {
     /// Reads a report. The protocol is looked at first: a newer report may have another shape.
     ///
     /// # Errors
-    /// When it is not JSON of this shape or of an unknown protocol.
+    /// When it is not JSON of this shape, of an unknown protocol, or names numbers that cannot be.
     pub fn parse(text: &str) -> Result<Self, InvalidReport> {
         let malformed = |error: serde_json::Error| InvalidReport::Malformed(error.to_string());
         let envelope: Envelope = serde_json::from_str(text).map_err(malformed)?;
         if envelope.protocol != PROTOCOL {
             return Err(InvalidReport::UnknownProtocol(envelope.protocol));
         }
-        serde_json::from_str(text).map_err(malformed)
+        let report: Self = serde_json::from_str(text).map_err(malformed)?;
+        let (stage, sequence) = (report.stage, report.sequence);
+        let is_believable = [stage, sequence].iter().all(|number| (0..=NUMBER_MAX).contains(number));
+        if is_believable { Ok(report) } else { Err(InvalidReport::Unbelievable { stage, sequence }) }
     }
 
     /// Compact JSON.
@@ -110,5 +125,9 @@ mod tests {
         assert_eq!(Report::parse(&report().to_json()), Ok(report()));
         assert_eq!(Report::parse(r#"{"protocol":9,"other":true}"#), Err(InvalidReport::UnknownProtocol(9)));
         assert!(matches!(Report::parse("joining"), Err(InvalidReport::Malformed(_))));
+        for (stage, sequence) in [(1, i64::MAX), (NUMBER_MAX + 1, 1), (-1, 1)] {
+            let text = Report { stage, sequence, ..report() }.to_json();
+            assert_eq!(Report::parse(&text), Err(InvalidReport::Unbelievable { stage, sequence }));
+        }
     }
 }

@@ -97,6 +97,8 @@ pub enum Blocker {
     PointerVanished {
         /// Name of the `ConfigMap`.
         config_map: String,
+        /// Names of those pods.
+        pods: Vec<String>,
         /// Highest sequence that a pod reports.
         reported: i64,
         /// Highest sequence in status and pointer.
@@ -306,9 +308,10 @@ impl Blocker {
                 "{} in ConfigMap {config_map:?} cannot be read ({cause}): remove the key or the ConfigMap; it is made again from this release's status",
                 names::POINTER_KEY
             ),
-            Self::PointerVanished { config_map, reported, known } => format!(
-                "ConfigMap {config_map:?} is gone or old: pods report flip {reported}, status and ConfigMap know flip {known} only: restore the ConfigMap from a newer backup with `kubectl apply --server-side --field-manager={}`",
-                names::FIELD_MANAGER
+            Self::PointerVanished { config_map, pods, reported, known } => format!(
+                "ConfigMap {config_map:?} is gone or old: pods report up to flip {reported}, status and ConfigMap know flip {known} only: restore the ConfigMap from a newer backup with `kubectl apply --server-side --field-manager={}`; if there was no such flip, or the pods may go back, delete the pods that report it: {}",
+                names::FIELD_MANAGER,
+                some_of(pods)
             ),
             _ => String::new(),
         }

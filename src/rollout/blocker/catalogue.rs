@@ -90,7 +90,7 @@ impl Blocker {
                 "Written by hand, or by a newer Rollcall: then upgrade this one instead. Pods go on serving what they have."
             }
             _ => {
-                "Pods have seen a later flip than the status knows, so making it again could move them back. Restore the ConfigMap; or, if the pods may go back, delete the pods that report the later flip."
+                "Pods have seen a later flip than the status knows, so making it again could move them back. Restore the ConfigMap; or, if the pods may go back, delete the pods that report the later flip. One pod alone that reports a flip which never was has a broken agent, or lies: deleting it is enough."
             }
         }
     }
@@ -170,7 +170,7 @@ fn of_the_pointer() -> Vec<Blocker> {
         Blocker::PointerContested { config_map: config_map(), manager: "argocd-controller".into() },
         Blocker::PointerTaken { config_map: config_map(), release: "shop-old".into() },
         Blocker::PointerUnreadable { config_map: config_map(), cause: "pointer protocol 2 is not known here (this build knows 1)".into() },
-        Blocker::PointerVanished { config_map: config_map(), reported: 8, known: 7 },
+        Blocker::PointerVanished { config_map: config_map(), pods: vec!["shop-7d9f-x2x".into()], reported: 8, known: 7 },
     ]
 }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::api::Pointer;
 use crate::api::release::{ActivatedVersion, Phase};
+use crate::api::{Pointer, Report};
 
 use super::super::blocker::Blocker;
 use super::super::decision::{Decision, PointerChange, Step};
@@ -41,9 +41,12 @@ fn vanished(observed: &Observed) -> Option<Blocker> {
         return Some(unseen);
     }
     let known = known_sequence(observed);
-    let reported = highest_reported(observed).0;
+    // All of them, though one decides: a pod that reports what never was blocks the release, and nobody but a person can tell.
+    let ahead: Vec<(&str, i64)> = reports(observed).map(|(pod, report)| (pod, report.sequence)).filter(|(_, flip)| *flip > known).collect();
+    let reported = ahead.iter().map(|(_, flip)| *flip).max()?;
     let config_map = observed.release.spec.pointer.config_map_name.clone();
-    (reported > known).then_some(Blocker::PointerVanished { config_map, reported, known })
+    let pods = ahead.into_iter().map(|(pod, _)| pod.to_owned()).collect();
+    Some(Blocker::PointerVanished { config_map, pods, reported, known })
 }
 
 /// The highest flip that status or pointer know.
@@ -52,13 +55,12 @@ fn known_sequence(observed: &Observed) -> i64 {
     remembered.max(observed.found().map_or(0, |found| found.pointer.sequence))
 }
 
-/// The highest sequence and stage in any pod's report.
-fn highest_reported(observed: &Observed) -> (i64, i64) {
-    let reports = observed.targets.iter().flat_map(|target| &target.pods).filter_map(|pod| match &pod.report {
-        ReportFacts::Known(report) => Some((report.sequence, report.stage)),
+/// What pods report, each with its name.
+fn reports(observed: &Observed) -> impl Iterator<Item = (&str, &Report)> {
+    observed.targets.iter().flat_map(|target| &target.pods).filter_map(|pod| match &pod.report {
+        ReportFacts::Known(report) => Some((pod.name.as_str(), report)),
         ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) => None,
-    });
-    reports.fold((0, 0), |(sequence, stage), report| (sequence.max(report.0), stage.max(report.1)))
+    })
 }
 
 /// Whether the pointer is empty or older than what was seen of it: another hand made it or put it back from a backup. Agents refuse
@@ -104,7 +106,7 @@ fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
 }
 
 fn stage_of_the_lost(observed: &Observed) -> i64 {
-    observed.release.status.last_stage.max(highest_reported(observed).1)
+    reports(observed).map(|(_, report)| report.stage).fold(observed.release.status.last_stage, i64::max)
 }
 
 /// The question that brings a lost pointer's name map back: the same as before a staging, because the answer carries the map.

@@ -542,6 +542,8 @@ fn a_pointer_that_vanished_is_not_made_again_from_less_than_a_pod_has_seen() {
     assert_eq!(first_reason(&observed), "PointerVanished");
     observed = observed.with_pointer(Pointer::empty());
     assert_eq!(first_reason(&observed), "PointerVanished");
+    let message = decide(&observed).blockers[0].message();
+    assert!(message.ends_with("delete the pods that report it: a"), "{message}");
 }
 
 /// I4: agents refuse to go back, and pods born meanwhile do not: what the backup undid is done again.
