@@ -119,15 +119,22 @@ pub struct StoreCapabilities {
     /// Of several creates of one key, at once or one after the other, exactly one is accepted. Without it the store is refused: two
     /// publishers could mix their bytes under one name.
     pub create_only: Capability,
-    /// A delete that names another version of an object deletes nothing.
+    /// The same for an object that is sent in parts. Without it large files are sent as a whole.
+    pub create_only_multipart: Capability,
+    /// A replace that names another version of an object changes nothing, and of several at once exactly one is accepted. Without it the
+    /// store is refused: those who use objects and those who delete them could not tell each other.
+    pub conditional_replace: Capability,
+    /// A delete that names another version of an object deletes nothing. Without it nothing is ever deleted.
     pub conditional_delete: Capability,
+    /// What was written is in the next listing. Without it the store is refused: a sweep would not see who uses what.
+    pub list_after_write: Capability,
     /// Bytes without the promised SHA-256 are refused, and nothing is kept of them.
     pub checksum_verified: Capability,
     /// The store copies an object by itself, and not onto one that is there.
     pub copy: Capability,
     /// What was seen where something does not hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 4), inner(length(max = 1024)))]
+    #[schemars(length(max = 7), inner(length(max = 1024)))]
     pub evidence: Vec<String>,
 }
 

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::manifest::object::OWN_FOLDER;
 
+use super::probe::Deletes;
 use super::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
 
 /// One method of [`Bucket`].
@@ -271,5 +272,9 @@ impl Bucket for FaultyBucket {
 
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {
         self.around(Operation::Delete, key, self.inner.delete(key, etag)).await
+    }
+
+    async fn deletes(&self) -> Result<Deletes, BucketError> {
+        self.inner.deletes().await
     }
 }

@@ -20,6 +20,8 @@ use jiff::Timestamp;
 use crate::api::ContentHash;
 use crate::manifest::Writer;
 
+use self::probe::{Deletes, Objection};
+
 /// Longest time that a signed request may still land after it was sent: the life of its signature.
 pub const SIGNED_REQUEST_LIFE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
@@ -191,6 +193,9 @@ pub enum BucketError {
         /// Its name.
         bucket: String,
     },
+    /// The store was tried out and found wanting: nothing is written into it.
+    #[error("the store is refused: {0}")]
+    Unfit(Objection),
     /// The store refuses this request for ever (wrong checksum, invalid key, too large).
     #[error("{operation} {key:?} was refused: {cause}")]
     Refused {
@@ -240,6 +245,11 @@ pub trait Bucket: Send + Sync + 'static {
 
     /// Deletes an object only if it still has this token. An object that is gone is `Done`.
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError>;
+
+    /// Whether objects may be deleted here at all. Ask before the first one is: where the condition of a delete is not kept, none may.
+    async fn deletes(&self) -> Result<Deletes, BucketError> {
+        Ok(Deletes::Conditional)
+    }
 }
 
 fn longer_than(key: &str, bytes_max: u64) -> BucketError {

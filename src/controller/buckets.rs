@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::bucket::probe::Capabilities;
+use crate::bucket::probe::{Capabilities, Probe as _};
 use crate::bucket::s3::{S3Bucket, S3Settings};
 use crate::bucket::{Bucket, BucketError};
 

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
 use crate::api::{AssetStore, AssetStoreSpec, Pointer};
-use crate::bucket::probe::Capabilities;
+use crate::bucket::probe::{Capabilities, Objection};
 use crate::bucket::s3::{Credentials, S3Settings};
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
@@ -16,7 +16,7 @@ use crate::cluster::{Call, Class};
 use crate::manifest::{Layout, Owner};
 use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, StoreFacts, StoreProblem};
 use crate::rollout::retention;
-use crate::upload;
+use crate::upload::{self, Tried};
 
 use super::context::{Context, Memory};
 use super::retry::Failure;
@@ -72,13 +72,16 @@ async fn open_tried(
     let found = buckets.probe(address, store.bucket.prefix.as_deref().unwrap_or_default()).await?;
     match objection(&found) {
         Some(problem) => Ok(Err(problem)),
-        None => buckets.open(address).map(Ok),
+        None => Ok(Ok(Arc::new(Tried::knowing(buckets.open(address)?, found)))),
     }
 }
 
 /// Why nothing is published into a store that was seen to do this.
 pub(super) fn objection(found: &Capabilities) -> Option<StoreProblem> {
-    found.objection().map(|seen| StoreProblem::Overwrites(seen.to_owned()))
+    found.objection().map(|objection| match objection {
+        Objection::Overwrites(_) => StoreProblem::Overwrites(objection.to_string()),
+        Objection::ListsUnreliably(_) => StoreProblem::ListsUnreliably(objection.to_string()),
+    })
 }
 
 fn unopened(facts: StoreFacts, release: &ReleaseFacts, spec: Option<&AssetStoreSpec>) -> OpenStore {
@@ -211,7 +214,8 @@ pub(super) async fn cluster_id(cx: &Context) -> Result<String, Failure> {
 /// A bucket's failure as a fact.
 pub(super) fn fault(error: &BucketError) -> BucketFault {
     let advice = match error {
-        BucketError::Unavailable { .. } => "",
+        // A store that was tried out says so itself.
+        BucketError::Unavailable { .. } | BucketError::Unfit(_) => "",
         BucketError::Denied { .. } => "; check the store's credentials and its bucket policy",
         BucketError::NoSuchBucket { .. } => "; create it, or correct spec.bucket of the AssetStore",
         BucketError::Refused { .. } => "; the store does not do what Rollcall needs",

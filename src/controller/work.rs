@@ -129,6 +129,8 @@ impl Task {
         let written = upload::write_references(self.bucket.as_ref(), &self.layout, &self.own, clock.as_ref()).await;
         written.map_err(|failure| sweep_failure(&failure.into(), clock.now()))?;
         let failed = |failure: SweepFailure| sweep_failure(&failure, clock.now());
+        // Before the plan: status never shows that something goes where nothing may.
+        sweep::permitted(&tools).await.map_err(failed)?;
         let builds = |plan: &Plan| plan.roots.kept.keys().cloned().collect();
         match act {
             SweepAct::Plan => {

@@ -191,6 +191,9 @@ fn of_publish(failure: &PublishFailure) -> &'static str {
         PublishFailure::Bucket(error) => of_bucket(error),
         PublishFailure::Reclaiming { .. } => "Nothing: it goes on by itself at that time, about 17 minutes later.",
         PublishFailure::KeyInUse { .. } => "Release the version that is named first, or wait.",
+        PublishFailure::LeftoverStays { .. } => {
+            "In a store without conditional deletes nothing is ever deleted. What lies there was never part of a version that was released."
+        }
         PublishFailure::Vanishing { .. } => {
             "Something deletes objects as they are written: look for a lifecycle rule or a sync job on this prefix."
         }
@@ -207,6 +210,7 @@ fn of_bucket(error: &BucketError) -> &'static str {
             "Check the AssetStore's credentials and the bucket policy: Rollcall lists, gets, puts and deletes below the prefix."
         }
         BucketError::NoSuchBucket { .. } => "Create the bucket, or correct `spec.bucket.name`, `region` or `endpoint` of the AssetStore.",
+        BucketError::Unfit(_) => "It was tried out and found wanting: see `StoreOverwrites` and `StoreListsUnreliably`.",
         BucketError::Refused { .. } => {
             "The store does not do what Rollcall needs (conditional writes, SHA-256 checksums): use one that does."
         }

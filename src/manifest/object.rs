@@ -66,6 +66,12 @@ impl Layout {
         self.own("owner.json")
     }
 
+    /// What the store was seen to do.
+    #[must_use]
+    pub fn tried(&self) -> String {
+        self.own("store.json")
+    }
+
     /// The intent of one publish.
     #[must_use]
     pub fn intent(&self, id: &str) -> String {

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::readers::Reading;
 use super::{Class, Manifest};
-use crate::api::ManifestDigest;
+use crate::api::store::StoreCapabilities;
+use crate::api::{ContentHash, ManifestDigest};
 
 /// Binds a version's name to one build for ever; written when every object is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,20 @@ pub struct VersionRecord {
     /// How the build was read; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Box<BuildSummary>>,
+}
+
+/// What the store of this prefix was seen to do, so that not every publish tries it out again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TriedOut {
+    /// Version of this document's format: 1.
+    pub tried_version: i32,
+    /// Hash of the store's endpoint (empty for AWS), a line feed, and the bucket's name: it counts for that store alone.
+    pub store: ContentHash,
+    /// When; it counts for seven days.
+    pub tried_at: Timestamp,
+    /// What it was seen to do.
+    pub capabilities: StoreCapabilities,
 }
 
 /// How a build was read, and what that gave.

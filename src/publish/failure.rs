@@ -96,7 +96,7 @@ impl Failure {
             failure,
             PublishFailure::Cancelled
                 | PublishFailure::Source(SourceError::Workspace { .. })
-                | PublishFailure::Bucket(BucketError::Denied { .. } | BucketError::NoSuchBucket { .. })
+                | PublishFailure::Bucket(BucketError::Denied { .. } | BucketError::NoSuchBucket { .. } | BucketError::Unfit(_))
         );
         failure.class() == FailureClass::Transient && !needs_somebody
     }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::BuildManifestSpec;
 use crate::bucket::Bucket;
-use crate::bucket::s3::{Credentials, S3Bucket};
+use crate::bucket::s3::Credentials;
 use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::manifest::readers::BuildNames;
@@ -28,7 +28,7 @@ mod retry;
 mod target;
 
 pub use failure::{Exit, Failure};
-pub use target::{BucketUrl, KeyPrefix, settings, version_label};
+pub use target::{BucketUrl, KeyPrefix, open, settings, version_label};
 
 use cluster::Cluster;
 use progress::{Teller, say};
@@ -54,8 +54,9 @@ pub async fn run(mut args: PublishArgs, cancel: CancellationToken) -> Result<(),
         _ => None,
     };
     let target = target(&args, cluster.as_ref()).await?;
-    let bucket = Arc::new(S3Bucket::connect(&target.settings)?);
-    let outcome = published(&args, &target, bucket, Arc::new(SystemClock), &cancel).await?;
+    let clock = Arc::new(SystemClock);
+    let bucket = Arc::new(target.open(clock.clone())?);
+    let outcome = published(&args, &target, bucket, clock, &cancel).await?;
     print(&args, &outcome);
     if let Some((keys, first)) = outcome.refused() {
         return Err(Failure::WouldBeRefused { keys, first: first.to_owned() });

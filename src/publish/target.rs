@@ -1,12 +1,16 @@
 //! Where a build goes: a bucket and a prefix, and how they are reached. Never makes a request.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::api::AssetStoreSpec;
-use crate::bucket::s3::{Credentials, S3Settings};
+use crate::bucket::BucketError;
+use crate::bucket::s3::{Credentials, S3Bucket, S3Settings};
 use crate::cli::StoreArgs;
+use crate::clock::Clock;
 use crate::lint::{Host, HostRole, hosts_of};
 use crate::manifest::Layout;
+use crate::upload::{Origin, Tried};
 
 /// The limit of `spec.version`.
 const VERSION_CHARS_MAX: usize = 128;
@@ -77,6 +81,15 @@ pub fn settings(bucket: &str, store: &StoreArgs) -> S3Settings {
     }
 }
 
+/// A bucket of which it is not known what its store does. That is found out before the first write goes there.
+///
+/// # Errors
+/// When the settings are not usable.
+pub fn open(settings: &S3Settings, layout: &Layout, clock: Arc<dyn Clock>) -> Result<Tried, BucketError> {
+    let origin = Origin { endpoint: settings.endpoint.as_deref(), bucket: &settings.bucket };
+    Ok(Tried::before_writing(Arc::new(S3Bucket::connect(settings)?), origin, layout, clock))
+}
+
 /// A place for builds.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -108,6 +121,11 @@ impl Target {
             base_urls: vec![format!("{}{prefix}", spec.public_url)],
             hosts: hosts_of(spec),
         }
+    }
+
+    /// The bucket. Nothing is asked of it yet; its store is tried out before the first write.
+    pub(super) fn open(&self, clock: Arc<dyn Clock>) -> Result<Tried, BucketError> {
+        open(&self.settings, &self.layout, clock)
     }
 
     /// For messages: `prefix "shop/" of bucket "web"`.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::RoleError;
-use crate::bucket::s3::S3Bucket;
 use crate::cli::{OutputArg, StoreCommand, SweepArgs};
 use crate::clock::SystemClock;
 use crate::manifest::Layout;
@@ -25,8 +24,8 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
 async fn run_sweep(args: &SweepArgs) -> Result<(), RoleError> {
     let (bucket, prefix) = place(&args.to)?;
     let settings = crate::publish::settings(bucket, &args.store);
-    let tools = Tools { bucket: Arc::new(S3Bucket::connect(&settings)?), clock: Arc::new(SystemClock) };
-    let layout = Layout::new("", prefix);
+    let (layout, clock) = (Layout::new("", prefix), Arc::new(SystemClock));
+    let tools = Tools { bucket: Arc::new(crate::publish::open(&settings, &layout, clock.clone())?), clock };
     let told = |plan: &Plan, deleted| match args.output {
         OutputArg::Text => text(plan, deleted),
         OutputArg::Json => format!("{}\n", json_of(plan, deleted)),

@@ -211,6 +211,7 @@ impl Blocker {
                 StoreProblem::SecretIncomplete(..) => "CredentialsIncomplete",
                 StoreProblem::Invalid(_) => "StoreInvalid",
                 StoreProblem::Overwrites(_) => "StoreOverwrites",
+                StoreProblem::ListsUnreliably(_) => "StoreListsUnreliably",
             },
             Self::BucketFault(fault) => fault.reason,
             Self::PrefixOwned { .. } => "PrefixOwned",
@@ -376,8 +377,8 @@ fn store_message(store: &str, namespace: &str, problem: &StoreProblem) -> String
             format!("Secret {secret:?}, named by AssetStore {store:?}, lacks the key {key:?}")
         }
         StoreProblem::Invalid(cause) => format!("AssetStore {store:?} cannot be used: {cause}"),
-        StoreProblem::Overwrites(seen) => {
-            format!("AssetStore {store:?} is refused, as it does not keep If-None-Match: {seen}; use a store that does")
+        StoreProblem::Overwrites(objection) | StoreProblem::ListsUnreliably(objection) => {
+            format!("AssetStore {store:?} is refused: {objection}")
         }
     }
 }

@@ -88,8 +88,10 @@ pub enum StoreProblem {
     SecretIncomplete(String, String),
     /// A client for it could not be made.
     Invalid(String),
-    /// It overwrites although each create forbids it; with what was seen.
+    /// It overwrites although each write forbids it; with what was seen and what to do.
     Overwrites(String),
+    /// Its listings lag behind its writes, or lack what they must say; with what was seen and what to do.
+    ListsUnreliably(String),
 }
 
 /// The pointer `ConfigMap`.

@@ -7,7 +7,8 @@ mod public;
 use serde_json::{Value, json};
 
 use crate::api::store::Capability;
-use crate::bucket::probe::{Capabilities, Finding};
+use crate::bucket::BucketError;
+use crate::bucket::probe::{Capabilities, Finding, Probe as _};
 use crate::bucket::s3::S3Bucket;
 use crate::cli::{CheckArgs, OutputArg};
 use crate::publish::{BucketUrl, settings};
@@ -43,8 +44,8 @@ impl Checked {
 
     /// What makes the store unusable: a store that overwrites, and a public URL at which a page would break.
     fn verdict(&self) -> Result<(), RoleError> {
-        if let Some(seen) = self.capabilities.objection() {
-            return Err(format!("the store cannot be used: {seen}").into());
+        if let Some(objection) = self.capabilities.objection() {
+            return Err(BucketError::Unfit(objection).into());
         }
         match self.public.iter().find(|(_, finding)| finding.capability == Capability::Ignored) {
             Some((name, finding)) => Err(format!("the public URL cannot be used: {name}: {}", finding.evidence).into()),
@@ -68,7 +69,7 @@ impl Checked {
 
     fn table(&self) -> String {
         let line =
-            |(name, finding): (&str, &Finding)| format!("{name:<18} {:<8} {}", format!("{:?}", finding.capability), finding.evidence);
+            |(name, finding): (&str, &Finding)| format!("{name:<19} {:<8} {}", format!("{:?}", finding.capability), finding.evidence);
         self.all().map(line).collect::<Vec<_>>().join("\n")
     }
 }
@@ -99,7 +100,7 @@ mod tests {
         let broken = checked(vec![("missingIs404", Finding::ignored("an html page"))]);
         assert_eq!(broken.verdict().unwrap_err().to_string(), "the public URL cannot be used: missingIs404: an html page");
         assert_eq!(broken.json("web", "")["usable"], json!(false));
-        assert!(broken.table().contains("missingIs404       Ignored  an html page"), "{}", broken.table());
+        assert!(broken.table().contains("missingIs404        Ignored  an html page"), "{}", broken.table());
         let lax = Capabilities { create_only: Finding::ignored("overwritten"), ..Capabilities::strict() };
         assert!(Checked { capabilities: lax, public: vec![] }.verdict().is_err());
     }

@@ -17,6 +17,7 @@
 //! - S dies anywhere: a `Warned` tombstone holds up nobody, a `Deleting` one until the time that stands in it; the next sweep plans
 //!   anew and takes over what is still there.
 //! - Two of S: each tombstone is moved to `Deleting` by one of them.
+//! - The store does not keep the condition of a delete: nothing goes, see [`permitted`].
 //! - A document cannot be read, a build that stays has no manifest, nobody says what he uses: [`Doubt`], nothing goes.
 
 mod carry_out;
@@ -27,6 +28,7 @@ mod survey;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bucket::probe::Deletes;
 use crate::bucket::{Bucket, BucketError};
 use crate::clock::Clock;
 use crate::manifest::Layout;
@@ -73,6 +75,14 @@ pub enum SweepFailure {
     /// Whether something may go is not certain.
     #[error(transparent)]
     Doubt(#[from] Doubt),
+    /// The store may delete what it was not told to.
+    #[error(
+        "this store does not keep the condition of a delete ({seen}), so nothing is ever deleted in it: take spec.retention away, or move to a store that does"
+    )]
+    DeletesUnconditional {
+        /// What was seen.
+        seen: String,
+    },
     /// The bucket.
     #[error(transparent)]
     Bucket(#[from] BucketError),
@@ -84,6 +94,7 @@ impl SweepFailure {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Doubt(doubt) => doubt.reason(),
+            Self::DeletesUnconditional { .. } => "DeletesUnconditional",
             Self::Bucket(error) => crate::upload::bucket_reason(error),
         }
     }
@@ -95,6 +106,17 @@ impl From<ReadFailure> for SweepFailure {
             ReadFailure::Bucket(error) => Self::Bucket(error),
             ReadFailure::Malformed { key, cause } => Self::Doubt(Doubt::Unreadable { key, cause }),
         }
+    }
+}
+
+/// Whether the store lets anything be deleted.
+///
+/// # Errors
+/// [`SweepFailure::DeletesUnconditional`] when it does not.
+pub async fn permitted(tools: &Tools) -> Result<(), SweepFailure> {
+    match tools.bucket.deletes().await? {
+        Deletes::Conditional => Ok(()),
+        Deletes::Never { seen } => Err(SweepFailure::DeletesUnconditional { seen }),
     }
 }
 
@@ -110,8 +132,9 @@ pub async fn plan(tools: &Tools, layout: &Layout) -> Result<Plan, SweepFailure> 
 /// it is safe at any moment. `id` names the sweeper among all of this prefix: letters, digits, `-` and `_`.
 ///
 /// # Errors
-/// [`SweepFailure::Doubt`] when nothing may go (any more).
+/// [`SweepFailure::Doubt`] when nothing may go (any more), [`SweepFailure::DeletesUnconditional`] when nothing ever may here.
 pub async fn sweep(tools: &Tools, layout: &Layout, id: &str) -> Result<Outcome, SweepFailure> {
+    permitted(tools).await?;
     let (mut deleted, mut strangers) = (Tally::default(), survey::Strangers::default());
     for _ in 0..ROUNDS_MAX {
         let mut survey = survey::Survey::take(tools, layout, &mut strangers).await?;

@@ -9,7 +9,7 @@ use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Listed};
 use crate::manifest::object::{IMMUTABLE, REVALIDATE};
 use crate::manifest::record::FORMAT;
-use crate::manifest::{Intent, Owner, References, Swept, Tombstone, VersionRecord};
+use crate::manifest::{Intent, Owner, References, Swept, Tombstone, TriedOut, VersionRecord};
 
 /// Largest small document that is read; they have a few hundred bytes.
 const BYTES_MAX: u64 = 64 * 1024;
@@ -77,6 +77,7 @@ documents! {
     Swept: swept_version, BYTES_MAX;
     Tombstone: tombstone_version, TOMBSTONE_BYTES_MAX;
     References: references_version, REFERENCES_BYTES_MAX;
+    TriedOut: tried_version, BYTES_MAX;
 }
 
 /// Reads a document; `None` when there is none.

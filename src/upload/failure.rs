@@ -90,6 +90,18 @@ pub enum PublishFailure {
         /// Whose intent it is.
         by: Writer,
     },
+    /// A dead publish left other bytes at the key, and nothing may be deleted in this store.
+    #[error(
+        "{key:?} holds other bytes, which the unfinished publish of {} left there; they stay, as this store does not keep the condition of a delete ({seen}): remove that object by hand while nothing publishes, or give the file another name", described(.theirs.as_deref())
+    )]
+    LeftoverStays {
+        /// The key of the bucket, the first one if there are several.
+        key: String,
+        /// Who wrote what is there.
+        theirs: Option<Box<Writer>>,
+        /// What the store was seen to do.
+        seen: String,
+    },
     /// Objects keep vanishing while they are checked.
     #[error("{missing} objects of the build vanish as soon as they are written, {first:?} among them")]
     Vanishing {
@@ -113,7 +125,8 @@ impl PublishFailure {
             | Self::Conflict { .. }
             | Self::VersionTaken { .. }
             | Self::Damaged { .. }
-            | Self::Bucket(BucketError::Refused { .. }) => FailureClass::Permanent,
+            | Self::LeftoverStays { .. }
+            | Self::Bucket(BucketError::Refused { .. } | BucketError::Unfit(_)) => FailureClass::Permanent,
             Self::Source(_)
             | Self::Bucket(_)
             | Self::Reclaiming { .. }
@@ -135,6 +148,7 @@ impl PublishFailure {
             Self::Bucket(error) => bucket_reason(error),
             Self::Reclaiming { .. } => "Reclaiming",
             Self::KeyInUse { .. } => "KeyInUse",
+            Self::LeftoverStays { .. } => "LeftoverStays",
             Self::Vanishing { .. } => "ObjectsVanish",
             Self::Cancelled => "Cancelled",
         }
@@ -158,6 +172,7 @@ pub(crate) fn bucket_reason(error: &BucketError) -> &'static str {
         BucketError::Denied { .. } => "StoreAccessDenied",
         BucketError::NoSuchBucket { .. } => "BucketNotFound",
         BucketError::Refused { .. } => "StoreRefused",
+        BucketError::Unfit(objection) => objection.reason(),
     }
 }
 

@@ -101,7 +101,8 @@ fn dies(intent: &Intent, life: Duration) -> Timestamp {
 async fn delete(bucket: &dyn Bucket, key: &str, etag: &str) -> Result<(), BucketError> {
     match bucket.delete(key, etag).await {
         // Lost: somebody has just begun anew under this id, and the intent is theirs.
-        Ok(Swapped::Done | Swapped::Lost) | Err(BucketError::Denied { .. }) => Ok(()),
+        // Refused: the store knows no conditional delete.
+        Ok(Swapped::Done | Swapped::Lost) | Err(BucketError::Denied { .. } | BucketError::Refused { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }

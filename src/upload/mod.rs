@@ -32,6 +32,7 @@ mod reclaim;
 mod references;
 mod send;
 mod tombstones;
+mod tried;
 mod verify;
 
 pub use claim::{Claimed, claim_owner, read_manifest, read_owner, read_record};
@@ -46,6 +47,7 @@ pub use previous::{Before, before, newest_other};
 pub use references::write_references;
 pub(crate) use tombstones::free_at;
 pub use tombstones::{Grave, Usable, graves, take_out};
+pub use tried::{Origin, Tried};
 pub use verify::{Verified, VerifyFailure, verify};
 
 /// Requests at hand for objects. How many of them are really under way is for the bucket to say, which knows how it is answered.

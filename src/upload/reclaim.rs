@@ -1,5 +1,6 @@
 //! Frees keys of what a dead publish left there, so that it does not block the next one for ever.
-//! Never deletes what any record names, what another live publish may use, what could not be looked up, or what Rollcall did not write.
+//! Never deletes what any record names, what another live publish may use, what could not be looked up, or what Rollcall did not write,
+//! and nothing at all in a store that does not keep the condition of a delete.
 //!
 //! The races, with D the one who deletes (here) and P any other publish:
 //! - P writes its intent before D reads intents: D sees it and gives up.
@@ -23,6 +24,7 @@ use super::intent::other_live;
 use super::send::Occupied;
 use super::tombstones::{self, Usable, free_at};
 use super::{PublishFailure, known};
+use crate::bucket::probe::Deletes;
 use crate::bucket::{BucketError, Created};
 use crate::manifest::record::{Buried, FORMAT};
 use crate::manifest::{Tombstone, TombstonePhase, Writer};
@@ -62,6 +64,11 @@ impl Attempt<'_> {
         // The first look costs nothing and spares most conflicts the tombstone. Records first: they make the better message.
         if let Some(stay) = self.look(&occupied).await? {
             return Ok(self.stay(&occupied, stay));
+        }
+        if let Deletes::Never { seen } = self.tools.bucket.deletes().await? {
+            let first = occupied.first().map(|one| (one.key.clone(), one.theirs.writer.clone()));
+            let (key, theirs) = first.unwrap_or_default();
+            return Ok(PublishFailure::LeftoverStays { key, theirs: theirs.map(Box::new), seen });
         }
         let mut latest = None;
         for batch in occupied.chunks(BATCH) {

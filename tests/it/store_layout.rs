@@ -1,6 +1,6 @@
 //! Every example in docs/reference/store-layout.md is a document that the program reads, and writes again the same.
 
-use rollcall::manifest::{Intent, Layout, Manifest, Owner, References, Swept, Tombstone, VersionRecord};
+use rollcall::manifest::{Intent, Layout, Manifest, Owner, References, Swept, Tombstone, TriedOut, VersionRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -37,13 +37,14 @@ fn every_example_is_read_and_written_again_the_same() {
             "references" => there_and_back::<References>(text),
             "tombstone" => there_and_back::<Tombstone>(text),
             "swept" => there_and_back::<Swept>(text),
+            "tried" => there_and_back::<TriedOut>(text),
             other => panic!("{other:?} is no kind of document"),
         };
         assert_eq!(again, serde_json::from_str::<Value>(text).unwrap(), "{kind}");
         kinds.push(kind);
     }
     kinds.sort_unstable();
-    assert_eq!(kinds, ["intent", "manifest", "owner", "references", "swept", "tombstone", "version"]);
+    assert_eq!(kinds, ["intent", "manifest", "owner", "references", "swept", "tombstone", "tried", "version"]);
 }
 
 #[test]
@@ -58,6 +59,7 @@ fn every_folder_of_ours_is_on_the_page() {
         layout.tombstones(),
         layout.swept_all(),
         layout.owner(),
+        layout.tried(),
     ] {
         assert!(page.contains(&format!("| `<prefix>{folder}")), "{folder}");
     }

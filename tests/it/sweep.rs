@@ -6,13 +6,15 @@ mod model;
 mod races;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall::api::ManifestDigest;
 use rollcall::bucket::faulty::{Failure, Fault, Operation};
+use rollcall::bucket::probe::{Capabilities, Finding};
 use rollcall::manifest::record::{Pin, Role};
 use rollcall::manifest::{Intent, References};
-use rollcall::upload::{INTENT_LIFE, SKEW, publish_entries, read_manifest};
+use rollcall::upload::{INTENT_LIFE, SKEW, Tried, publish_entries, read_manifest};
 use world::{DAY, Prefix};
 
 #[tokio::test(start_paused = true)]
@@ -33,6 +35,18 @@ async fn versions_whose_time_is_over_go_and_the_others_stay_whole() {
     assert_eq!(prefix.manifests(), 2);
     assert_eq!(prefix.records(), ["v1", "v2", "v3", "v4"], "a name means its build for ever");
     prefix.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_in_a_store_that_does_not_keep_the_condition_of_a_delete() {
+    // I5
+    let prefix = Prefix::with_history(4).await;
+    let lax = Capabilities { conditional_delete: Finding::ignored("deleted all the same"), ..Capabilities::strict() };
+    let before = prefix.world.bucket.log().len();
+    let failure = prefix.sweep_through(Arc::new(Tried::knowing(prefix.world.bucket.clone(), lax)), "s").await.unwrap_err();
+    assert_eq!(failure.reason(), "DeletesUnconditional");
+    assert!(failure.to_string().contains("deleted all the same"), "{failure}");
+    assert_eq!(prefix.world.bucket.log().len(), before, "not even a tombstone is written");
 }
 
 #[tokio::test(start_paused = true)]

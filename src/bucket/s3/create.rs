@@ -85,6 +85,7 @@ impl S3Bucket {
     async fn put_large(&self, call: Call<'_>, body: &Body, attributes: &Attributes) -> Result<Put, BucketError> {
         if let Body::File { path, size } = body
             && *size >= self.multipart_from
+            && self.may_send_parts()
             && let Some(put) = self.put_parts(call, path, attributes).await?
         {
             return Ok(put);

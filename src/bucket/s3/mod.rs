@@ -18,6 +18,7 @@ mod streamed;
 mod uploads;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -66,6 +67,8 @@ pub struct S3Bucket {
     checks: Checks,
     budget: Budget,
     multipart_from: u64,
+    /// The store was seen not to keep the condition of an upload in parts.
+    only_whole: AtomicBool,
     name: String,
     profile: Profile,
 }
@@ -96,6 +99,7 @@ impl S3Bucket {
             checks: Checks::default(),
             budget: Budget::full(),
             multipart_from: MULTIPART_FROM,
+            only_whole: AtomicBool::new(false),
             name: settings.bucket.clone(),
             profile,
         })
@@ -105,6 +109,10 @@ impl S3Bucket {
     #[must_use]
     pub fn with_parts_from(self, bytes: u64) -> Self {
         Self { multipart_from: bytes, ..self }
+    }
+
+    fn may_send_parts(&self) -> bool {
+        !self.only_whole.load(Ordering::Relaxed)
     }
 
     fn call<'a>(&'a self, operation: &'static str, key: &'a str) -> Call<'a> {

@@ -58,10 +58,28 @@ impl S3Bucket {
             Err(error) => Err(error),
         };
         if !matches!(ended, Ok(Put::Done)) {
-            // What was sent would be billed until somebody removes it. A store that fails here too keeps it until a lifecycle rule does.
-            let _ = self.client.abort_multipart_upload().bucket(&self.name).key(call.key).upload_id(&upload).send().await;
+            self.abort(call, &upload).await;
         }
         ended.map(Some)
+    }
+
+    /// Sends bytes as an upload of one part, which as the last one may be short: whether the store keeps its condition is tried out so.
+    pub(super) async fn put_one_part(&self, call: Call<'_>, bytes: Bytes, attributes: &Attributes) -> Result<Option<Put>, BucketError> {
+        let Some(upload) = self.begin(call, attributes).await? else { return Ok(None) };
+        let place = self.pace.room_for_a_part().await;
+        let ended = match self.send_part(call, &upload, Part { number: 1, bytes, _place: place }).await {
+            Ok(part) => self.complete(call, &upload, vec![part]).await,
+            Err(error) => Err(error),
+        };
+        if !matches!(ended, Ok(Put::Done)) {
+            self.abort(call, &upload).await;
+        }
+        ended.map(Some)
+    }
+
+    /// What was sent would be billed until somebody removes it. A store that fails here too keeps it until a lifecycle rule does.
+    async fn abort(&self, call: Call<'_>, upload: &str) {
+        let _ = self.client.abort_multipart_upload().bucket(&self.name).key(call.key).upload_id(upload).send().await;
     }
 
     async fn begin(&self, call: Call<'_>, attributes: &Attributes) -> Result<Option<String>, BucketError> {

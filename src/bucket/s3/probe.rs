@@ -1,85 +1,129 @@
-//! Tries out what a store does: some forty requests below one fresh key of our own, taken away again.
+//! Tries out what a store does: some ninety requests below one fresh key of our own, most of them side by side, taken away again.
 //! Never touches a key that anybody else may have written, and never asks a CDN for anything.
 
+mod conditions;
+mod races;
+
 use std::fs;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::S3Bucket;
 use super::classify::answer;
 use super::put::Put;
 use crate::api::ContentHash;
-use crate::bucket::probe::{Capabilities, Finding, OVERWRITTEN, of_creates};
+use crate::bucket::probe::{Capabilities, Finding, OVERWRITTEN, Probe};
 use crate::bucket::{Attributes, Body, Bucket as _, BucketError, Expected};
 
-/// Creates of one key at once. A store that checks and then writes let a quarter of 24 through; 8 on three keys find it nearly surely.
-const RACERS: usize = 8;
-
-/// Keys that are raced for.
-const RACES: usize = 3;
-
-/// For all of it: forty requests take some seconds across an ocean.
+/// For all of it: a dozen round trips one after the other take some seconds across an ocean.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks like a token of a version, and is none.
-const NO_SUCH_ETAG: &str = "\"00000000000000000000000000000000\"";
+/// Objects that are written and looked for in the next listing.
+const LISTED: usize = 3;
 
-impl S3Bucket {
-    /// Finds out what the store does, below `<store_prefix>.rollcall/probe/`, in at most some 45 requests and a minute.
-    ///
-    /// # Errors
-    /// When the store cannot be reached, or denies writing: then nothing is known.
-    pub async fn probe(&self, store_prefix: &str) -> Result<Capabilities, BucketError> {
-        let place = format!("{store_prefix}.rollcall/probe/{}/", fresh()?);
-        let ended = tokio::time::timeout(PATIENCE, self.try_out(&place)).await;
+/// Objects that are taken away at a time.
+const CLEARED_AT_A_TIME: usize = 8;
+
+/// Longest object of a probe, with room.
+const BYTES_MAX: u64 = 1024;
+
+#[async_trait]
+impl Probe for S3Bucket {
+    /// In at most some 100 requests and a minute.
+    async fn probe(&self, prefix: &str) -> Result<Capabilities, BucketError> {
+        let place = format!("{prefix}.rollcall/probe/{}/", fresh()?);
+        let ended = tokio::time::timeout(PATIENCE, Box::pin(self.try_out(&place))).await;
         // Whatever was found: nothing is left behind that can be taken away. A key that may not be deleted is some bytes.
         let _ = tokio::time::timeout(PATIENCE, self.clear(&place)).await;
-        ended.unwrap_or_else(|_| Err(self.call("probe", &place).unavailable("it took longer than a minute")))
+        let found = ended.unwrap_or_else(|_| Err(self.call("probe", &place).unavailable("it took longer than a minute")))?;
+        self.heed(&found);
+        Ok(found)
     }
 
+    /// Without create-only uploads in parts files go as a whole.
+    fn heed(&self, found: &Capabilities) {
+        self.only_whole.store(!found.create_only_multipart.is_held(), Ordering::Relaxed);
+    }
+}
+
+impl S3Bucket {
     async fn try_out(&self, place: &str) -> Result<Capabilities, BucketError> {
-        let first = format!("{place}first");
-        if self.attempt(&first, "one").await? != Put::Done {
-            return Err(self.call("probe", &first).unavailable("a create of a free key was turned away"));
-        }
-        let create_only = match self.attempt(&first, "two").await? {
-            Put::Done => Finding::ignored(OVERWRITTEN),
-            Put::Taken | Put::Undecided => self.race(place).await?,
+        let [first, parts, copied, deceived] = ["first", "parts", "copy", "deceived"].map(|name| format!("{place}{name}"));
+        self.begin_with(&first).await?;
+        let create_only = async {
+            match self.attempt(&first, "two").await? {
+                Put::Done => Ok(Finding::ignored(OVERWRITTEN)),
+                Put::Taken | Put::Undecided => self.race_of_creates(place).await,
+            }
         };
+        // Side by side, each with keys of its own; `first` is only read, or written over by a store that is refused for it.
+        let (create_only, create_only_multipart, conditional_replace, list_after_write, checksum_verified, copy) = tokio::try_join!(
+            create_only,
+            self.complete_over(&parts),
+            self.replace_another(place),
+            self.list_what_was_written(place),
+            self.deceive(&deceived),
+            self.copy_and_copy_again(&first, &copied),
+        )?;
+        // Last, as it takes away what the others need.
+        let conditional_delete = self.delete_another(&first).await?;
         Ok(Capabilities {
             create_only,
-            checksum_verified: self.deceive(&format!("{place}deceived")).await?,
-            copy: self.copy(&first, &format!("{place}copy")).await?,
-            conditional_delete: self.delete_another(&first).await?,
+            create_only_multipart,
+            conditional_replace,
+            conditional_delete,
+            list_after_write,
+            checksum_verified,
+            copy,
         })
     }
 
-    async fn attempt(&self, key: &str, text: &str) -> Result<Put, BucketError> {
-        let (body, attributes) = written(text);
-        self.put(self.call("probe", key), &body, &attributes, &Expected::Absent).await
+    /// Writes an object at a key that is free.
+    async fn begin_with(&self, key: &str) -> Result<(), BucketError> {
+        match self.attempt(key, "one").await? {
+            Put::Done => Ok(()),
+            Put::Taken | Put::Undecided => Err(self.call("probe", key).unavailable("a create of a free key was turned away")),
+        }
     }
 
-    async fn race(&self, place: &str) -> Result<Finding, BucketError> {
-        let mut accepted = Vec::new();
-        for race in 0..RACES {
-            let key = format!("{place}race-{race}");
-            let texts: Vec<_> = (0..RACERS).map(|racer| format!("racer {racer}")).collect();
-            let ends = futures::future::join_all(texts.iter().map(|text| self.attempt(&key, text))).await;
-            let won = ends.iter().filter(|end| matches!(end, Ok(Put::Done))).count();
-            let decided = ends.iter().any(|end| matches!(end, Ok(Put::Done | Put::Taken)));
-            if let (false, Some(error)) = (decided, ends.into_iter().find_map(Result::err)) {
-                return Err(error);
-            }
-            // All of them undecided, or the winner's answer lost: one more settles it.
-            let late = won == 0 && self.attempt(&key, "late").await? == Put::Done;
-            let there = won + usize::from(late) > 0 || self.look(self.call("probe", &key)).await?.is_some();
-            accepted.push(won.max(usize::from(there)));
-        }
-        Ok(of_creates(&accepted, RACERS))
+    async fn attempt(&self, key: &str, text: &str) -> Result<Put, BucketError> {
+        self.attempt_over(key, text, &Expected::Absent).await
+    }
+
+    async fn attempt_over(&self, key: &str, text: &str, expected: &Expected) -> Result<Put, BucketError> {
+        let (body, attributes) = written(text);
+        self.put(self.call("probe", key), &body, &attributes, expected).await
+    }
+
+    /// Whether exactly this lies there. By the bytes: tokens are what is being tried out.
+    async fn has(&self, key: &str, text: &str) -> Result<bool, BucketError> {
+        Ok(self.get(key, BYTES_MAX).await?.is_some_and(|bytes| bytes == said(text)))
+    }
+
+    async fn list_what_was_written(&self, place: &str) -> Result<Finding, BucketError> {
+        let seen = futures::future::try_join_all((0..LISTED).map(async |number| {
+            let key = format!("{place}listed-{number}");
+            self.begin_with(&key).await?;
+            let listed = self.list(&key, None).await;
+            listed.map(|page| page.objects.iter().any(|object| object.key == key))
+        }));
+        let seen = match seen.await {
+            Ok(seen) => seen,
+            // A line without a token, or something that is no listing.
+            Err(BucketError::Refused { cause, .. }) => return Ok(Finding::ignored(cause)),
+            Err(error) => return Err(error),
+        };
+        Ok(match seen.iter().filter(|seen| !**seen).count() {
+            0 => Finding::holds(format!("what was written was in the next listing, {LISTED} times")),
+            missing => Finding::ignored(format!("of {LISTED} objects {missing} were not in the listing that followed their write")),
+        })
     }
 
     /// Promises the hash of other bytes, as a broken line or disk would.
@@ -97,7 +141,7 @@ impl S3Bucket {
         })
     }
 
-    async fn copy(&self, from: &str, to: &str) -> Result<Finding, BucketError> {
+    async fn copy_and_copy_again(&self, from: &str, to: &str) -> Result<Finding, BucketError> {
         if let Err(error) = self.copy_once(from, to).await {
             return Ok(Finding::unknown(format!("a copy was not made: {}", told(&error))));
         }
@@ -115,30 +159,19 @@ impl S3Bucket {
         self.client.copy_object().bucket(&self.name).key(to).copy_source(source).if_none_match("*").send().await.map(drop)
     }
 
-    /// Last, as it takes away what the others need.
-    async fn delete_another(&self, key: &str) -> Result<Finding, BucketError> {
-        let ended = self.client.delete_object().bucket(&self.name).key(key).if_match(NO_SUCH_ETAG).send().await;
-        let there = self.look(self.call("probe", key)).await?.is_some();
-        Ok(match (ended, there) {
-            (_, false) => Finding::ignored("a delete that named another version deleted the object"),
-            (Ok(_), true) => Finding::unknown("a delete that named another version was answered with success and deleted nothing"),
-            (Err(error), true) => match answer(&error) {
-                Some(said) if said.status == 412 => Finding::holds("a delete that named another version was refused: 412"),
-                _ => Finding::unknown(format!("a delete that named another version was not made: {}", told(&error))),
-            },
-        })
-    }
-
     async fn clear(&self, place: &str) -> Result<(), BucketError> {
-        for object in self.list(place, None).await?.objects {
-            self.delete(&object.key, &object.etag).await?;
-        }
-        Ok(())
+        let deletes = self.list(place, None).await?.objects.into_iter();
+        let deletes = deletes.map(|object| async move { self.delete(&object.key, &object.etag).await.map(drop) });
+        futures::stream::iter(deletes).buffer_unordered(CLEARED_AT_A_TIME).try_collect().await
     }
 }
 
+fn said(text: &str) -> Bytes {
+    Bytes::from(format!("Rollcall tries out this store: {text}"))
+}
+
 fn written(text: &str) -> (Body, Attributes) {
-    let bytes = Bytes::from(format!("Rollcall tries out this store: {text}"));
+    let bytes = said(text);
     let attributes = Attributes {
         content_type: "text/plain".into(),
         cache_control: "no-store".into(),

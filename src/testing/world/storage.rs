@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::invariants::Checker;
 use super::lives::{Lives, Pulse};
 use crate::agent::fetch::{self, BucketFetch, Fetch, FetchError};
-use crate::bucket::probe::Capabilities;
+use crate::bucket::probe::{Capabilities, Deletes};
 use crate::bucket::s3::S3Settings;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
 use crate::controller::Buckets;
@@ -93,6 +93,10 @@ impl Bucket for Line {
 
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {
         self.change("delete", key, self.bucket.delete(key, etag)).await
+    }
+
+    async fn deletes(&self) -> Result<Deletes, BucketError> {
+        self.bucket.deletes().await
     }
 }
 

@@ -1,5 +1,5 @@
-//! A store that checks first and writes then, with a pause in between, as s3s-fs 0.14 does: it keeps `If-None-Match` whenever nobody
-//! else is at the key. Signatures are not looked at.
+//! A store that checks first and writes then, with a pause in between, as s3s-fs 0.14 does: it keeps `If-None-Match` and
+//! `If-Match` whenever nobody else is at the key. Signatures are not looked at.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,6 +71,9 @@ async fn put(store: &Store, key: String, there: bool, headers: &HeaderMap, body:
         return StatusCode::NOT_IMPLEMENTED.into_response();
     }
     if headers.contains_key("if-none-match") && there {
+        return StatusCode::PRECONDITION_FAILED.into_response();
+    }
+    if headers.get("if-match").is_some_and(|token| !there || token != "\"t\"") {
         return StatusCode::PRECONDITION_FAILED.into_response();
     }
     if headers.get("x-amz-content-sha256").is_some_and(|promised| *promised != *ContentHash::of(&body).to_string()) {

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rollcall::bucket::faulty::{Failure, Fault, Operation};
 use rollcall::bucket::memory::MemoryBucket;
+use rollcall::bucket::probe::{Capabilities, Finding};
 use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, SIGNED_REQUEST_LIFE, Stored, Swapped};
 use rollcall::manifest::{Intent, VersionRecord};
-use rollcall::upload::{FailureClass, INTENT_LIFE, PublishFailure, SKEW, withdraw_intent};
+use rollcall::upload::{FailureClass, INTENT_LIFE, PublishFailure, SKEW, Tried, withdraw_intent};
 use tokio_util::sync::CancellationToken;
 
 use super::world::{Files, World, build};
@@ -63,6 +64,22 @@ async fn a_dead_publish_is_waited_for_and_then_its_key_is_freed() {
 
     // The dead one comes back: its key is gone for good.
     assert_eq!(world.publish("v1").await.unwrap_err().reason(), "ObjectConflict");
+}
+
+// I5
+#[tokio::test(start_paused = true)]
+async fn where_deletes_are_not_conditional_what_a_dead_publish_left_stays_and_publishing_goes_on() {
+    let world = died().await;
+    world.pass(INTENT_LIFE + SKEW + Duration::from_secs(1)).await;
+    let lax = Capabilities { conditional_delete: Finding::ignored("deleted all the same"), ..Capabilities::strict() };
+    let bucket = Arc::new(Tried::knowing(world.bucket.clone(), lax));
+    let failure = world.publish_through(bucket.clone(), "v2", &CancellationToken::new()).await.unwrap_err();
+    assert_eq!((failure.reason(), failure.class()), ("LeftoverStays", FailureClass::Permanent));
+    assert!(failure.to_string().contains("deleted all the same") && failure.to_string().contains("\"v1\""), "{failure}");
+    assert_eq!(world.bucket.bytes(KEY), Some(Bytes::from_static(b"shared")));
+    world.put("v3", build("three"));
+    world.publish_through(bucket, "v3", &CancellationToken::new()).await.unwrap();
+    world.check();
 }
 
 #[tokio::test(start_paused = true)]
