@@ -64,7 +64,7 @@ pub struct S3Bucket {
     client: Client,
     express: Express,
     pace: Arc<Pace>,
-    checks: Checks,
+    checks: Arc<Checks>,
     budget: Budget,
     multipart_from: u64,
     /// The store was seen not to keep the condition of an upload in parts.
@@ -91,12 +91,13 @@ impl S3Bucket {
         let profile = Profile::of(vendor);
         let pace = Arc::new(Pace::new());
         let connection = connect::connection(settings, Slower(Arc::clone(&pace)));
-        let express = Express::new(&connection, &settings.region, profile);
+        let checks = Arc::new(Checks::default());
+        let express = Express::new(&connection, &settings.region, profile, Arc::clone(&checks));
         Ok(Self {
             client: connection.client,
             express,
             pace,
-            checks: Checks::default(),
+            checks,
             budget: Budget::full(),
             multipart_from: MULTIPART_FROM,
             only_whole: AtomicBool::new(false),
