@@ -12,7 +12,7 @@ mod publish;
 mod store;
 
 pub use publish::{ClusterArgs, LintArg, OutputArg, PublishArgs, StoreArgs};
-pub use store::{CheckArgs, StoreCommand, SweepArgs};
+pub use store::{CheckArgs, HeadersArgs, StoreCommand, SweepArgs};
 
 /// Moves web pages to new assets only after every pod has them.
 #[derive(Debug, Parser)]

@@ -27,6 +27,7 @@
 //! | [`cluster`] | Kubernetes in bounded calls: the pointer, the view of pods, their reports |
 //! | [`controller`] | the loop and its wiring |
 //! | [`agent`] | the pod's half |
+//! | [`store_headers`] | objects whose headers are not those that they were stored with, found and put right, for people |
 //! | [`store_check`] | whether a store and its public URL can be used, for people |
 //! | [`dev_store`] | an S3 store in a folder, to try things out |
 //! | [`generate`] | everything in the repository that another part of it determines |
@@ -72,6 +73,7 @@ pub mod roles;
 pub mod rollout;
 pub mod source;
 pub mod store_check;
+pub mod store_headers;
 pub mod sweep;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::api::{ContentHash, ManifestDigest, PointedVersion};
+use crate::manifest::variant::Encoding;
 use crate::manifest::{Class, Manifest, ManifestFile};
 
 /// A version whose manifest is known here.
@@ -103,6 +104,17 @@ impl Catalogue {
         let flat_page = format!("{trimmed}.html");
         let names = if path.ends_with('/') { [path, &folder_page, &flat_page] } else { [path, &flat_page, &folder_page] };
         names.into_iter().find_map(|name| self.pages.get(name)).map(|place| self.found(*place))
+    }
+
+    /// The same file as bytes that were compressed beforehand, if its version has them and they are fewer.
+    #[must_use]
+    pub fn variant<'a>(&self, found: Found<'a>, encoding: Encoding) -> Option<Found<'a>> {
+        let Found { file, version } = found;
+        let (path, files) = (format!("{}{}", file.path, encoding.ending()), &version.manifest.files);
+        let at = files.binary_search_by(|other| other.path.as_str().cmp(&path)).ok()?;
+        let variant = &files[at];
+        let fits = variant.encoding() == Some(encoding) && variant.class == file.class && variant.size < file.size;
+        fits.then_some(Found { file: variant, version })
     }
 
     /// The site's own page for what is not there.

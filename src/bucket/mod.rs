@@ -57,6 +57,8 @@ pub struct Attributes {
     pub content_type: String,
     /// `Cache-Control` header.
     pub cache_control: String,
+    /// `Content-Encoding` header, of a variant that was compressed beforehand.
+    pub content_encoding: Option<&'static str>,
     /// Hash of the bytes: payload hash, checksum header and metadata.
     pub sha256: ContentHash,
     /// Who writes it; stored as metadata. `None` for Rollcall's own documents, which say it themselves.
@@ -78,6 +80,8 @@ pub struct Stored {
     pub content_type: Option<String>,
     /// `Cache-Control` header.
     pub cache_control: Option<String>,
+    /// `Content-Encoding` header.
+    pub content_encoding: Option<String>,
     /// Who wrote it, if it was one of us.
     pub writer: Option<Writer>,
     /// Flip number of an entry file, if it is one.

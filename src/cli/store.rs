@@ -3,12 +3,15 @@
 use clap::{Args, Subcommand};
 
 use super::publish::{OutputArg, StoreArgs};
+use crate::publish::version_label;
 
 /// What to do with a store.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
     /// Delete what no release, cluster, pod or page refers to any more; `--dry-run` only says what that is
     Sweep(SweepArgs),
+    /// Look at the headers that a version's objects are stored with; `--repair` puts right those that differ
+    Headers(HeadersArgs),
     /// Try out what a store does, read back through its public URL, and print the policy that is needed
     Check(CheckArgs),
 }
@@ -39,6 +42,29 @@ pub struct CheckArgs {
     /// URL at which the world reads that prefix; ends with /
     #[arg(long, env = "ROLLCALL_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// How to reach the bucket.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Form of the result
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: OutputArg,
+}
+
+/// Options of `rollcall store headers`.
+#[derive(Debug, Args)]
+pub struct HeadersArgs {
+    /// The prefix of one release: s3://BUCKET/PREFIX/
+    #[arg(long, env = "ROLLCALL_TO")]
+    pub to: String,
+    /// The version, as it was published
+    #[arg(long, value_name = "VERSION", value_parser = version_label)]
+    pub version: String,
+    /// Look at so many objects only, spread over the version; otherwise at all, by one request each
+    #[arg(long, value_name = "COUNT")]
+    pub sample: Option<usize>,
+    /// Have the store copy objects whose headers differ onto themselves, with the right ones; bytes never change
+    #[arg(long)]
+    pub repair: bool,
     /// How to reach the bucket.
     #[command(flatten)]
     pub store: StoreArgs,

@@ -10,18 +10,23 @@ use tokio_util::sync::CancellationToken;
 use crate::api::release::{HttpSource, UploadStatus};
 use crate::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::Bucket;
-use crate::manifest::{Layout, Writer};
+use crate::manifest::{Layout, Manifest, Writer};
 use crate::retention::Plan;
 use crate::retention::references::OwnFacts;
 use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts, SweepAct};
 use crate::rollout::retention;
 use crate::source::Wanted;
 use crate::sweep::{self, SweepFailure};
-use crate::upload::{self, EntriesFailure, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools, VerifyFailure};
+use crate::upload::{
+    self, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools, VerifyFailure,
+};
 use crate::upload::{ReadFailure, Usable};
 
 use super::context::Context;
 use super::jobs::{Mending, WorkFailure, Worked};
+
+/// Objects whose headers are looked at with each listing of a version: a request each, beside one for each 1,000 keys.
+const HEADERS_LOOKED_AT: usize = 16;
 
 /// One job with everything that it works with.
 pub(super) struct Task {
@@ -50,7 +55,7 @@ impl Task {
     pub(super) async fn run(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
         match &self.job {
             Job::Publish { version, source, names, .. } => self.publish(version, (source, names), progress, cancel).await,
-            Job::Verify { digest, .. } => self.verify(digest).await,
+            Job::Verify { digest, stage, .. } => self.verify(digest, *stage).await,
             Job::PublishEntries { version, digest, sequence, .. } => self.publish_entries(version, digest, *sequence).await,
             Job::Sweep { act, .. } => self.sweep(*act).await,
         }
@@ -88,7 +93,7 @@ impl Task {
         Ok(JobEnd::Published { record: published.record, upload: upload_status(published.progress) })
     }
 
-    async fn verify(&self, digest: &ManifestDigest) -> Worked {
+    async fn verify(&self, digest: &ManifestDigest, stage: i64) -> Worked {
         // Before the first request: what the store says is at least as new as this.
         let at = self.cx.outside.clock.now();
         self.claim(digest).await?;
@@ -97,12 +102,20 @@ impl Task {
             Ok(verified) => {
                 let mut missing: Vec<String> = verified.missing.into_iter().chain(verified.wrong_size).collect();
                 missing.sort();
-                Ok(JobEnd::Verified { missing, name_map: Some(verified.manifest.name_map(&self.base_url).into()), at })
+                let headers = self.drifted_headers(&verified.manifest, stage).await;
+                Ok(JobEnd::Verified { missing, name_map: Some(verified.manifest.name_map(&self.base_url).into()), headers, at })
             }
             // A manifest that is gone is mended like any other object: by publishing again.
-            Err(VerifyFailure::ManifestMissing { key }) => Ok(JobEnd::Verified { missing: vec![key], name_map: None, at }),
+            Err(VerifyFailure::ManifestMissing { key }) => Ok(JobEnd::Verified { missing: vec![key], name_map: None, headers: None, at }),
             Err(failure @ VerifyFailure::Read(_)) => Err(read_failure(failure.reason(), failure.to_string())),
         }
+    }
+
+    /// How the headers of some objects differ from ours. For people only: a store that fails here has just shown that it has everything.
+    /// Each staging looks at others, and each look for one staging at the same: a status that has settled stays as it is (I7).
+    async fn drifted_headers(&self, manifest: &Manifest, stage: i64) -> Option<String> {
+        let extent = Extent::Sample { count: HEADERS_LOOKED_AT, turn: usize::try_from(stage).unwrap_or(0) };
+        upload::headers_of(self.bucket.as_ref(), &self.layout, manifest, extent).await.ok()?.sentence()
     }
 
     /// Writes down that the version is about to be used, then takes its objects out of whatever is about to delete them. For a

@@ -21,7 +21,7 @@ fn is_loaded_by_pages(file: &ManifestFile) -> bool {
     let kind = file.content_type.split(';').next().unwrap_or_default();
     let is_code = matches!(kind, "text/javascript" | "text/css" | "application/wasm");
     let is_media = ["image/", "font/", "audio/", "video/"].iter().any(|start| kind.starts_with(start));
-    !classify::is_page(&file.path) && (is_code || is_media)
+    !classify::is_page(&file.path) && file.encoding().is_none() && (is_code || is_media)
 }
 
 fn is_fixed(path: &str) -> bool {

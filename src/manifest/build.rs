@@ -2,10 +2,11 @@
 //! Never looks at bytes: the files' hashes are known, and what refers to what is `closure`'s business.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::readers::BuildNames;
 use super::{Class, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
-use super::{classify, headers};
+use super::{classify, headers, variant};
 use crate::api::ContentHash;
 
 /// Largest file without a content hash in its name. Entry files are copied through memory to their public key, which must be
@@ -58,15 +59,21 @@ pub fn is_left_out(path: &str) -> bool {
 /// # Errors
 /// When the build cannot be published as it is.
 pub fn assemble(files: Vec<NewFile>, build: &BuildNames) -> Result<Manifest, InvalidBuild> {
+    let files: Vec<_> = files.into_iter().filter(|file| !is_left_out(&file.path) && !build.leaves_out(&file.path)).collect();
+    let variants = variants(&files);
     let mut listed = Vec::new();
-    for file in files.into_iter().filter(|file| !is_left_out(&file.path) && !build.leaves_out(&file.path)) {
-        let is_hashed = build.names.hashed.contains(&file.path) && !classify::is_page(&file.path);
-        let class = if is_hashed { Class::Asset } else { classify::class_of(&file.path) };
+    for (file, is_variant) in files.into_iter().zip(variants) {
+        // A variant goes with its original in everything: class, type, and the moment in which it is written.
+        let original = if is_variant { variant::original(&file.path).map(|(original, _)| original) } else { None };
+        let like = original.unwrap_or(&file.path);
+        let is_hashed = build.names.hashed.contains(like) && !classify::is_page(like);
+        let class = if is_hashed { Class::Asset } else { classify::class_of(like) };
+        let content_type = headers::content_type(like);
         if class == Class::Entry && file.size > ENTRY_BYTES_MAX {
             return Err(InvalidBuild::EntryTooLarge { path: file.path, size: file.size });
         }
         let logical_name = build.names.logical.get(&file.path).map(|name| name.as_str().into());
-        listed.push(manifest_file(file, class, logical_name));
+        listed.push(manifest_file(file, class, content_type, logical_name));
     }
     if listed.is_empty() {
         return Err(InvalidBuild::NoFiles);
@@ -78,9 +85,16 @@ pub fn assemble(files: Vec<NewFile>, build: &BuildNames) -> Result<Manifest, Inv
     }
 }
 
-fn manifest_file(file: NewFile, class: Class, logical_name: Option<Box<str>>) -> ManifestFile {
+/// For each file whether its original is among them.
+fn variants(files: &[NewFile]) -> Vec<bool> {
+    let originals: BTreeSet<&str> = files.iter().filter_map(|file| variant::original(&file.path)).map(|(original, _)| original).collect();
+    let there: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).filter(|path| originals.contains(path)).collect();
+    files.iter().map(|file| variant::original(&file.path).is_some_and(|(original, _)| there.contains(original))).collect()
+}
+
+fn manifest_file(file: NewFile, class: Class, content_type: &'static str, logical_name: Option<Box<str>>) -> ManifestFile {
     ManifestFile {
-        content_type: Cow::Borrowed(headers::content_type(&file.path)),
+        content_type: Cow::Borrowed(content_type),
         path: file.path,
         size: file.size,
         sha256: file.sha256,
@@ -110,6 +124,7 @@ mod tests {
     use crate::api::BuildManifestSpec;
     use crate::manifest::object;
     use crate::manifest::readers::{self, Decided};
+    use crate::manifest::variant::Encoding;
 
     fn new(path: &str, size: u64) -> NewFile {
         NewFile { path: path.into(), size, sha256: ContentHash::of(path.as_bytes()) }
@@ -131,6 +146,29 @@ mod tests {
         assert_eq!(manifest.files[0].cache_control, object::IMMUTABLE);
         assert_eq!(manifest.files[1].key(), format!(".rollcall/entries/{}", ContentHash::of(b"index.html")));
         assert_eq!(manifest.files[1].cache_control, object::REVALIDATE);
+    }
+
+    #[test]
+    fn a_variant_goes_with_its_original_and_a_file_that_only_looks_like_one_by_itself() {
+        let paths = ["a-BEcQUh0e.js", "a-BEcQUh0e.js.br", "b-BEcQUh0e.js.gz", "data.json", "data.json.gz", "index.html", "index.html.br"];
+        let manifest = assemble(paths.iter().map(|path| new(path, 1)).collect(), &no_names()).unwrap();
+        let brief: Vec<_> = manifest.files.iter().map(|file| (file.class, &*file.content_type, file.encoding())).collect();
+        let (script, json, page) = ("text/javascript; charset=utf-8", "application/json; charset=utf-8", "text/html; charset=utf-8");
+        let expected = [
+            (Class::Asset, script, None),
+            (Class::Asset, script, Some(Encoding::Brotli)),
+            (Class::Asset, "application/gzip", None),
+            (Class::Entry, json, None),
+            (Class::Entry, json, Some(Encoding::Gzip)),
+            (Class::Entry, page, None),
+            (Class::Entry, page, Some(Encoding::Brotli)),
+        ];
+        assert_eq!(brief, expected);
+        let stored = manifest.to_bytes();
+        let read = Manifest::parse(&stored, &crate::api::ManifestDigest::of(&stored)).unwrap();
+        assert_eq!(read, manifest);
+        assert!(read.files.iter().all(|file| matches!(file.content_type, Cow::Borrowed(_))), "types of our own tables are not copied");
+        assert_eq!(read.name_map("/"), r#"{"a-BEcQUh0e.js":"/a-BEcQUh0e.js","b-BEcQUh0e.js.gz":"/b-BEcQUh0e.js.gz"}"#);
     }
 
     #[test]

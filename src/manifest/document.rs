@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::variant::{self, Encoding};
 use super::{headers, object};
 use crate::api::{ContentHash, ManifestDigest};
 
@@ -57,6 +58,12 @@ pub struct ManifestFile {
 }
 
 impl ManifestFile {
+    /// How the bytes are encoded, if the file is another one's variant that was compressed beforehand.
+    #[must_use]
+    pub fn encoding(&self) -> Option<Encoding> {
+        variant::encoding(&self.path, &self.content_type)
+    }
+
     /// Key of the immutable object that holds the bytes, below the release's prefix: an asset lies at its own path, an entry
     /// file, whose path gets other bytes with the next version, under its hash.
     #[must_use]
@@ -104,9 +111,12 @@ impl Serialize for ManifestFile {
 impl<'de> Deserialize<'de> for ManifestFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let line = Line::deserialize(deserializer)?;
-        let usual = headers::content_type(&line.path);
+        let usual = [line.path.as_ref(), variant::original(&line.path).map_or("", |(original, _)| original)].map(headers::content_type);
         Ok(Self {
-            content_type: if line.content_type == usual { Cow::Borrowed(usual) } else { Cow::Owned(line.content_type.into_owned()) },
+            content_type: match usual.into_iter().find(|usual| line.content_type == *usual) {
+                Some(usual) => Cow::Borrowed(usual),
+                None => Cow::Owned(line.content_type.into_owned()),
+            },
             cache_control: match line.cache_control {
                 Some(other) => Cow::Owned(other.into_owned()),
                 None => Cow::Borrowed(headers::cache_control(line.class)),
@@ -198,10 +208,12 @@ impl Manifest {
     }
 
     /// The name map: logical name (the path, where the build tool gave none) to URL. Only assets: pages are not referred to by hash.
+    /// No variants: whoever serves a file chooses among those.
     #[must_use]
     pub fn name_map(&self, base_url: &str) -> String {
         let names: BTreeMap<&str, String> = self
             .of_class(Class::Asset)
+            .filter(|file| file.encoding().is_none())
             .map(|file| {
                 (
                     file.logical_name.as_deref().unwrap_or(&file.path),

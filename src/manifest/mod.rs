@@ -8,6 +8,7 @@ pub mod headers;
 pub mod object;
 pub mod readers;
 pub mod record;
+pub mod variant;
 
 mod document;
 

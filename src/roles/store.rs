@@ -17,6 +17,7 @@ use crate::sweep::{Tools, plan, sweep};
 pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
     match command {
         StoreCommand::Sweep(args) => run_sweep(&args).await,
+        StoreCommand::Headers(args) => crate::store_headers::run(&args).await,
         StoreCommand::Check(args) => crate::store_check::run(args).await,
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn owner(release: &str) -> Owner {
 }
 
 pub(crate) fn verified(missing: &[&str]) -> JobEnd {
-    JobEnd::Verified { missing: missing.iter().map(ToString::to_string).collect(), name_map: Some("{}".into()), at: at(990) }
+    JobEnd::Verified { missing: missing.iter().map(ToString::to_string).collect(), name_map: Some("{}".into()), headers: None, at: at(990) }
 }
 
 /// The store of the fixture.

@@ -287,6 +287,8 @@ pub enum JobEnd {
         missing: Vec<String>,
         /// The version's name map; `None` when the store lacks the manifest.
         name_map: Option<Arc<str>>,
+        /// For people: how the headers of some objects, which were looked at, differ from ours.
+        headers: Option<String>,
         /// When the store had answered.
         at: Timestamp,
     },

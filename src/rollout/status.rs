@@ -194,9 +194,21 @@ impl View<'_> {
 
     fn store_verified(&self) -> Verdict {
         if self.is_active() || self.verified_for_stage() {
-            return Verdict::yes("Complete", "the store has every object");
+            return match self.drifted_headers() {
+                Some(drift) => Verdict::yes("CompleteWithOtherHeaders", format!("the store has every object; {drift}")),
+                None => Verdict::yes("Complete", "the store has every object"),
+            };
         }
         self.not_yet("NotVerified")
+    }
+
+    /// What the last look at the store saw of its objects' headers.
+    fn drifted_headers(&self) -> Option<&str> {
+        let looks = self.observed.jobs.ended.iter().rev().filter_map(|(_, end)| match end {
+            JobEnd::Verified { headers, .. } => Some(headers.as_deref()),
+            _ => None,
+        });
+        looks.take(1).flatten().next()
     }
 
     fn verified_for_stage(&self) -> bool {

@@ -37,6 +37,7 @@ pub(super) async fn read_back(bucket: &S3Bucket, prefix: &str, public_url: &str)
     let attributes = Attributes {
         content_type: ASSET_TYPE.into(),
         cache_control: ASSET_CACHE.into(),
+        content_encoding: None,
         sha256: ContentHash::of(ASSET),
         writer: None,
         sequence: None,

@@ -106,6 +106,7 @@ pub(crate) fn json(bytes: Bytes, lasts: Lasts) -> (Body, Attributes) {
     let attributes = Attributes {
         content_type: JSON.to_owned(),
         cache_control: cache_control.to_owned(),
+        content_encoding: None,
         sha256: ContentHash::of(&bytes),
         writer: None,
         sequence: None,

@@ -13,6 +13,7 @@ use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Expected, Stored, Swapped};
 use crate::manifest::build::ENTRY_BYTES_MAX;
 use crate::manifest::classify::is_page;
+use crate::manifest::variant::{self, Encoding};
 use crate::manifest::{Class, Layout, Manifest, ManifestFile, Writer};
 
 /// Requests in flight; with [`SMALL`] files at most 16 MiB in memory.
@@ -163,7 +164,9 @@ enum Rank {
 fn by_rank(manifest: &Manifest) -> BTreeMap<Rank, Vec<&ManifestFile>> {
     let mut ranks = BTreeMap::<Rank, Vec<&ManifestFile>>::new();
     for file in manifest.of_class(Class::Entry) {
-        let rank = match file.path.as_str() {
+        // A page's variant is a page.
+        let original = file.encoding().and_then(|_| variant::original(&file.path));
+        let rank = match original.map_or(file.path.as_str(), |(original, _)| original) {
             "index.html" => Rank::Front,
             path if is_page(path) => Rank::Page,
             _ => Rank::Beside,
@@ -179,6 +182,7 @@ fn is_right(stored: &Stored, file: &ManifestFile) -> bool {
         && stored.sequence.is_some()
         && stored.content_type.as_deref() == Some(&*file.content_type)
         && stored.cache_control.as_deref() == Some(&*file.cache_control)
+        && stored.content_encoding.as_deref() == file.encoding().map(Encoding::word)
 }
 
 #[derive(Clone, Copy)]
@@ -228,6 +232,7 @@ impl Place<'_> {
         Attributes {
             content_type: file.content_type.clone().into_owned(),
             cache_control: file.cache_control.clone().into_owned(),
+            content_encoding: file.encoding().map(Encoding::word),
             sha256: file.sha256.clone(),
             writer: Some(self.writer.clone()),
             sequence: Some(self.sequence),

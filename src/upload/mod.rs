@@ -20,6 +20,7 @@ use crate::source::{Build, SourceError};
 mod attempt;
 mod claim;
 pub(crate) mod documents;
+mod drift;
 mod entries;
 mod failure;
 mod intent;
@@ -37,6 +38,7 @@ mod verify;
 
 pub use claim::{Claimed, claim_owner, read_manifest, read_owner, read_record};
 pub use documents::ReadFailure;
+pub use drift::{Difference, Drifted, Extent, HeadersSeen, has_right_bytes, headers_of};
 pub use entries::{EntriesChecked, EntriesFailure, EntriesPublished, entries_confirmed, publish_entries};
 pub(crate) use failure::bucket_reason;
 pub use failure::{FailureClass, PublishFailure};

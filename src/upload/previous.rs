@@ -22,7 +22,9 @@ impl Before {
     /// `had`: for each place whether it has that object.
     pub(super) fn new(version: String, objects: &Objects, had: &[bool]) -> Self {
         let new = objects.all().filter(|at| !had[*at]).map(|at| objects.file(at));
-        Self { version, load_again: new.filter(|file| file.class == Class::Asset).map(|file| file.size).sum() }
+        // Nobody loads a file and its variants.
+        let loaded = new.filter(|file| file.class == Class::Asset && file.encoding().is_none());
+        Self { version, load_again: loaded.map(|file| file.size).sum() }
     }
 }
 

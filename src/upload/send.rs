@@ -9,7 +9,8 @@ use crate::api::ContentHash;
 use crate::bucket::{Attributes, BucketError, Created, Stored};
 use crate::manifest::headers::UNKNOWN_TYPE;
 use crate::manifest::object::IMMUTABLE;
-use crate::manifest::{Class, ManifestFile};
+use crate::manifest::variant::Encoding;
+use crate::manifest::{Class, ManifestFile, Writer};
 
 /// One object that the bucket may lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,18 +76,19 @@ impl Attempt<'_> {
 
     async fn create(&self, file: &ManifestFile, key: &str) -> Result<Created, PublishFailure> {
         let body = self.prepared.bytes.body(&file.path, &file.sha256, file.size);
-        let attributes = Attributes {
-            content_type: match file.class {
-                Class::Asset => file.content_type.clone().into_owned(),
-                // Several files may share these bytes under different types, and nobody should be shown a page from here:
-                // whoever serves it takes the type from the manifest.
-                Class::Entry => UNKNOWN_TYPE.to_owned(),
-            },
-            cache_control: IMMUTABLE.to_owned(),
-            sha256: file.sha256.clone(),
-            writer: Some(self.request.writer(&self.prepared.digest)),
-            sequence: None,
-        };
+        let attributes = object_attributes(file, Some(self.request.writer(&self.prepared.digest)));
         Ok(self.tools.bucket.create(key, body, &attributes).await?)
     }
+}
+
+/// What the object that holds a file's bytes is stored with.
+pub(super) fn object_attributes(file: &ManifestFile, writer: Option<Writer>) -> Attributes {
+    let (content_type, content_encoding) = match file.class {
+        Class::Asset => (file.content_type.clone().into_owned(), file.encoding().map(Encoding::word)),
+        // Several files may share these bytes under different types, and nobody should be shown a page from here: whoever serves it
+        // takes the type, and how the bytes are encoded, from the manifest.
+        Class::Entry => (UNKNOWN_TYPE.to_owned(), None),
+    };
+    let cache_control = IMMUTABLE.to_owned();
+    Attributes { content_type, cache_control, content_encoding, sha256: file.sha256.clone(), writer, sequence: None }
 }

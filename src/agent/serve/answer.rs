@@ -36,6 +36,10 @@ pub(super) fn part(request: &HeaderMap, file: &ManifestFile) -> Part {
     if matches(request, &tag) {
         return Part::Unchanged;
     }
+    if file.encoding().is_some() {
+        // A part of an encoding is of no use to anybody who wants a part of the file.
+        return Part::Whole;
+    }
     let fits = request.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == tag.as_bytes());
     match request.get(header::RANGE).and_then(|value| value.to_str().ok()).filter(|_| fits) {
         Some(range) => ranged(range, file.size),
@@ -81,11 +85,15 @@ pub(super) fn head(file: &ManifestFile, part: &Part) -> Response<Body> {
     let headers = answer.headers_mut();
     headers.insert(header::ETAG, value(&tag(&file.sha256)));
     headers.insert(header::CACHE_CONTROL, value(&file.cache_control));
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let ranges = if file.encoding().is_some() { "none" } else { "bytes" };
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static(ranges));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(length) = length {
         headers.insert(header::CONTENT_LENGTH, length.into());
         headers.insert(header::CONTENT_TYPE, value(&file.content_type));
+        if let Some(encoding) = file.encoding() {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.word()));
+        }
     }
     match part {
         Part::Range(range) => {

@@ -3,6 +3,7 @@
 
 mod answer;
 mod application;
+mod encoding;
 mod metrics;
 mod miss;
 mod path;

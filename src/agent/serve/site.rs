@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use super::answer::{self, NO_STORE, Part};
+use super::encoding::Offer;
 use super::miss::Miss;
 use super::{Shared, path};
 use crate::agent::catalogue::{Catalogue, Found};
@@ -35,12 +36,13 @@ async fn respond(shared: &Shared, method: &Method, request: &str, headers: &Head
     let catalogue = Arc::clone(&shared.catalogue.borrow());
     let Some(path) = path::below(request, &shared.base_path) else { return answer::text(StatusCode::NOT_FOUND, "not found\n") };
     match catalogue.asset(&path).or_else(|| catalogue.page(&path)) {
-        Some(found) => send(shared, method, headers, found).await,
+        Some(found) => send(shared, method, headers, Offer::of(&catalogue, found)).await,
         None => not_found(shared, method, &catalogue, &path).await,
     }
 }
 
-async fn send(shared: &Shared, method: &Method, headers: &HeaderMap, found: Found<'_>) -> Response<Body> {
+async fn send(shared: &Shared, method: &Method, headers: &HeaderMap, offer: Offer<'_>) -> Response<Body> {
+    let found = offer.chosen(headers);
     let part = answer::part(headers, found.file);
     let mut answer = answer::head(found.file, &part);
     if let Some(range) = answer::bytes(method, found.file, &part) {
@@ -52,6 +54,9 @@ async fn send(shared: &Shared, method: &Method, headers: &HeaderMap, found: Foun
     if found.file.class == Class::Asset {
         // Modules and fonts on another host are blocked without it, and a 404 without it is told as something else.
         answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    if offer.has_variants() {
+        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
     answer
 }

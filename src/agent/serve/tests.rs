@@ -192,6 +192,45 @@ async fn assets_of_every_held_version_are_served_for_ever_and_to_other_hosts() {
     }
 }
 
+#[tokio::test]
+async fn what_was_compressed_beforehand_goes_to_who_accepts_it() {
+    let mut world = World::new("", 2);
+    let files = [
+        ("assets/app-1.js", "0123456789"),
+        ("assets/app-1.js.br", "BR"),
+        ("assets/app-1.js.gz", "GZIP"),
+        ("assets/lone-1.js", "alone"),
+        ("about.html", "a long page"),
+        ("about.html.gz", "PAGE"),
+    ];
+    let active = world.hold("v1", &files).await;
+    world.serve(Some(&active));
+    let tag = |bytes: &str| format!("\"{}\"", ContentHash::of(bytes.as_bytes()));
+    for (path, accepts, body, encoding, kind) in [
+        ("/assets/app-1.js", "gzip, deflate, br", "BR", "br", "text/javascript; charset=utf-8"),
+        ("/assets/app-1.js", "gzip", "GZIP", "gzip", "text/javascript; charset=utf-8"),
+        ("/assets/app-1.js", "br;q=0", "0123456789", "", "text/javascript; charset=utf-8"),
+        ("/about", "br, gzip", "PAGE", "gzip", "text/html; charset=utf-8"),
+    ] {
+        let answer = world.request(Method::GET, path, &[(header::ACCEPT_ENCODING, accepts)]).await;
+        assert!(answer.is(200, body), "{path} {accepts}: {answer:?}");
+        assert_eq!((answer.header(header::CONTENT_ENCODING), answer.header(header::CONTENT_TYPE)), (encoding, kind), "{path} {accepts}");
+        assert_eq!((answer.header(header::VARY), answer.header(header::ETAG)), ("accept-encoding", &*tag(body)), "{path} {accepts}");
+        assert_eq!(answer.header(header::ACCEPT_RANGES), if encoding.is_empty() { "bytes" } else { "none" });
+    }
+    let accepts = (header::ACCEPT_ENCODING, "br");
+    let ranged = world.request(Method::GET, "/assets/app-1.js", &[accepts.clone(), (header::RANGE, "bytes=0-3")]).await;
+    assert!(ranged.is(206, "0123") && ranged.header(header::CONTENT_ENCODING).is_empty(), "{ranged:?}");
+    let known = world.request(Method::GET, "/assets/app-1.js", &[accepts.clone(), (header::IF_NONE_MATCH, &tag("BR"))]).await;
+    assert!(known.is(304, "") && known.header(header::VARY) == "accept-encoding", "{known:?}");
+    let stale = world.request(Method::GET, "/assets/app-1.js", &[accepts.clone(), (header::IF_NONE_MATCH, &tag("0123456789"))]).await;
+    assert!(stale.is(200, "BR"), "another form is another entity: {stale:?}");
+    let lone = world.request(Method::GET, "/assets/lone-1.js", &[accepts]).await;
+    assert!(lone.is(200, "alone") && lone.header(header::VARY).is_empty(), "{lone:?}");
+    let itself = world.get("/assets/app-1.js.br").await;
+    assert!(itself.is(200, "BR") && itself.header(header::CONTENT_ENCODING) == "br", "{itself:?}");
+}
+
 /// I11: pages are those of the served version and of no other.
 #[tokio::test]
 async fn pages_are_those_of_the_served_version_under_clean_urls() {

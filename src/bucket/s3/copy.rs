@@ -13,13 +13,13 @@ use super::{S3Bucket, UNDECIDED_PAUSES, connect, description};
 use crate::bucket::{Attributes, BucketError, Copied, Created, Original, Pieces, Stored};
 
 /// The largest object that S3 copies by one request.
-const COPY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+pub(super) const COPY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 
 /// A piece that takes longer than this has stalled.
 const PIECE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What a key may not hold in the header that names the original.
-const IN_A_HEADER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const IN_A_HEADER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How one request for a copy ended.
 enum Try {
@@ -68,6 +68,7 @@ impl S3Bucket {
             .metadata_directive(MetadataDirective::Replace)
             .content_type(&attributes.content_type)
             .cache_control(&attributes.cache_control)
+            .set_content_encoding(attributes.content_encoding.map(str::to_owned))
             .set_metadata(Some(description::metadata(attributes)))
             .set_checksum_algorithm((self.profile.checksum == Checksum::Sha256).then_some(ChecksumAlgorithm::Sha256));
         let Err(error) = request.customize().config_override(patience).send().await else { return Ok(Try::Done) };

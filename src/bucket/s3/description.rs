@@ -51,6 +51,7 @@ pub(super) fn stored(head: &HeadObjectOutput) -> Option<Stored> {
         sha256: head.checksum_sha256().and_then(hash).or_else(|| metadata.get(SHA256)?.parse().ok()),
         content_type: head.content_type().map(str::to_owned),
         cache_control: head.cache_control().map(str::to_owned),
+        content_encoding: head.content_encoding().filter(|encoding| !encoding.is_empty()).map(str::to_owned),
         writer: writer(metadata),
         sequence: metadata.get(SEQUENCE).and_then(|number| number.parse().ok()),
         last_modified: timestamp(head.last_modified()?)?,
@@ -109,6 +110,7 @@ mod tests {
         let attributes = Attributes {
             content_type: "text/html".to_owned(),
             cache_control: "no-cache".to_owned(),
+            content_encoding: None,
             sha256: sha256.clone(),
             writer: Some(writer.clone()),
             sequence: Some(7),

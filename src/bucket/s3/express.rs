@@ -17,7 +17,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnect
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, USER_AGENT};
 use http_body_util::BodyExt as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{Mutex, OnceCell, RwLock};
@@ -234,7 +234,8 @@ fn headers(attributes: &Attributes, profile: Profile) -> impl Iterator<Item = (S
     ];
     let checksum =
         (profile.checksum == Checksum::Sha256).then(|| ("x-amz-checksum-sha256".to_owned(), description::checksum(&attributes.sha256)));
-    metadata.chain(fixed).chain(checksum)
+    let encoding = attributes.content_encoding.map(|encoding| (CONTENT_ENCODING.to_string(), encoding.to_owned()));
+    metadata.chain(fixed).chain(checksum).chain(encoding)
 }
 
 /// What the SDK puts in front of a key of this bucket.

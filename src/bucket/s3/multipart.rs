@@ -90,6 +90,7 @@ impl S3Bucket {
             .key(call.key)
             .content_type(&attributes.content_type)
             .cache_control(&attributes.cache_control)
+            .set_content_encoding(attributes.content_encoding.map(str::to_owned))
             .set_metadata(Some(description::metadata(attributes)));
         match request.send().await {
             Ok(begun) => begun.upload_id.map(Some).ok_or_else(|| call.refused("the store gave the upload no id")),

@@ -175,6 +175,7 @@ fn written(text: &str) -> (Body, Attributes) {
     let attributes = Attributes {
         content_type: "text/plain".into(),
         cache_control: "no-store".into(),
+        content_encoding: None,
         sha256: ContentHash::of(&bytes),
         writer: None,
         sequence: None,

@@ -56,6 +56,7 @@ impl S3Bucket {
             .key(call.key)
             .content_type(&attributes.content_type)
             .cache_control(&attributes.cache_control)
+            .set_content_encoding(attributes.content_encoding.map(str::to_owned))
             .set_metadata(Some(description::metadata(attributes)))
             .set_checksum_sha256((self.profile.checksum == Checksum::Sha256).then(|| description::checksum(&attributes.sha256)))
             .body(body);

@@ -88,6 +88,7 @@ mod tests {
         let attributes = Attributes {
             content_type: "video/mp4".to_owned(),
             cache_control: "no-cache".to_owned(),
+            content_encoding: None,
             sha256: ContentHash::of(&bytes),
             writer: None,
             sequence: None,

@@ -203,6 +203,7 @@ mod tests {
         let attributes = |promised: &[u8]| Attributes {
             content_type: String::new(),
             cache_control: String::new(),
+            content_encoding: None,
             sha256: ContentHash::of(promised),
             writer: None,
             sequence: None,

@@ -522,7 +522,7 @@ fn a_pointer_that_vanished_gets_its_name_map_back() {
     let answered = |missing: &[&str], map: Option<&str>| {
         let mut observed = observed.clone();
         let missing = missing.iter().map(ToString::to_string).collect();
-        observed.jobs.ended = vec![(verify_v1(9), JobEnd::Verified { missing, name_map: map.map(Into::into), at: at(990) })];
+        observed.jobs.ended = vec![(verify_v1(9), JobEnd::Verified { missing, name_map: map.map(Into::into), headers: None, at: at(990) })];
         pointer_write(&observed).name_map
     };
     assert_eq!(answered(&["shop/a.js"], Some("{1}")).as_deref(), Some("{1}"), "pages refer to it already");

@@ -54,6 +54,17 @@ fn how_the_build_was_read_stands_in_the_condition_of_the_source() {
     );
 }
 
+#[test]
+fn headers_that_differ_are_told_and_stop_nothing() {
+    let mut observed = fixture().after_v1().staged();
+    let (job, headers) = (verify(3), Some("1 of 16 objects looked at have other headers".to_owned()));
+    observed.jobs.ended = vec![(job, JobEnd::Verified { missing: vec![], name_map: Some("{}".into()), headers, at: at(990) })];
+    let status = status_of(&observed);
+    let said = condition(&status, STORE_VERIFIED).unwrap();
+    assert_eq!((said.status.as_str(), said.reason.as_str()), ("True", "CompleteWithOtherHeaders"));
+    assert_eq!(said.message, "the store has every object; 1 of 16 objects looked at have other headers");
+}
+
 /// I9: what Flux checks of every status of its own kinds.
 #[test]
 fn every_status_is_kstatus_clean() {

@@ -26,6 +26,7 @@ async fn put(bucket: &dyn Bucket, key: &str, bytes: Vec<u8>) {
     let attributes = Attributes {
         content_type: "text/plain".into(),
         cache_control: object::IMMUTABLE.into(),
+        content_encoding: None,
         sha256: ContentHash::of(&bytes),
         writer: None,
         sequence: None,

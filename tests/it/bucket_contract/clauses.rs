@@ -34,6 +34,7 @@ pub fn attributes(bytes: &[u8], version: &str) -> Attributes {
     Attributes {
         content_type: "text/javascript; charset=utf-8".to_owned(),
         cache_control: "public, max-age=31536000, immutable".to_owned(),
+        content_encoding: None,
         sha256: ContentHash::of(bytes),
         writer: Some(writer(version)),
         sequence: None,
@@ -182,6 +183,7 @@ async fn a_head_tells_what_was_written(bucket: &Arc<dyn Bucket>) {
     let written = Attributes {
         content_type: "text/html; charset=utf-8".to_owned(),
         cache_control: "no-cache".to_owned(),
+        content_encoding: Some("br"),
         sequence: Some(41),
         ..attributes(b"<html>", "2026.11.20-3")
     };
@@ -193,6 +195,7 @@ async fn a_head_tells_what_was_written(bucket: &Arc<dyn Bucket>) {
         assert_eq!(found.sha256.as_ref(), Some(&attributes.sha256), "{key}");
         assert_eq!(found.content_type.as_ref(), Some(&attributes.content_type), "{key}");
         assert_eq!(found.cache_control.as_ref(), Some(&attributes.cache_control), "{key}");
+        assert_eq!(found.content_encoding.as_deref(), attributes.content_encoding, "{key}");
         assert_eq!(found.writer, attributes.writer, "{key}");
         assert_eq!(found.sequence, attributes.sequence, "{key}");
         let listed = bucket.list(key, None).await.unwrap().objects.remove(0);

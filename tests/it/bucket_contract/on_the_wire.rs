@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rollcall::api::ContentHash;
 use rollcall::bucket::s3::S3Bucket;
-use rollcall::bucket::{Body, Bucket, BucketError, Created, Expected, Swapped};
+use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Swapped};
 use tempfile::TempDir;
 
 use super::clauses::{attributes, create};
@@ -122,6 +122,21 @@ async fn a_put_carries_its_condition_and_its_hash_and_no_acl_or_tag() {
     for never in ["x-amz-acl", "x-amz-tagging", "x-amz-sdk-checksum-algorithm", "x-amz-trailer", "aws-chunked", "expect:"] {
         assert!(!head.contains(never), "{never} is in\n{head}");
     }
+}
+
+/// Both ways of sending. The bytes are sent as they are: nobody encodes them a second time.
+#[tokio::test]
+async fn a_variant_carries_its_encoding_on_both_ways() {
+    let wire = wire([]).await;
+    for (key, bytes) in [("small.js.br", vec![7; 10]), ("large.js.br", vec![7; LARGE])] {
+        let attributes = Attributes { content_encoding: Some("br"), ..attributes(&bytes, "v1") };
+        let created = wire.bucket.create(key, Body::Bytes(bytes.clone().into()), &attributes).await;
+        assert_eq!(created, Ok(Created::New));
+        assert!(wire.direct().get(key, LARGE as u64).await.unwrap().unwrap() == bytes);
+        assert_eq!(wire.direct().head(key).await.unwrap().unwrap().content_encoding.as_deref(), Some("br"));
+    }
+    let puts: Vec<_> = wire.relay.heads().into_iter().filter(|head| head.starts_with("put ")).collect();
+    assert!(puts.len() == 2 && puts.iter().all(|head| head.lines().any(|line| line == "content-encoding: br")), "{puts:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rollcall::api::ContentHash;
-use rollcall::bucket::s3::{Credentials, S3Bucket, S3Settings};
+use rollcall::bucket::s3::{Credentials, Mended, S3Bucket, S3Settings};
 use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Created};
 
 use super::clauses;
@@ -57,6 +57,7 @@ pub async fn holds(server: Server<'_>, objects: usize) {
     many_who_send_in_parts_share_the_places_and_all_arrive(&in_parts).await;
     two_who_send_the_same_key_in_parts_end_with_one_object(in_parts).await;
     an_object_without_our_metadata_is_compared_by_its_bytes(&*bucket, server).await;
+    headers_that_drifted_are_mended_and_bytes_never_change(server).await;
     wrong_keys_are_denied(server).await;
     a_missing_bucket_is_told_from_a_missing_object(server).await;
     a_server_that_is_not_there_is_unavailable(server).await;
@@ -129,6 +130,24 @@ async fn an_object_without_our_metadata_is_compared_by_its_bytes(bucket: &dyn Bu
             other => panic!("{other:?}"),
         }
     }
+}
+
+async fn headers_that_drifted_are_mended_and_bytes_never_change(server: Server<'_>) {
+    let bucket = S3Bucket::connect(&server.settings("contract")).unwrap();
+    let expected = Attributes { content_encoding: Some("br"), ..clauses::attributes(b"packed", "v1") };
+    let foreign = server.client().put_object().bucket("contract").key("mend/a.js.br");
+    foreign.content_type("text/plain").body(b"packed".to_vec().into()).send().await.unwrap();
+    let found = bucket.head("mend/a.js.br").await.unwrap().unwrap();
+    assert_eq!((found.content_type.as_deref(), &found.cache_control), (Some("text/plain"), &None));
+    assert_eq!(bucket.mend_headers("mend/a.js.br", &found, &expected).await, Ok(Mended::Done));
+    let mended = bucket.head("mend/a.js.br").await.unwrap().unwrap();
+    assert_eq!(mended.content_type.as_ref(), Some(&expected.content_type));
+    assert_eq!((mended.content_encoding.as_deref(), &mended.sha256), (Some("br"), &Some(expected.sha256.clone())));
+    assert_eq!(bucket.get("mend/a.js.br", 100).await.unwrap().unwrap(), "packed");
+    // I3: another object came in between.
+    server.client().put_object().bucket("contract").key("mend/a.js.br").body(b"others".to_vec().into()).send().await.unwrap();
+    assert_eq!(bucket.mend_headers("mend/a.js.br", &mended, &expected).await, Ok(Mended::Changed));
+    assert_eq!(bucket.get("mend/a.js.br", 100).await.unwrap().unwrap(), "others");
 }
 
 async fn wrong_keys_are_denied(server: Server<'_>) {

@@ -38,6 +38,27 @@ impl Site {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pages_variant_comes_with_the_pages_and_says_how_it_is_encoded() {
+    let world = World::new();
+    let mut files = build("one");
+    files.extend([("about.html", "a page"), ("about.html.br", "packed")].map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())));
+    world.put("v1", files);
+    let manifest = world.publish("v1").await.unwrap().manifest;
+    let writer = Writer { release: "web/shop".into(), version: "v1".into(), digest: ManifestDigest::of(b"x") };
+    publish_entries(&*world.faulty, &world.layout, &manifest, 1, &writer).await.unwrap();
+    let log = world.bucket.log();
+    let place = |path: &str| {
+        log.iter().position(|change| matches!(change, Change::Replaced { key, .. } if *key == format!("s/shop/{path}"))).unwrap()
+    };
+    assert!(place("robots.txt") < place("about.html.br"), "I10");
+    let stored = world.bucket.stored("s/shop/about.html.br").unwrap();
+    assert_eq!((stored.content_type.as_deref(), stored.content_encoding.as_deref()), (Some("text/html; charset=utf-8"), Some("br")));
+    let bytes = manifest.files.iter().find(|file| file.path == "about.html.br").unwrap().key().into_owned();
+    assert_eq!(world.bucket.stored(&world.layout.key(&bytes)).unwrap().content_encoding, None, "agents take it as it is");
+    assert!(entries_confirmed(&*world.faulty, &world.layout, &manifest).await.unwrap().is_complete());
+}
+
+#[tokio::test(start_paused = true)]
 async fn pages_are_written_after_what_stands_beside_them_and_the_front_page_last() {
     // I10
     let site = site().await;
