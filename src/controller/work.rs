@@ -138,7 +138,7 @@ impl Task {
 
     async fn sweep(&self, act: SweepAct) -> Worked {
         let clock = &self.cx.outside.clock;
-        let tools = sweep::Tools { bucket: self.bucket.clone(), clock: clock.clone() };
+        let tools = sweep::Tools { bucket: self.bucket.clone(), clock: clock.clone(), grace: sweep::GRACE };
         let written = upload::write_references(self.bucket.as_ref(), &self.layout, &self.own, clock.as_ref()).await;
         written.map_err(|failure| sweep_failure(&failure.into(), clock.now()))?;
         let failed = |failure: SweepFailure| sweep_failure(&failure, clock.now());
@@ -152,6 +152,7 @@ impl Task {
             }
             SweepAct::CarryOut => {
                 let outcome = sweep::sweep(&tools, &self.layout, &publisher_id(&self.release)).await.map_err(failed)?;
+                self.cx.metrics.swept(outcome.deleted);
                 let shown = retention::shown(&outcome.plan, Some(outcome.deleted), clock.now());
                 Ok(JobEnd::Swept { kept: builds(&outcome.plan), shown: Box::new(shown) })
             }

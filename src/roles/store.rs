@@ -11,7 +11,7 @@ use crate::cli::{OutputArg, StoreCommand, SweepArgs};
 use crate::clock::SystemClock;
 use crate::manifest::Layout;
 use crate::retention::{Plan, Tally};
-use crate::sweep::{Tools, plan, sweep};
+use crate::sweep::{GRACE, Tools, plan, sweep};
 
 /// Does it.
 pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
@@ -26,7 +26,7 @@ async fn run_sweep(args: &SweepArgs) -> Result<(), RoleError> {
     let (bucket, prefix) = place(&args.to)?;
     let settings = crate::publish::settings(bucket, &args.store);
     let (layout, clock) = (Layout::new("", prefix), Arc::new(SystemClock));
-    let tools = Tools { bucket: Arc::new(crate::publish::open(&settings, &layout, clock.clone())?), clock };
+    let tools = Tools { bucket: Arc::new(crate::publish::open(&settings, &layout, clock.clone())?), clock, grace: GRACE };
     let told = |plan: &Plan, deleted| match args.output {
         OutputArg::Text => text(plan, deleted),
         OutputArg::Json => format!("{}\n", json_of(plan, deleted)),
@@ -35,7 +35,7 @@ async fn run_sweep(args: &SweepArgs) -> Result<(), RoleError> {
     let told = if args.dry_run {
         told(&plan(&tools, &layout).await.map_err(said)?, None)
     } else {
-        tracing::info!(grace = ?crate::sweep::GRACE, "objects are warned of before they go; ending this program at any moment is safe");
+        tracing::info!(grace = ?GRACE, "objects are warned of before they go; ending this program at any moment is safe");
         let outcome = sweep(&tools, &layout, &format!("cli-{}", super::instance()?)).await.map_err(said)?;
         told(&outcome.plan, Some(outcome.deleted))
     };

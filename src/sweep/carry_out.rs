@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::facts::intent_lives;
 use super::read::Cache;
 use super::survey::Survey;
-use super::{DELETE_WINDOW, GRACE, PARALLEL, SweepFailure, Tools};
+use super::{DELETE_WINDOW, PARALLEL, SweepFailure, Tools};
 use crate::bucket::{BucketError, Expected, Swapped};
 use crate::manifest::record::{Buried, FORMAT};
 use crate::manifest::{Intent, Layout, Swept, Tombstone, TombstonePhase};
@@ -25,7 +25,7 @@ const PART: usize = 1000;
 pub(super) async fn round(tools: &Tools, layout: &Layout, id: &str, survey: &mut Survey) -> Result<Tally, SweepFailure> {
     let round = survey.plan.round.clone();
     warn(tools, layout, id, &round).await?;
-    tokio::time::sleep(GRACE).await;
+    tokio::time::sleep(tools.grace).await;
     if let Err(failure) = survey.look_again(tools, layout).await {
         call_off(tools, layout, &round).await?;
         return Err(failure);
@@ -34,7 +34,7 @@ pub(super) async fn round(tools: &Tools, layout: &Layout, id: &str, survey: &mut
     let planned: BTreeMap<&Buried, u64> = round.iter().map(|doomed| (&doomed.object, doomed.bytes)).collect();
     let mut deleted = Tally::default();
     for grave in graves(tools.bucket.as_ref(), layout).await? {
-        let is_due = tools.clock.now().duration_since(grave.tombstone.at).unsigned_abs() >= GRACE;
+        let is_due = tools.clock.now().duration_since(grave.tombstone.at).unsigned_abs() >= tools.grace;
         if grave.tombstone.phase != TombstonePhase::Warned || !is_due {
             continue;
         }

@@ -55,6 +55,8 @@ pub struct Tools {
     pub bucket: Arc<dyn Bucket>,
     /// The time that is written down.
     pub clock: Arc<dyn Clock>,
+    /// How long everything was warned of before it goes; [`GRACE`] unless told.
+    pub grace: Duration,
 }
 
 /// What a sweep did.

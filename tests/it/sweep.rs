@@ -4,6 +4,7 @@
 mod crashes;
 mod model;
 mod races;
+mod real_store;
 mod world;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use rollcall::manifest::record::{Activation, RetentionPolicy, Role, Use};
 use rollcall::manifest::{Class, Layout, Manifest, ManifestFile};
 use rollcall::retention::Plan;
 use rollcall::retention::references::OwnFacts;
-use rollcall::sweep::{Outcome, SweepFailure, Tools, plan, sweep};
+use rollcall::sweep::{GRACE, Outcome, SweepFailure, Tools, plan, sweep};
 use rollcall::upload::write_references;
 
 use crate::upload::world::{World, build};
@@ -78,7 +78,7 @@ impl Prefix {
     }
 
     pub fn tools(&self, bucket: Arc<dyn Bucket>) -> Tools {
-        Tools { bucket, clock: self.world.clock.clone() }
+        Tools { bucket, clock: self.world.clock.clone(), grace: GRACE }
     }
 
     pub async fn plan(&self) -> Result<Plan, SweepFailure> {
