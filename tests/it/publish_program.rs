@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use rollcall::api::ContentHash;
 use rollcall::bucket::Bucket;
 use rollcall::bucket::s3::S3Bucket;
-use rollcall::manifest::{Layout, VersionRecord};
+use rollcall::manifest::{Layout, Manifest, VersionRecord};
 use rollcall::upload::verify;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,48 +43,94 @@ fn build(folder: &Path) {
     }
 }
 
-/// Keys below a prefix that are objects of a build.
-async fn objects(bucket: &S3Bucket, prefix: &str) -> Vec<String> {
-    let listed = bucket.list(&format!("{prefix}assets/"), None).await.unwrap().objects;
+/// Keys of a prefix that are objects of a build.
+async fn objects(bucket: &S3Bucket, layout: &Layout) -> Vec<String> {
+    let listed = bucket.list(&layout.key("assets/"), None).await.unwrap().objects;
     listed.into_iter().map(|listed| listed.key).collect()
 }
 
-/// I1, I3: whatever is recorded is complete, and has the bytes that its manifest says.
-async fn check(bucket: &S3Bucket, layout: &Layout) -> usize {
-    let records = bucket.list(&layout.versions(), None).await.unwrap().objects;
-    for listed in &records {
+/// I1: whatever is recorded is complete. Answers its manifests.
+async fn recorded(bucket: &S3Bucket, layout: &Layout) -> Vec<Arc<Manifest>> {
+    let mut manifests = Vec::new();
+    for listed in bucket.list(&layout.versions(), None).await.unwrap().objects {
         let bytes = bucket.get(&listed.key, BYTES_MAX).await.unwrap().unwrap();
         let record: VersionRecord = serde_json::from_slice(&bytes).unwrap();
         let verified = verify(bucket, layout, &record.digest).await.unwrap();
         assert!(verified.is_complete(), "{:?} {:?}", verified.missing, verified.wrong_size);
-        for file in &verified.manifest.files {
-            let stored = bucket.get(&layout.key(&file.key()), BYTES_MAX).await.unwrap().unwrap();
-            assert_eq!(ContentHash::of(&stored), file.sha256, "{}", file.path);
-        }
+        manifests.push(verified.manifest);
     }
-    records.len()
+    manifests
 }
 
+/// I3: every object has the bytes that the manifest says.
+async fn has_its_bytes(bucket: &S3Bucket, layout: &Layout, manifest: &Manifest) {
+    let looks = futures::stream::iter(&manifest.files).for_each_concurrent(8, |file| async move {
+        let stored = bucket.get(&layout.key(&file.key()), BYTES_MAX).await.unwrap().unwrap();
+        assert_eq!(ContentHash::of(&stored), file.sha256, "{}", file.path);
+    });
+    looks.await;
+}
+
+/// When the program is killed: as soon as this is there.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// So many objects; with none, before the first request.
+    Objects(usize),
+    Intent,
+    Manifest,
+    /// Its last request is under way, or it has ended.
+    Record,
+}
+
+impl Moment {
+    /// Drawn from a seed: half of them while objects are sent, the others at each step before and after.
+    fn drawn(seed: usize, kill: usize) -> Self {
+        let drawn = ContentHash::of(format!("{seed} {kill}").as_bytes()).to_array();
+        match drawn[0] % 8 {
+            0 => Self::Intent,
+            1 => Self::Manifest,
+            2 => Self::Record,
+            _ => Self::Objects(usize::from(drawn[1]) * (FILES + 1) / 256),
+        }
+    }
+
+    async fn has_come(self, bucket: &S3Bucket, layout: &Layout) -> bool {
+        let is_any = async |folder: String| !bucket.list(&folder, None).await.unwrap().objects.is_empty();
+        match self {
+            Self::Objects(count) => objects(bucket, layout).await.len() >= count,
+            Self::Intent => is_any(layout.intents()).await,
+            Self::Manifest => is_any(layout.manifests()).await,
+            Self::Record => is_any(layout.versions()).await,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many programs are killed")]
+fn seeds() -> usize {
+    std::env::var("ROLLCALL_KILLED_SEEDS").ok().and_then(|number| number.parse().ok()).unwrap_or(8)
+}
+
+/// I1, I3: three kills in a row, and then it is left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publish_that_was_killed_at_any_moment_goes_on_and_never_leaves_half_a_version() {
     let (store, source) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     build(source.path());
     let running = Running::start(store.path(), "web").await;
     let bucket = S3Bucket::connect(&running.server().settings("web")).unwrap();
-    for seed in 0..8_usize {
+    for seed in 0..seeds() {
         let prefix = format!("s{seed}/");
         let layout = Layout::new("", &prefix);
-        // Two kills: each as soon as so many objects are there, from none at all to all of them.
-        for at_least in [seed * 31 % FILES / 2, seed * 47 % (FILES + 1)] {
+        for kill in 0..3 {
+            let moment = Moment::drawn(seed, kill);
             let mut child = program(source.path(), &running.endpoint, &prefix, &[]).spawn().unwrap();
-            while child.try_wait().unwrap().is_none() && objects(&bucket, &prefix).await.len() < at_least {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+            while child.try_wait().unwrap().is_none() && !moment.has_come(&bucket, &layout).await {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             child.kill().unwrap();
             ended(child).await;
-            check(&bucket, &layout).await;
+            recorded(&bucket, &layout).await;
         }
-        let there = objects(&bucket, &prefix).await.len();
+        let there = objects(&bucket, &layout).await.len();
         let output = ended(program(source.path(), &running.endpoint, &prefix, &["--output=json"]).spawn().unwrap()).await;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "seed {seed}: {said}");
@@ -91,7 +139,12 @@ async fn a_publish_that_was_killed_at_any_moment_goes_on_and_never_leaves_half_a
         assert_eq!(count("objectsSent") + count("objectsReused"), FILES, "seed {seed}: {result}");
         // Less when a request of the killed program landed after we looked.
         assert!(count("objectsSent") <= FILES - there, "seed {seed}: {there} were there: {result}");
-        assert_eq!(check(&bucket, &layout).await, 1);
+        let manifests = recorded(&bucket, &layout).await;
+        assert_eq!(manifests.len(), 1);
+        has_its_bytes(&bucket, &layout, &manifests[0]).await;
+        // One that was killed after its record leaves its intent; the one that goes on takes it back.
+        let intents = bucket.list(&layout.intents(), None).await.unwrap().objects;
+        assert!(intents.is_empty(), "seed {seed}: {intents:?}");
     }
 }
 

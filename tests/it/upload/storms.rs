@@ -1,6 +1,7 @@
 //! Many publishers at one prefix, under faults and ends drawn from a seed: whatever meets whatever, no version is recorded whose objects
 //! are not all there (I1), and no object has other bytes than the first time (I3). `ROLLCALL_UPLOAD_SEEDS=1000` runs more.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +51,18 @@ async fn publisher(world: &World, seed: u64, number: u64) {
         let tools = Tools { bucket: Arc::new(bucket), clock: Arc::new(TokioClock::starting_at(now)), parallel: PARALLEL };
         let (progress, cancel) = (watch::Sender::new(Progress::default()), CancellationToken::new());
         let trying = publish(&tools, &request, world.fetch(source), &progress, &cancel);
-        // A power cut: nothing of it is cleaned up.
-        let _ended_early = tokio::time::timeout(Duration::from_millis(20 + draw.below(400)), trying).await;
+        let soon = tokio::time::sleep(Duration::from_millis(20 + draw.below(400)));
+        if draw.below(2) == 0 {
+            // A power cut: nothing of it is cleaned up.
+            futures::future::select(pin!(trying), pin!(soon)).await;
+        } else {
+            // A signal: it may finish what cannot be stopped any more, and take its intent back.
+            let signal = async {
+                soon.await;
+                cancel.cancel();
+            };
+            let (_ended, ()) = tokio::join!(trying, signal);
+        }
         world.check();
         tokio::time::sleep(Duration::from_secs(draw.below(3) * draw.below(1800))).await;
     }
