@@ -12,10 +12,13 @@ use prometheus_client::registry::Registry;
 
 use crate::cluster::pods::ReleaseKey;
 use crate::controller::Failure;
+use crate::retention::Tally;
 use crate::rollout::Decision;
 use crate::rollout::decision::{PointerChange, Step};
 use crate::rollout::observed::Observed;
 use crate::rollout::status::StepOutcome;
+
+mod retention;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ByResult {
@@ -42,6 +45,7 @@ pub struct Metrics {
     excused: Counter,
     roll_call_seconds: Histogram,
     last_blocker: Mutex<BTreeMap<ReleaseKey, &'static str>>,
+    retention: retention::Retention,
 }
 
 impl Default for Metrics {
@@ -62,6 +66,7 @@ impl Default for Metrics {
             // 0.1 s to 27 min.
             roll_call_seconds: Histogram::new(exponential_buckets(0.1, 2.0, 15)),
             last_blocker: Mutex::default(),
+            retention: retention::Retention::default(),
         };
         metrics.register();
         metrics
@@ -77,6 +82,7 @@ impl Metrics {
         drop(metrics.passes.get_or_create(&ByResult { result: "ok" }));
         drop(metrics.blocked.get_or_create(&reason));
         drop(metrics.unstages.get_or_create(&reason));
+        metrics.retention.fill_example();
         metrics
     }
 
@@ -93,6 +99,7 @@ impl Metrics {
         registry.register("overrides", "Flips for which break-glass skipped a gate", self.overrides.clone());
         registry.register("excused_pods", "Pods that a flip did not wait for", self.excused.clone());
         registry.register("roll_call_seconds", "Time from staging to the flip", self.roll_call_seconds.clone());
+        self.retention.register(registry);
     }
 
     /// Begins to measure a pass.
@@ -105,6 +112,7 @@ impl Metrics {
     /// Counts what was decided and done.
     pub fn decided(&self, key: &ReleaseKey, observed: &Observed, decision: &Decision, outcome: StepOutcome) {
         self.count_blocker(key, decision);
+        self.retention.look(key, observed);
         let (Step::WritePointer(write), StepOutcome::Done) = (&decision.step, outcome) else { return };
         match &write.kind {
             PointerChange::Stage => {
@@ -129,6 +137,12 @@ impl Metrics {
     /// The release is gone, and waits for nothing any more.
     pub fn forgot(&self, key: &ReleaseKey) {
         self.count_reason(key, None);
+        self.retention.forgot(key);
+    }
+
+    /// A sweep has deleted this.
+    pub fn swept(&self, deleted: Tally) {
+        self.retention.swept(deleted);
     }
 
     fn count_blocker(&self, key: &ReleaseKey, decision: &Decision) {

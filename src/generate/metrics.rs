@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 
 /// `docs/reference/metrics.md`.
 pub(super) fn page() -> Vec<Artifact> {
-    let mut text = page_header("src/metrics.rs and src/agent/serve/metrics.rs") + "# Metrics\n";
+    let mut text = page_header("src/metrics.rs, src/metrics/retention.rs and src/agent/serve/metrics.rs") + "# Metrics\n";
     section(&mut text, "Controller", "`/metrics` of the admin address", &Metrics::example().render());
     section(&mut text, "Agent", "`/metrics` of the pod's address", &agent::metrics_example());
     vec![Artifact { path: "docs/reference/metrics.md".into(), text }]
@@ -40,10 +40,14 @@ mod tests {
     #[test]
     fn every_registered_metric_is_on_the_page() {
         let page = page().remove(0).text;
-        for (source, prefix) in [(include_str!("../metrics.rs"), "rollcall"), (include_str!("../agent/serve/metrics.rs"), "rollcall_agent")]
-        {
-            let names = source.split("registry.register(\"").skip(1).filter_map(|rest| rest.split_once('"'));
-            let names: Vec<&str> = names.map(|(name, _)| name).collect();
+        let sources = [
+            (include_str!("../metrics.rs"), "rollcall"),
+            (include_str!("../metrics/retention.rs"), "rollcall"),
+            (include_str!("../agent/serve/metrics.rs"), "rollcall_agent"),
+        ];
+        for (source, prefix) in sources {
+            let names = source.split("registry.register(").skip(1).filter_map(|rest| rest.split('"').nth(1));
+            let names: Vec<&str> = names.collect();
             assert!(names.len() >= 5, "{names:?}");
             for name in names {
                 assert!(page.contains(&format!("| `{prefix}_{name}")), "{name} has no sample in `example`");

@@ -166,11 +166,7 @@ pub fn shown(plan: &Plan, deleted: Option<Tally>, at: Timestamp) -> RetentionSta
 pub fn status(observed: &Observed) -> Option<RetentionStatus> {
     observed.release.spec.retention.as_ref()?;
     let before = observed.release.status.retention.clone();
-    let ended = observed.jobs.ended.iter().find_map(|(_, end)| match end {
-        JobEnd::Planned { shown, .. } | JobEnd::Swept { shown, .. } => Some((**shown).clone()),
-        _ => None,
-    });
-    match ended {
+    match last_plan(observed).map(|(_, shown)| shown.clone()) {
         Some(shown) => {
             let is_older = before.as_ref().is_some_and(|before| before.planned_at > shown.planned_at);
             let swept_at = shown.swept_at.clone().or_else(|| before.as_ref()?.swept_at.clone());
@@ -193,12 +189,23 @@ pub fn blocked(observed: &Observed) -> Option<(&'static str, String)> {
 /// Whether the last plan keeps a build; `None` without a plan. What was activated since then was found whole before.
 #[must_use]
 pub fn is_kept(observed: &Observed, history: &[HistoryEntry], digest: &ManifestDigest) -> Option<bool> {
-    let (kept, planned_at) = observed.jobs.ended.iter().find_map(|(_, end)| match end {
-        JobEnd::Planned { kept, shown } | JobEnd::Swept { kept, shown } => Some((kept, shown.planned_at.as_ref()?)),
-        _ => None,
-    })?;
+    let (kept, shown) = last_plan(observed)?;
+    let planned_at = shown.planned_at.as_ref()?;
     let is_newer = |entry: &HistoryEntry| entry.digest.as_ref() == Some(digest) && entry.at.0 >= planned_at.0;
     Some(kept.contains(digest) || history.iter().any(is_newer))
+}
+
+/// How many builds the last plan keeps; `None` without a plan of this process.
+#[must_use]
+pub fn builds_kept(observed: &Observed) -> Option<usize> {
+    last_plan(observed).map(|(kept, _)| kept.len())
+}
+
+fn last_plan(observed: &Observed) -> Option<(&BTreeSet<ManifestDigest>, &RetentionStatus)> {
+    observed.jobs.ended.iter().find_map(|(_, end)| match end {
+        JobEnd::Planned { kept, shown } | JobEnd::Swept { kept, shown } => Some((kept, &**shown)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

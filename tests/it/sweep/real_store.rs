@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use rollcall::api::{ContentHash, ManifestDigest};
 use rollcall::bucket::Bucket;
+use rollcall::bucket::probe::Probe as _;
 use rollcall::bucket::s3::S3Bucket;
 use rollcall::clock::{Clock, SystemClock, TokioClock};
 use rollcall::manifest::record::{Activation, RetentionPolicy, Role, Use};
 use rollcall::retention::references::OwnFacts;
 use rollcall::sweep::{Tools, plan, sweep};
-use rollcall::upload::{PublishFailure, Published, verify, write_references};
+use rollcall::upload::{PublishFailure, Published, Tried, verify, write_references};
 use tokio_util::sync::CancellationToken;
 
 use super::world::DAY;
@@ -29,7 +30,7 @@ fn ahead(time: Duration) -> Arc<TokioClock> {
 
 /// `v1` to `v4` in a bucket of a server; `v4` is active, `v3` is the one before.
 struct Shop {
-    bucket: Arc<S3Bucket>,
+    bucket: Arc<dyn Bucket>,
     world: World,
     digests: Vec<ManifestDigest>,
 }
@@ -37,14 +38,16 @@ struct Shop {
 impl Shop {
     async fn published(server: Server<'_>) -> Self {
         server.client().create_bucket().bucket("web").send().await.unwrap();
-        let bucket = Arc::new(S3Bucket::connect(&server.settings("web")).unwrap());
-        let mut shop = Self { bucket, world: World::new(), digests: Vec::new() };
+        let store = Arc::new(S3Bucket::connect(&server.settings("web")).unwrap());
+        let mut shop = Self { bucket: store.clone(), world: World::new(), digests: Vec::new() };
         for version in ["v1", "v2", "v3", "v4"] {
             shop.world.put(version, build(version));
             let digest = shop.publish(version, Duration::ZERO).await.unwrap().record.digest;
             shop.digests.push(digest);
         }
         write_references(&*shop.bucket, &shop.world.layout, &shop.own(), &SystemClock).await.unwrap();
+        let found = store.probe("s/").await.unwrap();
+        shop.bucket = Arc::new(Tried::knowing(store, found));
         shop
     }
 
@@ -123,4 +126,15 @@ async fn a_strict_third_party_store_loses_exactly_what_nothing_refers_to() {
     assert_eq!(failure.reason(), "Reclaiming", "a late delete may come: {failure}");
     shop.publish("v1", 2 * DAY + Duration::from_secs(20 * 60)).await.unwrap();
     shop.keys_of(0..1).await;
+}
+
+/// I5
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lax_third_party_store_loses_nothing() {
+    let Some(rclone) = ThirdParty::rclone().await else { return };
+    let shop = Shop::published(rclone.server()).await;
+    let before = shop.keys().await;
+    let failure = sweep(&shop.tools(2 * DAY), &shop.world.layout, "s").await.unwrap_err();
+    assert_eq!(failure.reason(), "DeletesUnconditional", "{failure}");
+    assert_eq!(shop.keys().await, before, "not even a note is left");
 }
