@@ -53,7 +53,7 @@ pub(super) fn follower(bucket: &str, prefix: &str) -> Value {
             {
                 "Sid": "RollcallTidying",
                 "Effect": "Allow",
-                "Action": ["s3:DeleteObject"],
+                "Action": ["s3:DeleteObject", "s3:AbortMultipartUpload"],
                 "Resource": [below("sweeps/*"), below("probe/*")],
             },
         ],
