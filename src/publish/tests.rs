@@ -80,6 +80,18 @@ async fn the_result_says_what_was_sent_and_what_a_returning_visitor_loads() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_publish_asks_the_store_a_fixed_number_of_times_and_reads_nothing_twice() {
+    let world = World::new();
+    world.run(&world.build("one", "first"), &["--version=v1"]).await.unwrap();
+    let asked = || [Operation::Get, Operation::Head, Operation::List].map(|operation| world.faulty.calls(operation));
+    let before = asked();
+    world.run(&world.build("two", "the second"), &["--version=v2"]).await.unwrap();
+    let after = asked();
+    // The owner, our record, the record and manifest of v1, our intent; the sign of a sweep for v1 and for v2; tombstones, versions, our intents.
+    assert_eq!([after[0] - before[0], after[1] - before[1], after[2] - before[2]], [5, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_fails_is_tried_again_and_everything_sent_is_counted() {
     let world = World::new();
     world.faulty.fail_nth(Operation::List, 1, Fault::Before(faulty::Failure::Unavailable));

@@ -1,4 +1,5 @@
 //! The real program `rollcall publish` against the embedded store: its exit codes, and what is there after it was killed at any moment.
+//! `ROLLCALL_KILLED_SEEDS=1000` kills more.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
