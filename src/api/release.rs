@@ -11,7 +11,8 @@ use super::build::BuildSpec;
 pub use super::retention::{PinSpec, RetentionSpec, RetentionStatus};
 use super::schema::{http_path, http_url, key_prefix, object_name, version_label};
 pub use super::status::{
-    ActivatedVersion, AssetReleaseStatus, CandidateStatus, EntriesStatus, GivenUp, HistoryEntry, Outcome, Phase, TargetStatus, UploadStatus,
+    ActivatedVersion, AssetReleaseStatus, CandidateStatus, EntriesStatus, GivenUp, HistoryEntry, Outcome, Phase, ReplicaStatus,
+    TargetStatus, UploadStatus,
 };
 
 /// The wish that one application's pages refer to one version of its assets. Long-lived, one per application: to release,

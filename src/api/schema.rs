@@ -70,6 +70,30 @@ pub(super) fn endpoint_url() -> Rule {
         .message("must start with http:// or https:// and a host, without spaces, ? or #")
 }
 
+/// A replica that lay within the store's own place, or around it, would be swept and counted as a part of it.
+pub(super) fn apart_from_the_store() -> Rule {
+    Rule::new(format!("!has(self.spec.replicas) || self.spec.replicas.all(one, {})", apart("one.bucket", "self.spec.bucket")))
+        .message("a replica must not lie within the store's own bucket and prefix, nor that within it")
+        .field_path(".spec.replicas")
+}
+
+pub(super) fn apart_from_each_other() -> Rule {
+    let apart = apart("one.bucket", "other.bucket");
+    Rule::new(format!(
+        "!has(self.spec.replicas) || self.spec.replicas.all(one, self.spec.replicas.all(other, one.name == other.name || {apart}))"
+    ))
+    .message("two replicas must not lie within each other's bucket and prefix")
+    .field_path(".spec.replicas")
+}
+
+/// Two places that have no key in common: another bucket, another endpoint, or prefixes of which neither begins with the other.
+fn apart(one: &str, other: &str) -> String {
+    let text = |place: &str, field: &str| format!("(has({place}.{field}) ? {place}.{field} : '')");
+    let (here, there) = (text(one, "prefix"), text(other, "prefix"));
+    let endpoints = format!("{} != {}", text(one, "endpoint"), text(other, "endpoint"));
+    format!("({one}.name != {other}.name || {endpoints} || (!{here}.startsWith({there}) && !{there}.startsWith({here})))")
+}
+
 /// A path of an HTTP server.
 pub(super) fn http_path() -> Rule {
     Rule::new(r"self.matches('^/[^\\s#]*$')").message("must start with /, without spaces or #")

@@ -50,6 +50,10 @@ pub struct AssetReleaseStatus {
     /// What retention last planned and did; absent without `spec.retention`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionStatus>,
+    /// The replicas of the store, as far as this release's prefix goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub replicas: Vec<ReplicaStatus>,
     /// The attempt that was given up and is not tried again until the spec changes or `rollcall.dev/requestedAt` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_up: Option<GivenUp>,
@@ -90,6 +94,7 @@ impl Default for AssetReleaseStatus {
             entries: None,
             history: Vec::new(),
             retention: None,
+            replicas: Vec::new(),
             given_up: None,
             last_stage: 0,
             last_handled_request: None,
@@ -216,6 +221,27 @@ pub struct EntriesStatus {
     pub sequence: i64,
     /// When they were last confirmed: right after the flip, 17 minutes later, and once after each start of the controller.
     pub confirmed_at: Time,
+}
+
+/// A replica of the store, as far as one release's prefix goes.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaStatus {
+    /// Its name in the AssetStore.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Endpoint, bucket and prefix: under another place nothing here counts any more.
+    #[schemars(length(max = 1024))]
+    pub place: String,
+    /// Whether it was seen to hold every version that the prefix keeps. From then on it lacks nothing that a page refers to.
+    pub admitted: bool,
+    /// Objects that it still lacks, while they are brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<i64>,
+    /// Why it is not admitted yet, when something is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
 }
 
 /// One line of the history.

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{base_url, bucket_name, endpoint_url, key_prefix, object_name};
+use super::schema::{apart_from_each_other, apart_from_the_store, base_url, bucket_name, endpoint_url, key_prefix, object_name};
 
 /// An object store that AssetReleases of this namespace publish into: a bucket, a prefix in it, and the URL that pages use.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -31,7 +31,9 @@ use super::schema::{base_url, bucket_name, endpoint_url, key_prefix, object_name
         .field_path(".spec.bucket.name"),
     validation = Rule::new("(has(self.spec.bucket.prefix) ? self.spec.bucket.prefix : '') == (has(oldSelf.spec.bucket.prefix) ? oldSelf.spec.bucket.prefix : '')")
         .message("spec.bucket.prefix is immutable: pages may still use objects below the old prefix; create another AssetStore instead")
-        .field_path(".spec.bucket.prefix")
+        .field_path(".spec.bucket.prefix"),
+    validation = apart_from_the_store(),
+    validation = apart_from_each_other()
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AssetStoreSpec {
@@ -51,6 +53,51 @@ pub struct AssetStoreSpec {
     #[schemars(length(min = 9, max = 512))]
     #[x_kube(validation = base_url())]
     pub internal_url: Option<String>,
+    /// Other buckets that get every object of every release, for example in other regions. A release activates no version that one of
+    /// them lacks. Objects come from the store's own bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub replicas: Vec<ReplicaSpec>,
+}
+
+/// A bucket that gets what the store's own bucket gets.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[x_kube(validation = Rule::new("self.bucket.name == oldSelf.bucket.name && (has(self.bucket.prefix) ? self.bucket.prefix : '') == (has(oldSelf.bucket.prefix) ? oldSelf.bucket.prefix : '')")
+    .message("bucket.name and bucket.prefix of a replica are immutable: give the other bucket another replica's name")
+    .field_path(".bucket"))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplicaSpec {
+    /// Its name, in conditions and status.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = object_name())]
+    pub name: String,
+    /// The bucket. Must not lie within the store's own bucket and prefix or those of another replica, nor they within it.
+    pub bucket: BucketSpec,
+    /// Where the keys that may write there come from; the ambient chain of the controller's pod without it. Where the store copies by
+    /// itself, they must be allowed to read the store's own bucket, too; else the bytes go through the controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsSpec>,
+    /// When it gets its objects.
+    #[serde(default)]
+    pub mode: ReplicaMode,
+}
+
+/// When a replica gets its objects.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum ReplicaMode {
+    /// Before any page refers to them.
+    #[default]
+    Eager,
+}
+
+impl ReplicaSpec {
+    /// Where it is, in one line: another place is another replica, whatever its name.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let bucket = &self.bucket;
+        let endpoint = bucket.endpoint.as_deref().map_or("s3:/", |endpoint| endpoint.trim_end_matches('/'));
+        format!("{endpoint}/{}/{}", bucket.name, bucket.prefix.as_deref().unwrap_or_default())
+    }
 }
 
 /// A bucket of an S3-compatible object store.
@@ -110,6 +157,29 @@ pub struct AssetStoreStatus {
     /// Absent until that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<StoreCapabilities>,
+    /// The replicas of `spec.replicas`, in that order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub replicas: Vec<StoreReplicaStatus>,
+}
+
+/// What is known of a replica of a store.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreReplicaStatus {
+    /// Its name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Whether every AssetRelease that uses the store has seen it to hold every version that its prefix keeps. From then on it lacks
+    /// nothing that a page refers to; before, no visitor should be sent there.
+    pub admitted: bool,
+    /// Objects that it was last seen to lack, over all releases that are not through with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<i64>,
+    /// What it is waited for; absent when it is admitted and reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
 }
 
 /// What a store was seen to do. Nothing is taken on a vendor's word.

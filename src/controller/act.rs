@@ -87,12 +87,16 @@ async fn start_job(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, job: &Job) 
     let Some(bucket) = look.store.bucket.clone() else { return Ok(StepOutcome::Lost) };
     let about_to_use = match job {
         Job::Verify { digest, .. } => Some(digest),
-        Job::Publish { .. } | Job::PublishEntries { .. } | Job::Sweep { .. } => None,
+        Job::Publish { .. } | Job::Replicate { .. } | Job::Backfill { .. } | Job::PublishEntries { .. } | Job::Sweep { .. } => None,
     };
     let task = work::Task {
         cx: cx.clone(),
         bucket,
         layout: look.store.layout.clone(),
+        namespace: key.namespace.clone(),
+        prefix: look.observed.release.spec.prefix.clone(),
+        store_name: look.observed.release.spec.store_ref.name.clone(),
+        store: look.store.spec.clone(),
         release: look.observed.release.full_name(),
         base_url: work::base_url(&look.observed),
         own: retention::own_facts(&look.observed, &cluster_id(cx).await?, about_to_use),

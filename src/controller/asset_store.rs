@@ -22,6 +22,7 @@ use crate::bucket::probe::Capabilities;
 use crate::cluster::{Call, Class};
 use crate::rollout::Blocker;
 
+use super::asset_replicas;
 use super::context::Context;
 use super::guarded::guarded;
 use super::reached::{self, StoreKey};
@@ -100,34 +101,38 @@ async fn tell_failure(store: &AssetStore, cx: &Context, failure: &Failure) {
     }
 }
 
-/// Whether the store is ready.
+/// Whether the store is ready and nothing is waited for.
 async fn pass(store: &AssetStore, cx: &Context) -> Result<bool, Failure> {
     if cx.reached.has(store) {
         return Ok(true);
     }
     let at = cx.outside.clock.now();
     let (verdict, found) = look(store, cx).await?;
+    let replicas = asset_replicas::look(store, cx).await?;
+    let verdict = verdict.and(replicas.verdict());
     cx.reached.was_looked_at(&reached::key(store));
     let current = store.status.clone().unwrap_or_default();
     let next = AssetStoreStatus {
         capabilities: found.as_ref().map(Capabilities::status),
+        replicas: replicas.status(),
         ..status(store, &current, verdict.as_ref().err(), cx.outside.clock.now())
     };
     if next != current {
         write(store, cx, &next).await?;
     }
     // Only now: a status that was not written is written by the next look.
-    if verdict.is_ok() {
+    let is_settled = verdict.is_ok() && replicas.are_admitted();
+    if is_settled {
         cx.reached.remember(store, at);
     }
-    Ok(verdict.is_ok())
+    Ok(is_settled)
 }
 
 /// One listing of one page says whether endpoint, bucket, credentials and the right to list are there. What the store does with
 /// conditions is tried out only if that was not done before with the same settings.
 async fn look(store: &AssetStore, cx: &Context) -> Result<(Result<(), Blocker>, Option<Capabilities>), Failure> {
     let namespace = store.namespace().unwrap_or_default();
-    let settings = match address(cx, &namespace, &store.spec).await? {
+    let settings = match address(cx, &namespace, &store.spec.bucket, store.spec.credentials.as_ref()).await? {
         Ok(settings) => settings,
         Err(problem) => return Ok((Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem }), None)),
     };
@@ -166,7 +171,12 @@ fn status(store: &AssetStore, current: &AssetStoreStatus, wrong: Option<&Blocker
             condition(conditions::RECONCILING, true, blocker.reason(), blocker.message()),
         ],
     };
-    AssetStoreStatus { observed_generation: generation, conditions, capabilities: current.capabilities.clone() }
+    AssetStoreStatus {
+        observed_generation: generation,
+        conditions,
+        capabilities: current.capabilities.clone(),
+        replicas: current.replicas.clone(),
+    }
 }
 
 /// Under the resource version that was looked at; see `publish::write_status`.

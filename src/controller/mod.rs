@@ -2,6 +2,7 @@
 //! Never decides anything itself, and never keeps anything that a restart would lose.
 
 mod act;
+mod asset_replicas;
 mod asset_store;
 mod buckets;
 mod context;
@@ -12,6 +13,7 @@ mod observe;
 mod publish;
 mod reached;
 mod release;
+mod replicas;
 mod retry;
 mod run;
 mod store;

@@ -95,6 +95,10 @@ async fn write_status(cx: &Context, key: &ReleaseKey, look: &Look, next: &AssetR
     match Call::new("apply status of", "AssetRelease", &key.namespace, &key.name).make(api.patch_status(&key.name, &params, &patch)).await {
         Ok(_) => {
             cx.remember(key, &observed.release.uid, |memory| memory.status_written_at = Some(observed.now));
+            let is_admitted = |status: &AssetReleaseStatus| status.replicas.iter().map(|it| it.admitted).collect::<Vec<_>>();
+            if is_admitted(next) != is_admitted(&observed.release.status) {
+                cx.reached.look_again(&(key.namespace.clone(), observed.release.spec.store_ref.name.clone()));
+            }
             Ok(Published::UpToDate)
         }
         Err(error) if error.class == Class::Conflict || error.is_not_found() => Ok(Published::Lost),

@@ -62,6 +62,13 @@ impl Reached {
         }
     }
 
+    /// What a release says of the store's replicas has changed: the store is looked at again.
+    pub(super) fn look_again(&self, key: &StoreKey) {
+        self.known().remove(key);
+        // Nobody listens only while the controller shuts down.
+        let _ = self.doubted.send(key.clone());
+    }
+
     fn failures(&self) -> MutexGuard<'_, BTreeMap<StoreKey, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -114,6 +114,7 @@ fn is_unwatched(blocker: &Blocker) -> bool {
             | Blocker::PrefixOwned { .. }
             | Blocker::SourceMissing { .. }
             | Blocker::ObjectsMissing { .. }
+            | Blocker::ReplicaIncomplete { .. }
             | Blocker::WorkloadMissing { .. }
             | Blocker::NotConverged { .. }
             | Blocker::PointerUnreadable { .. }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
+use crate::api::store::{BucketSpec, CredentialsSpec};
 use crate::api::{AssetStore, AssetStoreSpec, Pointer};
 use crate::bucket::probe::{Capabilities, Objection};
 use crate::bucket::s3::{Credentials, S3Settings};
@@ -14,8 +15,8 @@ use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
 use crate::manifest::{Layout, Owner};
-use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, StoreFacts, StoreProblem};
-use crate::rollout::retention;
+use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, ReplicaFacts, StoreFacts, StoreProblem};
+use crate::rollout::{self, retention};
 use crate::upload::{self, Tried};
 
 use super::context::{Context, Memory};
@@ -28,6 +29,8 @@ pub(super) struct OpenStore {
     /// Where things lie; and the bucket, when it could be opened.
     pub(super) layout: Layout,
     pub(super) bucket: Option<Arc<dyn Bucket>>,
+    /// As it was looked at; `None` when it is not there.
+    pub(super) spec: Option<AssetStoreSpec>,
 }
 
 /// Opens the store and asks the bucket what the decision needs.
@@ -46,30 +49,26 @@ pub(super) async fn open_store(
     if !needs_bucket(release, pointer, &facts, cx.outside.clock.now()) {
         return Ok(unopened(facts, release, Some(&store.spec)));
     }
-    let address = match address(cx, &key.namespace, &store.spec).await? {
+    let address = match address(cx, &key.namespace, &store.spec.bucket, store.spec.credentials.as_ref()).await? {
         Ok(address) => address,
         Err(problem) => return Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
     };
     let layout = layout(&store.spec, release);
-    match open_tried(cx, &store.spec, &address).await {
-        Err(error) => Ok(OpenStore { facts, prefix: PrefixFacts::Fault(fault(&error)), layout, bucket: None }),
+    match open_tried(cx, &store.spec.bucket, &address).await {
+        Err(error) => Ok(OpenStore { facts, prefix: PrefixFacts::Fault(fault(&error)), layout, bucket: None, spec: Some(store.spec) }),
         Ok(Err(problem)) => Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
         Ok(Ok(bucket)) => {
             let place = Place { store: identity(&store), layout: &layout, bucket: bucket.as_ref() };
             let prefix = look_at_prefix(cx, key, release, &place).await?;
-            Ok(OpenStore { facts, prefix, layout, bucket: Some(bucket) })
+            Ok(OpenStore { facts, prefix, layout, bucket: Some(bucket), spec: Some(store.spec) })
         }
     }
 }
 
 /// The bucket, if the store does what nothing can be published without (I3).
-async fn open_tried(
-    cx: &Context,
-    store: &AssetStoreSpec,
-    address: &S3Settings,
-) -> Result<Result<Arc<dyn Bucket>, StoreProblem>, BucketError> {
+async fn open_tried(cx: &Context, store: &BucketSpec, address: &S3Settings) -> Result<Result<Arc<dyn Bucket>, StoreProblem>, BucketError> {
     let buckets = &cx.outside.buckets;
-    let found = buckets.probe(address, store.bucket.prefix.as_deref().unwrap_or_default()).await?;
+    let found = buckets.probe(address, store.prefix.as_deref().unwrap_or_default()).await?;
     match objection(&found) {
         Some(problem) => Ok(Err(problem)),
         None => Ok(Ok(Arc::new(Tried::knowing(buckets.open(address)?, found)))),
@@ -86,7 +85,7 @@ pub(super) fn objection(found: &Capabilities) -> Option<StoreProblem> {
 
 fn unopened(facts: StoreFacts, release: &ReleaseFacts, spec: Option<&AssetStoreSpec>) -> OpenStore {
     let layout = spec.map_or_else(|| Layout::new("", &release.spec.prefix), |spec| layout(spec, release));
-    OpenStore { facts, prefix: PrefixFacts::NotNeeded, layout, bucket: None }
+    OpenStore { facts, prefix: PrefixFacts::NotNeeded, layout, bucket: None, spec: spec.cloned() }
 }
 
 fn layout(store: &AssetStoreSpec, release: &ReleaseFacts) -> Layout {
@@ -100,11 +99,12 @@ fn usable(store: &AssetStore, release: &ReleaseFacts) -> StoreFacts {
         identity: identity(store),
         base_url: at(&spec.public_url),
         fetch_url: at(spec.internal_url.as_ref().unwrap_or(&spec.public_url)),
+        replicas: spec.replicas.iter().map(|replica| ReplicaFacts { name: replica.name.clone(), place: replica.place() }).collect(),
     }
 }
 
-/// The bucket is asked only on the way to a flip, for entry files in the bucket, and when a sweep is due. A release whose version is active, or that
-/// is suspended or being deleted, makes no request.
+/// The bucket is asked only on the way to a flip, for entry files in the bucket, when a sweep is due, and while a replica is not
+/// admitted. A release whose version is active, or that is suspended or being deleted, makes no request.
 fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts, now: Timestamp) -> bool {
     use crate::api::release::PublishEntries;
     let StoreFacts::Usable { base_url, fetch_url, .. } = store else { return false };
@@ -112,20 +112,25 @@ fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &Store
         .and_then(|pointer| pointer.active.as_ref())
         .is_some_and(|active| active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url);
     let sweeps = retention::due_at(release).is_some_and(|at| at <= now);
-    let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !sweeps;
+    let fills = rollout::replicas::are_to_be_filled(store, &release.status);
+    let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !sweeps && !fills;
     !(release.deleting || release.spec.suspend || is_idle)
 }
 
 /// How to reach the bucket, with the credentials as they are now.
-pub(super) async fn address(cx: &Context, namespace: &str, store: &AssetStoreSpec) -> Result<Result<S3Settings, StoreProblem>, Failure> {
-    let credentials = match &store.credentials {
+pub(super) async fn address(
+    cx: &Context,
+    namespace: &str,
+    bucket: &BucketSpec,
+    credentials: Option<&CredentialsSpec>,
+) -> Result<Result<S3Settings, StoreProblem>, Failure> {
+    let credentials = match credentials {
         None => Credentials::Ambient,
         Some(spec) => match read_secret(cx, namespace, &spec.secret_name).await? {
             Ok(credentials) => credentials,
             Err(problem) => return Ok(Err(problem)),
         },
     };
-    let bucket = &store.bucket;
     Ok(Ok(S3Settings {
         bucket: bucket.name.clone(),
         region: bucket.region.clone(),

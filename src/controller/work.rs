@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::release::{HttpSource, UploadStatus};
-use crate::api::{BuildManifestSpec, ContentHash, ManifestDigest};
+use crate::api::{AssetStoreSpec, BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::Bucket;
-use crate::manifest::{Layout, Manifest, Writer};
+use crate::manifest::{Layout, Manifest};
 use crate::retention::Plan;
 use crate::retention::references::OwnFacts;
 use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts, SweepAct};
@@ -33,6 +33,14 @@ pub(super) struct Task {
     pub(super) cx: Arc<Context>,
     pub(super) bucket: Arc<dyn Bucket>,
     pub(super) layout: Layout,
+    /// Namespace of the release and of its store.
+    pub(super) namespace: String,
+    /// The release's own prefix.
+    pub(super) prefix: String,
+    /// Name of the store.
+    pub(super) store_name: String,
+    /// The store as it was looked at.
+    pub(super) store: Option<AssetStoreSpec>,
     /// `namespace/name` of the release.
     pub(super) release: String,
     /// What pages put in front of a path.
@@ -56,6 +64,8 @@ impl Task {
         match &self.job {
             Job::Publish { version, source, names, .. } => self.publish(version, (source, names), progress, cancel).await,
             Job::Verify { digest, stage, .. } => self.verify(digest, *stage).await,
+            Job::Replicate { version, digest, .. } => self.replicate(version, digest).await,
+            Job::Backfill { replicas, pages, .. } => self.backfill(replicas, pages.as_ref(), &progress).await,
             Job::PublishEntries { version, digest, sequence, .. } => self.publish_entries(version, digest, *sequence).await,
             Job::Sweep { act, .. } => self.sweep(*act).await,
         }
@@ -138,7 +148,8 @@ impl Task {
 
     async fn sweep(&self, act: SweepAct) -> Worked {
         let clock = &self.cx.outside.clock;
-        let tools = sweep::Tools { bucket: self.bucket.clone(), clock: clock.clone(), grace: sweep::GRACE };
+        let replicas = if act == SweepAct::CarryOut { self.places_of_replicas().await? } else { Vec::new() };
+        let tools = sweep::Tools { bucket: self.bucket.clone(), clock: clock.clone(), grace: sweep::GRACE, replicas };
         let written = upload::write_references(self.bucket.as_ref(), &self.layout, &self.own, clock.as_ref()).await;
         written.map_err(|failure| sweep_failure(&failure.into(), clock.now()))?;
         let failed = |failure: SweepFailure| sweep_failure(&failure, clock.now());
@@ -168,11 +179,10 @@ impl Task {
         let Some(manifest) = manifest else {
             return Err(read_failure("ManifestMissing", format!("the manifest {:?} is not in the store", self.layout.manifest(digest))));
         };
-        let writer = Writer { release: self.release.clone(), version: version.to_owned(), digest: digest.clone() };
-        match upload::publish_entries(bucket, &self.layout, &manifest, sequence, &writer).await {
-            Ok(_) => Ok(JobEnd::EntriesPublished { at }),
-            Err(failure) => Err(entries_failure(&failure)),
-        }
+        let writer = self.writer(version, digest);
+        upload::publish_entries(bucket, &self.layout, &manifest, sequence, &writer).await.map_err(|failure| entries_failure(&failure))?;
+        self.publish_entries_to_replicas(&manifest, sequence, &writer).await?;
+        Ok(JobEnd::EntriesPublished { at })
     }
 }
 
@@ -188,7 +198,7 @@ fn sweep_failure(failure: &SweepFailure, now: jiff::Timestamp) -> WorkFailure {
 }
 
 /// Passes the engine's figures on, for ever.
-async fn pass_on(mut seen: watch::Receiver<Progress>, told: &watch::Sender<UploadStatus>) {
+pub(super) async fn pass_on(mut seen: watch::Receiver<Progress>, told: &watch::Sender<UploadStatus>) {
     while seen.changed().await.is_ok() {
         let progress = *seen.borrow_and_update();
         told.send_replace(upload_status(progress));
@@ -196,7 +206,7 @@ async fn pass_on(mut seen: watch::Receiver<Progress>, told: &watch::Sender<Uploa
     std::future::pending::<()>().await;
 }
 
-fn upload_status(progress: Progress) -> UploadStatus {
+pub(super) fn upload_status(progress: Progress) -> UploadStatus {
     let count = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
     UploadStatus {
         objects_total: count(progress.objects_total),
@@ -217,10 +227,10 @@ fn publish_failure(failure: &PublishFailure) -> WorkFailure {
 }
 
 /// The store may come back, or somebody mends it: neither is seen from here but by trying.
-fn read_failure(reason: &'static str, message: String) -> WorkFailure {
+pub(super) fn read_failure(reason: &'static str, message: String) -> WorkFailure {
     WorkFailure { reason, message, mending: Mending::Retry }
 }
 
-fn entries_failure(failure: &EntriesFailure) -> WorkFailure {
+pub(super) fn entries_failure(failure: &EntriesFailure) -> WorkFailure {
     WorkFailure { reason: failure.reason(), message: failure.to_string(), mending: Mending::Seldom }
 }

@@ -26,7 +26,9 @@ async fn run_sweep(args: &SweepArgs) -> Result<(), RoleError> {
     let (bucket, prefix) = place(&args.to)?;
     let settings = crate::publish::settings(bucket, &args.store);
     let (layout, clock) = (Layout::new("", prefix), Arc::new(SystemClock));
-    let tools = Tools { bucket: Arc::new(crate::publish::open(&settings, &layout, clock.clone())?), clock, grace: GRACE };
+    let bucket = Arc::new(crate::publish::open(&settings, &layout, clock.clone())?);
+    // Whoever names a bucket does not say which replicas it has: there the objects stay.
+    let tools = Tools { bucket, clock, grace: GRACE, replicas: Vec::new() };
     let told = |plan: &Plan, deleted| match args.output {
         OutputArg::Text => text(plan, deleted),
         OutputArg::Json => format!("{}\n", json_of(plan, deleted)),

@@ -6,7 +6,7 @@ mod catalogue;
 use crate::api::names;
 use crate::manifest::Owner;
 
-use super::observed::{BucketFault, JobFailure, StoreProblem};
+use super::observed::{BucketFault, JobFailure, Lacks, ReplicaEnd, StoreProblem};
 
 /// Names shown in one message; the rest is counted.
 const NAMES_MAX: usize = 10;
@@ -71,6 +71,25 @@ pub enum Blocker {
         version: String,
         /// Their keys.
         keys: Vec<String>,
+    },
+    /// The version is being brought into the replicas.
+    Replicating {
+        /// The version.
+        version: String,
+    },
+    /// A replica does not have every object of the version.
+    ReplicaIncomplete {
+        /// The version.
+        version: String,
+        /// What became of it.
+        replica: ReplicaEnd,
+    },
+    /// A replica cannot be used at all: told in the AssetStore's status.
+    ReplicaUnusable {
+        /// Its name.
+        replica: String,
+        /// What was seen.
+        cause: String,
     },
     /// Somebody else writes the pointer's keys.
     PointerContested {
@@ -221,6 +240,9 @@ impl Blocker {
             Self::Verifying { .. } => "Verifying",
             Self::JobFailed(failure) => failure.reason,
             Self::ObjectsMissing { .. } => "ObjectsMissing",
+            Self::Replicating { .. } => "Replicating",
+            Self::ReplicaIncomplete { .. } => "ReplicaIncomplete",
+            Self::ReplicaUnusable { .. } => "ReplicaUnusable",
             Self::PointerContested { .. } => "PointerContested",
             Self::PointerTaken { .. } => "PointerTaken",
             Self::PointerUnreadable { .. } => "PointerUnreadable",
@@ -268,6 +290,11 @@ impl Blocker {
                 keys.len(),
                 some_of(keys)
             ),
+            Self::Replicating { version } => format!("version {version:?} is being brought into every replica of the store"),
+            Self::ReplicaIncomplete { version, replica } => {
+                format!("version {version:?} is not activated before every replica has it: {}", replica.sentence())
+            }
+            Self::ReplicaUnusable { replica, cause } => format!("replica {replica:?} cannot be used: {cause}"),
             Self::PointerContested { .. } | Self::PointerTaken { .. } | Self::PointerUnreadable { .. } | Self::PointerVanished { .. } => {
                 self.pointer_message()
             }
@@ -325,6 +352,7 @@ impl Blocker {
         const OF_THE_BUCKET: [&str; 4] = ["StoreUnavailable", "StoreAccessDenied", "BucketNotFound", "StoreRefused"];
         match self {
             Self::StoreUnusable { .. } => true,
+            Self::ReplicaIncomplete { replica, .. } => replica.failure.is_some(),
             Self::BucketFault(_) | Self::JobFailed(_) => OF_THE_BUCKET.contains(&self.reason()),
             _ => false,
         }
@@ -351,6 +379,9 @@ impl Blocker {
             | Self::NotPublished { .. }
             | Self::Publishing { .. }
             | Self::Verifying { .. }
+            | Self::Replicating { .. }
+            | Self::ReplicaIncomplete { .. }
+            | Self::ReplicaUnusable { .. }
             | Self::WorkloadMissing { .. }
             | Self::NoPods { .. }
             | Self::PodsUnseen { .. }
@@ -379,6 +410,23 @@ fn store_message(store: &str, namespace: &str, problem: &StoreProblem) -> String
         StoreProblem::Invalid(cause) => format!("AssetStore {store:?} cannot be used: {cause}"),
         StoreProblem::Overwrites(objection) | StoreProblem::ListsUnreliably(objection) => {
             format!("AssetStore {store:?} is refused: {objection}")
+        }
+    }
+}
+
+impl ReplicaEnd {
+    /// What is wrong with it, in one sentence without a full stop.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let lacking = match &self.lacks {
+            Lacks::Keys(keys) if keys.is_empty() => String::new(),
+            Lacks::Keys(keys) => format!("lacks {} objects that the store lacks, too: {}", keys.len(), some_of(keys)),
+            Lacks::Objects(0) => String::new(),
+            Lacks::Objects(count) => format!("lacks {count} objects, which somebody is publishing at this moment"),
+        };
+        match &self.failure {
+            Some(failure) => format!("replica {:?}: {failure}", self.name),
+            None => format!("replica {:?} {lacking}", self.name),
         }
     }
 }

@@ -14,8 +14,8 @@ use super::blocker::Blocker;
 use super::deadline::{deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason, Wait};
 use super::gates::{self, FLIP_GATES};
-use super::observed::{Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, StoreFacts};
-use super::{retention, roll_call};
+use super::observed::{Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, ReplicaEnd, StoreFacts};
+use super::{replicas, retention, roll_call};
 
 mod entries;
 mod lost;
@@ -37,11 +37,17 @@ const RULES: &[Rule] = &[
     own_the_prefix,
     have_the_version_recorded,
     have_the_store_verified,
+    have_the_replicas_whole,
     stage,
 ];
 
 /// Decides what to do about one release.
 pub fn decide(observed: &Observed) -> Decision {
+    let alone = replicas::without_backfill(observed);
+    replicas::beside(observed, by_rules(alone.as_ref().unwrap_or(observed)))
+}
+
+fn by_rules(observed: &Observed) -> Decision {
     RULES.iter().find_map(|rule| rule(observed)).unwrap_or_else(|| Decision {
         step: Step::Nothing,
         blockers: Vec::new(),
@@ -105,6 +111,13 @@ fn is_job_wanted(observed: &Observed, job: &Job) -> bool {
                 .map(|(found, candidate)| verify(observed, &candidate.digest, found.pointer.stage));
             staged.or_else(|| lost::verify_of_the_lost(observed)).or_else(|| next_verify(observed)).as_ref() == Some(job)
         }
+        Job::Replicate { .. } => {
+            let staged = observed.found().zip(observed.candidate());
+            let staged = staged.and_then(|(found, it)| replicas::replicate(observed, &it.version, &it.digest, found.pointer.stage));
+            staged.or_else(|| next_replicate(observed)).as_ref() == Some(job)
+        }
+        // It is asked about where nothing else can be in its way.
+        Job::Backfill { .. } => true,
         Job::PublishEntries { .. } => entries::job(observed).as_ref() == Some(job),
         Job::Sweep { .. } => retention::job(observed).as_ref() == Some(job),
     }
@@ -168,17 +181,24 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     let candidate = found.pointer.candidate.as_ref()?;
     let rolls = roll_call::of_candidate(observed);
     let verify = verify(observed, &candidate.digest, found.pointer.stage);
+    let replicate = replicas::replicate(observed, &candidate.version, &candidate.digest, found.pointer.stage);
     let mut blockers = gates::blockers(FLIP_GATES, observed);
-    if is_verify_due(observed, &verify, if blockers.is_empty() { EVIDENCE_AGE_MAX } else { SignedDuration::MAX }) {
+    let evidence_lasts = if blockers.is_empty() { EVIDENCE_AGE_MAX } else { SignedDuration::MAX };
+    if let Some(due) = [Some(&verify), replicate.as_ref()].into_iter().flatten().find(|job| is_evidence_due(observed, job, evidence_lasts))
+    {
         match storeless(observed) {
             // Without its store nothing can be asked; the deadline goes on (I12).
             Some(blocker) => blockers.insert(0, blocker),
             None if observed.jobs.running.is_none() => {
-                return Some(Decision { rolls, ..Decision::step(Phase::RollCall, Step::StartJob(verify)) });
+                return Some(Decision { rolls, ..Decision::step(Phase::RollCall, Step::StartJob(due.clone())) });
             }
             None if blockers.is_empty() => blockers.push(Blocker::Verifying { version: candidate.version.clone() }),
             None => {}
         }
+    }
+    if blockers.is_empty() && replicas::are_to_be_forgotten(observed) {
+        // Said first, done in the next look: whoever ends between the two must not take a replica for admitted that missed this flip.
+        return Some(Decision { rolls, ..Decision::step(Phase::RollCall, Step::Nothing) });
     }
     if blockers.is_empty() {
         let pointer = found.pointer.flipped(observed.now);
@@ -277,7 +297,7 @@ fn have_the_version_recorded(observed: &Observed) -> Option<Decision> {
             }
             return Some(Decision::blocked(Phase::Stalled, Blocker::SourceMissing { version }));
         };
-        let ask_again = next_verify(observed).is_some_and(|verify| is_verify_due(observed, &verify, SignedDuration::MAX));
+        let ask_again = next_verify(observed).is_some_and(|verify| is_evidence_due(observed, &verify, SignedDuration::MAX));
         let waiting = Decision::blocked(Phase::Stalled, blocker).until(observed.now.checked_add(ASK_AGAIN_AFTER).ok());
         return (!ask_again && observed.jobs.running.is_none()).then_some(waiting);
     };
@@ -330,6 +350,27 @@ fn have_the_store_verified(observed: &Observed) -> Option<Decision> {
     }
 }
 
+/// Before pods are asked to load it: what is brought takes its time, and the deadline of a staging should not.
+fn have_the_replicas_whole(observed: &Observed) -> Option<Decision> {
+    let job = next_replicate(observed)?;
+    let version = observed.release.spec.version.clone();
+    match replicas::are_whole(observed, &job) {
+        Ok(()) => None,
+        // What was seen last stays said while it is tried again.
+        Err(lacking @ Blocker::ReplicaIncomplete { .. }) => {
+            let waiting = Decision::blocked(Phase::Verifying, lacking).until(observed.now.checked_add(ASK_AGAIN_AFTER).ok());
+            let is_due = is_evidence_due(observed, &job, SignedDuration::MAX) && observed.jobs.running.is_none();
+            Some(if is_due { Decision { step: Step::StartJob(job), wait: Wait::Again, ..waiting } } else { waiting })
+        }
+        Err(_) => Some(await_end(observed, Phase::Verifying, &job, Blocker::Replicating { version })),
+    }
+}
+
+fn next_replicate(observed: &Observed) -> Option<Job> {
+    let stage = observed.found()?.pointer.stage + 1;
+    replicas::replicate(observed, &observed.release.spec.version, recorded_digest(observed)?, stage)
+}
+
 fn stage(observed: &Observed) -> Option<Decision> {
     let found = observed.found()?;
     let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
@@ -347,12 +388,15 @@ const EVIDENCE_AGE_MAX: SignedDuration = SignedDuration::from_mins(10);
 /// Missing objects may be put back by hand, and a pipeline may publish at any time: the store is asked again after this time.
 const ASK_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
-fn is_verify_due(observed: &Observed, job: &Job, evidence_lasts: SignedDuration) -> bool {
+fn is_evidence_due(observed: &Observed, job: &Job, evidence_lasts: SignedDuration) -> bool {
     match observed.jobs.end_of(job) {
         None => true,
         Some(JobEnd::Failed(failure)) => is_due(failure.retry_at, observed.now),
         Some(JobEnd::Verified { missing, at, .. }) if missing.is_empty() => observed.now.duration_since(*at) > evidence_lasts,
-        Some(JobEnd::Verified { at, .. }) => observed.now.duration_since(*at) >= ASK_AGAIN_AFTER,
+        Some(JobEnd::Replicated { replicas, at }) if replicas.iter().all(ReplicaEnd::is_whole) => {
+            observed.now.duration_since(*at) > evidence_lasts
+        }
+        Some(JobEnd::Verified { at, .. } | JobEnd::Replicated { at, .. }) => observed.now.duration_since(*at) >= ASK_AGAIN_AFTER,
         Some(JobEnd::Published { .. } | JobEnd::EntriesPublished { .. } | JobEnd::Planned { .. } | JobEnd::Swept { .. }) => false,
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn fixture() -> Observed {
             identity: STORE.into(),
             base_url: "https://cdn.example.com/shop/".into(),
             fetch_url: "http://store/b/shop/".into(),
+            replicas: Vec::new(),
         },
         pointer: PointerFacts::Absent,
         prefix: PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record("v2")) },

@@ -5,6 +5,7 @@ use crate::api::release::{ActivationMode, ProceedOrWait, SkippableGate};
 
 use super::blocker::Blocker;
 use super::observed::{Job, JobEnd, Observed, ReportFacts};
+use super::replicas;
 use super::roll_call::{self, Followers};
 
 /// A named precondition.
@@ -19,6 +20,7 @@ pub struct Gate {
 /// What must hold at the flip, over facts of the very pass that flips.
 pub const FLIP_GATES: &[Gate] = &[
     Gate { skippable: None, holds: objects_are_in_the_store },
+    Gate { skippable: None, holds: objects_are_in_every_replica },
     Gate { skippable: Some(SkippableGate::WorkloadsExist), holds: workloads_exist },
     Gate { skippable: Some(SkippableGate::PodsExist), holds: pods_exist },
     Gate { skippable: Some(SkippableGate::EveryPodReported), holds: pods_were_seen_since_stage },
@@ -66,10 +68,15 @@ fn objects_are_in_the_store(observed: &Observed) -> Result<(), Blocker> {
         Some(JobEnd::Verified { missing, .. }) if missing.is_empty() => Ok(()),
         Some(JobEnd::Verified { missing, .. }) => Err(Blocker::ObjectsMissing { version, keys: missing.clone() }),
         Some(JobEnd::Failed(failure)) => Err(Blocker::JobFailed(failure.clone())),
-        Some(JobEnd::Published { .. } | JobEnd::EntriesPublished { .. } | JobEnd::Planned { .. } | JobEnd::Swept { .. }) | None => {
-            Err(Blocker::Verifying { version })
-        }
+        _ => Err(Blocker::Verifying { version }),
     }
+}
+
+/// I1: so has every replica, admitted or not: one that is being filled must not fall behind meanwhile.
+fn objects_are_in_every_replica(observed: &Observed) -> Result<(), Blocker> {
+    let Some((found, candidate)) = observed.found().zip(observed.candidate()) else { return Ok(()) };
+    let job = replicas::replicate(observed, &candidate.version, &candidate.digest, found.pointer.stage);
+    job.map_or(Ok(()), |job| replicas::are_whole(observed, &job))
 }
 
 /// A target that is not there is a typing error until the user says otherwise.

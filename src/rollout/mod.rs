@@ -15,6 +15,7 @@ pub mod decide;
 pub mod decision;
 pub mod gates;
 pub mod observed;
+pub mod replicas;
 pub mod retention;
 pub mod roll_call;
 pub mod status;

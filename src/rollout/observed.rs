@@ -74,7 +74,50 @@ pub enum StoreFacts {
         base_url: String,
         /// Where pods fetch from; ends with `/`.
         fetch_url: String,
+        /// Its Eager replicas, as its spec has them.
+        replicas: Vec<ReplicaFacts>,
     },
+}
+
+/// A replica that the store names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaFacts {
+    /// Its name.
+    pub name: String,
+    /// Endpoint, bucket and prefix: another place is another replica.
+    pub place: String,
+}
+
+/// What became of a replica in a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaEnd {
+    /// Its name.
+    pub name: String,
+    /// Objects that it lacks: keys of its bucket, or a number where they are many.
+    pub lacks: Lacks,
+    /// Why it did not get what it should; `None` when nothing went wrong with it.
+    pub failure: Option<String>,
+}
+
+/// Objects that a replica lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lacks {
+    /// These, sorted.
+    Keys(Vec<String>),
+    /// So many.
+    Objects(u64),
+}
+
+impl ReplicaEnd {
+    /// Whether it lacks nothing.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let lacks_nothing = match &self.lacks {
+            Lacks::Keys(keys) => keys.is_empty(),
+            Lacks::Objects(count) => *count == 0,
+        };
+        lacks_nothing && self.failure.is_none()
+    }
 }
 
 /// Why a store cannot be used as it stands.
@@ -188,6 +231,26 @@ pub enum Job {
         /// Which store was asked: see [`StoreFacts::Usable`].
         store: String,
     },
+    /// Bring a version that the store has into every replica, for the staging with this number.
+    Replicate {
+        /// The version.
+        version: String,
+        /// The build.
+        digest: ManifestDigest,
+        /// The stage number.
+        stage: i64,
+        /// Which store, and so which replicas: see [`StoreFacts::Usable`].
+        store: String,
+    },
+    /// Bring everything that the prefix keeps into replicas that are not admitted yet.
+    Backfill {
+        /// Their names.
+        replicas: Vec<String>,
+        /// Which store: see [`StoreFacts::Usable`].
+        store: String,
+        /// Version, build and flip whose pages lie at public keys, with `entries.publish: Bucket`.
+        pages: Option<(String, ManifestDigest, i64)>,
+    },
     /// Write the entry files to their public keys.
     PublishEntries {
         /// The version.
@@ -290,6 +353,13 @@ pub enum JobEnd {
         /// For people: how the headers of some objects, which were looked at, differ from ours.
         headers: Option<String>,
         /// When the store had answered.
+        at: Timestamp,
+    },
+    /// Replicas were gone over, by either of the two jobs for that.
+    Replicated {
+        /// What became of each.
+        replicas: Vec<ReplicaEnd>,
+        /// Before the first of them was looked at.
         at: Timestamp,
     },
     /// The entry files are confirmed at their public keys.

@@ -17,8 +17,8 @@ use super::deadline::{approval_wait, deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, Step};
 use super::gates;
 use super::observed::{Job, JobEnd, Observed, PodFacts, PrefixFacts, SweepAct};
-use super::retention;
 use super::roll_call::{self, Followers, RollCall};
+use super::{replicas, retention};
 
 /// What became of a decision's step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> A
         entries: view.entries(),
         history: view.history(),
         retention: retention::status(observed),
+        replicas: replicas::status(observed),
         given_up: view.given_up(),
         last_stage: previous.last_stage.max(view.pointer.as_ref().map_or(0, |pointer| pointer.stage)),
         last_handled_request: observed.release.requested_at.as_deref().map(|request| cut(request.into(), 256)),
@@ -193,10 +194,11 @@ impl View<'_> {
     }
 
     fn store_verified(&self) -> Verdict {
-        if self.is_active() || self.verified_for_stage() {
+        if self.is_active() || (self.verified_for_stage() && self.replicated_for_stage()) {
+            let everywhere = self.whole_places();
             return match self.drifted_headers() {
-                Some(drift) => Verdict::yes("CompleteWithOtherHeaders", format!("the store has every object; {drift}")),
-                None => Verdict::yes("Complete", "the store has every object"),
+                Some(drift) => Verdict::yes("CompleteWithOtherHeaders", format!("{everywhere}; {drift}")),
+                None => Verdict::yes("Complete", everywhere),
             };
         }
         self.not_yet("NotVerified")
@@ -211,9 +213,29 @@ impl View<'_> {
         looks.take(1).flatten().next()
     }
 
-    fn verified_for_stage(&self) -> bool {
+    fn whole_places(&self) -> String {
+        let admitted = || replicas::status(self.observed).iter().filter(|replica| replica.admitted).count();
+        match if self.is_active() { admitted() } else { replicas::of_store(self.observed).len() } {
+            0 => "the store has every object".to_owned(),
+            count => format!("the store has every object, and so have its replicas ({count})"),
+        }
+    }
+
+    fn replicated_for_stage(&self) -> bool {
+        let wanted = self.stage_to_verify();
+        replicas::of_store(self.observed).is_empty()
+            || self.observed.jobs.ended.iter().any(|(job, _)| {
+                matches!(job, Job::Replicate { stage, .. } if *stage == wanted) && replicas::are_whole(self.observed, job).is_ok()
+            })
+    }
+
+    fn stage_to_verify(&self) -> i64 {
         let stage = self.pointer.as_ref().map_or(0, |pointer| pointer.stage);
-        let wanted = if self.is_staged() { stage } else { stage + 1 };
+        if self.is_staged() { stage } else { stage + 1 }
+    }
+
+    fn verified_for_stage(&self) -> bool {
+        let wanted = self.stage_to_verify();
         self.observed.jobs.ended.iter().any(|(job, end)| {
             matches!(job, Job::Verify { stage, .. } if *stage == wanted)
                 && matches!(end, JobEnd::Verified { missing, .. } if missing.is_empty())
@@ -522,6 +544,8 @@ fn step_text(step: &Step) -> String {
         Step::ClaimPrefix(_) => "claiming the prefix".into(),
         Step::StartJob(Job::Publish { .. }) => "publishing".into(),
         Step::StartJob(Job::Verify { .. }) => "asking the store for every object".into(),
+        Step::StartJob(Job::Replicate { .. }) => "bringing the version into every replica".into(),
+        Step::StartJob(Job::Backfill { .. }) => "filling a replica".into(),
         Step::StartJob(Job::PublishEntries { .. }) => "writing the entry files to the bucket".into(),
         Step::StartJob(Job::Sweep { act: SweepAct::Plan, .. }) => "planning what retention lets go".into(),
         Step::StartJob(Job::Sweep { act: SweepAct::CarryOut, .. }) => "deleting what retention lets go".into(),
@@ -561,6 +585,9 @@ fn without_progress(status: &AssetReleaseStatus) -> AssetReleaseStatus {
     if let Some(candidate) = &mut status.candidate {
         candidate.upload = None;
         candidate.targets.clear();
+    }
+    for replica in &mut status.replicas {
+        replica.missing = None;
     }
     status
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::facts::intent_lives;
 use super::read::Cache;
+use super::replicas;
 use super::survey::Survey;
 use super::{DELETE_WINDOW, PARALLEL, SweepFailure, Tools};
 use crate::bucket::{BucketError, Expected, Swapped};
@@ -40,7 +41,7 @@ pub(super) async fn round(tools: &Tools, layout: &Layout, id: &str, survey: &mut
         }
         let may_go = |one: &&Buried| planned.contains_key(one) && survey.may_go(layout, &one.key);
         let objects: Vec<Buried> = grave.tombstone.objects.iter().filter(may_go).cloned().collect();
-        for object in delete_under(tools, grave, objects).await? {
+        for object in delete_under(tools, layout, grave, objects).await? {
             deleted.add(planned.get(&object).copied().unwrap_or_default());
         }
     }
@@ -76,7 +77,7 @@ async fn call_off(tools: &Tools, layout: &Layout, round: &[Doomed]) -> Result<()
 }
 
 /// Moves a tombstone to `Deleting`, deletes, and writes down from when the keys may be used. Answers what was deleted.
-async fn delete_under(tools: &Tools, grave: Grave, objects: Vec<Buried>) -> Result<Vec<Buried>, SweepFailure> {
+async fn delete_under(tools: &Tools, layout: &Layout, grave: Grave, objects: Vec<Buried>) -> Result<Vec<Buried>, SweepFailure> {
     let bucket = tools.bucket.as_ref();
     if objects.is_empty() {
         bucket.delete(&grave.place, &grave.etag).await?;
@@ -89,6 +90,7 @@ async fn delete_under(tools: &Tools, grave: Grave, objects: Vec<Buried>) -> Resu
         return Ok(Vec::new());
     }
     let deletes = futures::stream::iter(tombstone.objects.clone()).map(|one| async move {
+        replicas::delete(tools, layout, &one).await?;
         // Lost: another object is there by now; it stays.
         Ok::<_, SweepFailure>((bucket.delete(&one.key, &one.etag).await? == Swapped::Done).then_some(one))
     });
@@ -115,6 +117,7 @@ async fn mark_swept(tools: &Tools, layout: &Layout, survey: &Survey) -> Result<(
     let marks = futures::stream::iter(survey.going_unmarked()).map(|digest| async move {
         let place = layout.swept(&digest);
         let (body, attributes) = encoded(&Swept { swept_version: FORMAT, digest, at: tools.clock.now() }, Lasts::ForEver);
+        replicas::mark_swept(tools, layout, &place, &body, &attributes).await?;
         tools.bucket.create(&place, body, &attributes).await.map(drop)
     });
     Ok(marks.buffered(PARALLEL).try_collect().await?)
@@ -143,6 +146,12 @@ pub(super) async fn tidy(tools: &Tools, layout: &Layout) -> Result<(), SweepFail
 /// Gives up multipart uploads of publishes that died: as old as an intent that does not count any more.
 pub(super) async fn give_up_uploads(tools: &Tools, layout: &Layout) -> Result<Option<u64>, SweepFailure> {
     let before = tools.clock.now() - (INTENT_LIFE + SKEW);
+    for replica in &tools.replicas {
+        match replica.bucket.give_up_uploads(replica.layout.prefix(), before).await {
+            Ok(_) | Err(BucketError::Denied { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     match tools.bucket.give_up_uploads(layout.prefix(), before).await {
         Ok(count) => Ok(Some(count)),
         // A right of its own, which nothing else needs: a sweep does without.

@@ -18,11 +18,14 @@
 //!   anew and takes over what is still there.
 //! - Two of S: each tombstone is moved to `Deleting` by one of them.
 //! - The store does not keep the condition of a delete: nothing goes, see [`permitted`].
+//! - A replica: the object goes there first, under the same tombstone and with the same deadline, so that whatever a replica holds is
+//!   in the listing of the store, and a sweep that died finds it again. A version that is staged later is brought there again.
 //! - A document cannot be read, a build that stays has no manifest, nobody says what he uses: [`Doubt`], nothing goes.
 
 mod carry_out;
 mod facts;
 mod read;
+mod replicas;
 mod survey;
 
 use std::sync::Arc;
@@ -34,6 +37,7 @@ use crate::clock::Clock;
 use crate::manifest::Layout;
 use crate::retention::{Doubt, Plan, Tally};
 use crate::upload::ReadFailure;
+use crate::upload::replica::Place;
 
 /// Between tombstones and deletes. The order of writes and reads needs none where reads are strong; this is for stores whose
 /// listings lag, and for people who see a plan and do not like it.
@@ -57,6 +61,8 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// How long everything was warned of before it goes; [`GRACE`] unless told.
     pub grace: Duration,
+    /// Replicas of this prefix: what goes, goes there, too, and first.
+    pub replicas: Vec<Place>,
 }
 
 /// What a sweep did.
@@ -116,10 +122,12 @@ impl From<ReadFailure> for SweepFailure {
 /// # Errors
 /// [`SweepFailure::DeletesUnconditional`] when it does not.
 pub async fn permitted(tools: &Tools) -> Result<(), SweepFailure> {
-    match tools.bucket.deletes().await? {
-        Deletes::Conditional => Ok(()),
-        Deletes::Never { seen } => Err(SweepFailure::DeletesUnconditional { seen }),
+    for bucket in [&tools.bucket].into_iter().chain(tools.replicas.iter().map(|replica| &replica.bucket)) {
+        if let Deletes::Never { seen } = bucket.deletes().await? {
+            return Err(SweepFailure::DeletesUnconditional { seen });
+        }
     }
+    Ok(())
 }
 
 /// What a sweep would do now. Writes nothing.

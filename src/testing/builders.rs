@@ -21,11 +21,27 @@ pub const REPORT_PORT: i32 = 8481;
 /// Where pods fetch from; the bucket's root.
 pub const STORE_URL: &str = "http://store.test/";
 
+/// Name of the store's bucket.
+pub const BUCKET: &str = "assets";
+
+/// Name of the bucket of its replica.
+pub const REPLICA: &str = "assets-eu";
+
+/// The replica, as the store's spec names it. Under an endpoint of its own it is of another store, and nothing is copied into it.
+#[must_use]
+pub fn replica(endpoint: Option<&str>) -> Value {
+    let mut replica = json!({"name": "eu", "bucket": {"name": REPLICA, "region": "eu-central-1"}});
+    if let Some(endpoint) = endpoint {
+        replica["bucket"]["endpoint"] = json!(endpoint);
+    }
+    replica
+}
+
 /// The store.
 #[must_use]
 pub fn store() -> Value {
     json!({"apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetStore", "metadata": {"name": "store", "namespace": NAMESPACE},
-        "spec": {"bucket": {"name": "assets", "region": "us-east-1"}, "publicUrl": STORE_URL}})
+        "spec": {"bucket": {"name": BUCKET, "region": "us-east-1"}, "publicUrl": STORE_URL}})
 }
 
 /// A release of this version, whose pods report by their condition and serve the pages themselves.

@@ -12,6 +12,8 @@
 //! rollout Deployment/web   changes its template (`:http`, `:plain` as above)
 //! end a | restart a | hold a | free a
 //! answers a garbage        or other-protocol, slow-20s, honest: how a pod answers over HTTP
+//! replica | no-replica     the store gets a replica, or loses it
+//! replica-fails | replica-back
 //! break v2 | mend          pods cannot fetch what is new in v2
 //! silence n1 | return n1   a node stops answering, and is back with containers that start anew
 //! scribble argocd note     another field manager writes another key of the pointer
@@ -20,7 +22,7 @@
 //! kill | start             the controller
 //! advance 10s | settle
 //! expect active v2 | expect phase Active | expect reason Suspended | expect sequence 2
-//! expect ready a | expect not-ready a | expect gone a
+//! expect ready a | expect not-ready a | expect gone a | expect admitted yes
 //! ```
 
 use std::time::Duration;
@@ -81,6 +83,10 @@ fn by_user(world: &World, words: &[&str]) -> Result<bool, String> {
             world.roll_out(kind, name, sidecar);
         }
         ["delete"] => world.delete_release(),
+        ["replica"] => world.add_replica(None),
+        ["no-replica"] => world.remove_replica(),
+        ["replica-fails"] => world.break_replica(),
+        ["replica-back"] => world.mend_replica(),
         ["scribble", manager, key] => world.meddle_with_pointer(manager, key, "scribbled"),
         ["revert", manager] => world.revert_pointer(manager),
         ["unpoint"] => world.delete_pointer(),
@@ -152,6 +158,10 @@ fn expect(world: &World, what: &[&str]) -> Result<(), String> {
         ["phase", _] => world.status().phase.map_or("none".into(), |phase| format!("{phase:?}")),
         ["candidate", _] => world.pointer().candidate.map_or("none".into(), |candidate| candidate.version),
         ["reason", _] => world.reason().unwrap_or_else(|| "none".into()),
+        ["admitted", _] => match world.status().replicas.first() {
+            None => "none".into(),
+            Some(replica) => if replica.admitted { "yes" } else { "no" }.into(),
+        },
         ["sequence", _] => world.pointer().sequence.to_string(),
         ["ready" | "not-ready" | "gone", name] => {
             let here = world.pods().iter().any(|pod| pod == name);

@@ -69,7 +69,7 @@ fn tell(change: &Change) -> Vec<(String, String)> {
     let controller = || "controller".to_owned();
     match change.key.plural {
         "configmaps" => pointer(was, now).map(|what| (role(&change.actor), what)).into_iter().collect(),
-        "assetreleases" => status(was, now).map(|what| (controller(), what)).into_iter().collect(),
+        "assetreleases" => [admitted(was, now), status(was, now)].into_iter().flatten().map(|what| (controller(), what)).collect(),
         "events" => event(now).map(|what| (controller(), what)).into_iter().collect(),
         "pods" => pod(&change.key.name, was, now),
         _ => Vec::new(),
@@ -102,6 +102,18 @@ fn status(was: Option<&Value>, now: Option<&Value>) -> Option<String> {
     let text = |name: &str| now[name].as_str().unwrap_or("-").to_owned();
     let same = ["phase", "message", "pods"].iter().all(|name| was[*name] == now[*name]);
     (!same).then(|| format!("says {} (pods {}): {}", text("phase"), text("pods"), text("message")))
+}
+
+/// What became of the replica.
+fn admitted(was: Option<&Value>, now: Option<&Value>) -> Option<String> {
+    let said = |object: Option<&Value>| {
+        let replica = object?["status"]["replicas"].get(0)?.clone();
+        let name = replica["name"].as_str().unwrap_or_default().to_owned();
+        let message = replica["message"].as_str().map(|message| format!(" ({message})")).unwrap_or_default();
+        Some(format!("replica {name} is {}admitted{message}", if replica["admitted"] == true { "" } else { "not " }))
+    };
+    let (was, now) = (said(was), said(now));
+    if was == now { None } else { Some(now.unwrap_or_else(|| "knows no replica".into())) }
 }
 
 fn event(now: Option<&Value>) -> Option<String> {

@@ -31,6 +31,7 @@ mod prepare;
 mod previous;
 mod reclaim;
 mod references;
+pub mod replica;
 mod send;
 mod tombstones;
 mod tried;

@@ -1,7 +1,7 @@
 //! One contract for every implementation of `trait Bucket`: memory, faulty, S3 over the embedded store, S3 over a strict third-party store.
 //! A clause that holds for one of them only is not a clause.
 
-mod clauses;
+pub mod clauses;
 mod on_the_wire;
 pub mod over_s3;
 pub mod third_party;

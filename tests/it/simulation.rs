@@ -12,6 +12,7 @@ mod crashes;
 mod http;
 mod memory;
 mod pointer;
+mod replicas;
 mod retention;
 mod rollback;
 mod rules;

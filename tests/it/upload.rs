@@ -6,6 +6,7 @@ mod entries;
 mod over_s3;
 mod races;
 mod reclaim;
+mod replicas;
 mod shop;
 mod storms;
 pub mod world;

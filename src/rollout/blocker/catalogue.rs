@@ -3,7 +3,7 @@
 
 use crate::manifest::Owner;
 
-use super::super::observed::StoreProblem;
+use super::super::observed::{Lacks, ReplicaEnd, StoreProblem};
 use super::{Blocker, LaggingPod, LookFailure};
 
 impl Blocker {
@@ -15,10 +15,14 @@ impl Blocker {
             | Self::PodsUnseen { .. }
             | Self::Publishing { .. }
             | Self::Verifying { .. }
+            | Self::Replicating { .. }
             | Self::PublishingEntries { .. } => self.advice_to_wait(),
-            Self::StoreMissing { .. } | Self::StoreUnusable { .. } | Self::PrefixOwned { .. } | Self::ObjectsMissing { .. } => {
-                self.store_advice()
-            }
+            Self::StoreMissing { .. }
+            | Self::StoreUnusable { .. }
+            | Self::PrefixOwned { .. }
+            | Self::ObjectsMissing { .. }
+            | Self::ReplicaIncomplete { .. }
+            | Self::ReplicaUnusable { .. } => self.store_advice(),
             Self::PointerContested { .. } | Self::PointerTaken { .. } | Self::PointerUnreadable { .. } | Self::PointerVanished { .. } => {
                 self.pointer_advice()
             }
@@ -75,6 +79,12 @@ impl Blocker {
             }
             Self::ObjectsMissing { .. } => {
                 "Somebody, or a lifecycle rule of the bucket, deleted objects. Exclude the prefix from such rules. With `spec.source` set, the version is published again by itself."
+            }
+            Self::ReplicaIncomplete { .. } => {
+                "Mend what is said of the replica: its endpoint, credentials, rights or free space, or what somebody else wrote below its prefix. It is tried again every 30 seconds; the active version is served meanwhile, from the replica too. If visitors can do without the replica, take it out of `spec.replicas` of the AssetStore: the release goes on at once."
+            }
+            Self::ReplicaUnusable { .. } => {
+                "Told in the AssetStore's status, and wherever a job needs the replica. Mend what is said of it, or take it out of `spec.replicas`. It is looked at again every 30 seconds; nothing is activated or swept meanwhile, and what is active stays."
             }
             _ => "Apply the AssetStore in the release's namespace.",
         }
@@ -167,6 +177,16 @@ fn preparing() -> Vec<Blocker> {
         Blocker::Publishing { version: version() },
         Blocker::Verifying { version: version() },
         Blocker::ObjectsMissing { version: version(), keys: vec!["shop/assets/main-BEcQUh0e.js".into()] },
+        Blocker::Replicating { version: version() },
+        Blocker::ReplicaIncomplete {
+            version: version(),
+            replica: ReplicaEnd {
+                name: "eu".into(),
+                lacks: Lacks::Keys(Vec::new()),
+                failure: Some("create \"shop/assets/main-BEcQUh0e.js\" was denied: 403 AccessDenied".into()),
+            },
+        },
+        Blocker::ReplicaUnusable { replica: "eu".into(), cause: "bucket \"assets-eu\" does not exist".into() },
     ]
 }
 

@@ -683,6 +683,7 @@ fn a_changed_public_url_is_a_new_flip_of_the_same_version() {
         identity: STORE.into(),
         base_url: "https://new.example.com/shop/".into(),
         fetch_url: "http://store/b/shop/".into(),
+        replicas: Vec::new(),
     };
     observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record("v2")) };
     assert!(matches!(step(&observed), Step::StartJob(Job::Verify { stage: 3, .. })));
@@ -746,6 +747,7 @@ fn the_store_is_asked_again_when_its_evidence_is_old_or_of_another_store() {
         identity: "store-uid/2".into(),
         base_url: "https://cdn.example.com/shop/".into(),
         fetch_url: "http://store/b/shop/".into(),
+        replicas: Vec::new(),
     };
     assert!(matches!(step(&moved), Step::StartJob(Job::Verify { store, .. }) if store == "store-uid/2"));
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::kstatus;
 use super::kubelet::{Kubelet, Running, condition, pod_key, report, says_ready};
 use super::lives::is_controller;
+use super::storage::To;
 use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
 use crate::api::{ContentHash, ManifestDigest, PointedVersion, Pointer};
 use crate::bucket::memory::MemoryBucket;
@@ -32,6 +33,7 @@ pub struct Violation {
 pub(super) struct Checker {
     server: ApiServer,
     bucket: Arc<MemoryBucket>,
+    replica: Arc<MemoryBucket>,
     layout: Layout,
     kubelet: Mutex<Option<Arc<Kubelet>>>,
     state: Mutex<State>,
@@ -65,9 +67,9 @@ pub(super) fn pointer_key() -> Key {
 }
 
 impl Checker {
-    pub(super) fn new(server: ApiServer, bucket: Arc<MemoryBucket>) -> Self {
+    pub(super) fn new(server: ApiServer, bucket: Arc<MemoryBucket>, replica: Arc<MemoryBucket>) -> Self {
         let layout = Layout::new("", "web/");
-        Self { server, bucket, layout, kubelet: Mutex::default(), state: Mutex::default() }
+        Self { server, bucket, replica, layout, kubelet: Mutex::default(), state: Mutex::default() }
     }
 
     pub(super) fn look_at(&self, kubelet: Arc<Kubelet>) {
@@ -104,6 +106,7 @@ impl Checker {
             for fault in kstatus::faults(now) {
                 self.report("I9", format!("{}: {fault}", change.key));
             }
+            self.check_replica(&pointer(self.server.get(&pointer_key()).as_deref()));
         }
         if change.key.plural == "pods" {
             self.check_readiness(change);
@@ -111,12 +114,16 @@ impl Checker {
         self.check_pods();
     }
 
-    /// After a write of the bucket.
-    pub(super) fn bucket_changed(&self, key: &str) {
-        self.check_bytes(key);
+    /// After a write of a bucket.
+    pub(super) fn bucket_changed(&self, which: To, key: &str) {
+        let bucket = match which {
+            To::Store => &self.bucket,
+            To::Replica => &self.replica,
+        };
+        self.check_bytes(which, bucket, key);
         let now = pointer(self.server.get(&pointer_key()).as_deref());
         self.check_objects(&now);
-        self.check_page(key);
+        self.check_page(bucket, key);
         self.check_pods();
     }
 
@@ -196,32 +203,44 @@ impl Checker {
     /// I1: whatever the pointer offers is in the store, with its own bytes.
     fn check_objects(&self, pointer: &Pointer) {
         for pointed in [&pointer.active, &pointer.candidate].into_iter().flatten() {
-            if let Some(missing) = self.missing(&pointed.digest) {
+            if let Some(missing) = self.missing(&self.bucket, &pointed.digest) {
                 self.report("I1", format!("{:?} is pointed at, and {missing} is not in the store", pointed.version));
+            }
+        }
+        self.check_replica(pointer);
+    }
+
+    /// I1: so is everything that pages may refer to in a replica that is admitted and that the store names.
+    fn check_replica(&self, pointer: &Pointer) {
+        let store = self.server.get(&Key::new(Kind::named("AssetStore"), NAMESPACE, "store"));
+        let is_named = store.is_some_and(|store| store["spec"]["replicas"].as_array().is_some_and(|replicas| !replicas.is_empty()));
+        let admitted = |release: Arc<Value>| {
+            release["status"]["replicas"].as_array().is_some_and(|replicas| replicas.iter().any(|replica| replica["admitted"] == true))
+        };
+        if !is_named || !self.release().is_some_and(admitted) {
+            return;
+        }
+        for pointed in [&pointer.active, &pointer.previous].into_iter().flatten() {
+            if let Some(missing) = self.missing(&self.replica, &pointed.digest) {
+                self.report("I1", format!("{:?} is pointed at, and {missing} is not in the admitted replica", pointed.version));
             }
         }
     }
 
-    /// The first thing of a build that is not in the store.
-    fn missing(&self, digest: &ManifestDigest) -> Option<String> {
+    /// The first thing of a build that is not in a bucket.
+    fn missing(&self, bucket: &MemoryBucket, digest: &ManifestDigest) -> Option<String> {
         let place = self.layout.manifest(digest);
-        if !self.has_bytes(&place, digest.hex()) {
+        if !has_bytes(bucket, &place, digest.hex()) {
             return Some(place);
         }
         let Some(manifest) = self.manifest(digest) else { return Some(place) };
-        let right = |key: &str, hash: &ContentHash| self.has_bytes(key, &hash.to_string());
+        let right = |key: &str, hash: &ContentHash| has_bytes(bucket, key, &hash.to_string());
         manifest
             .files
             .iter()
             .map(|file| (self.layout.key(&file.key()), &file.sha256))
             .find(|(key, hash)| !right(key, hash))
             .map(|(key, _)| key)
-    }
-
-    /// The bucket in memory hashes what it is given, and forgets the hash of what is written past it: asking for the hash is enough,
-    /// and hashing everything anew after every write would take most of the time of a run.
-    fn has_bytes(&self, key: &str, hash: &str) -> bool {
-        self.bucket.stored(key).and_then(|stored| stored.sha256).is_some_and(|found| found.to_string() == hash)
     }
 
     /// A manifest that was in the store; its bytes never change.
@@ -236,31 +255,31 @@ impl Checker {
     }
 
     /// I3: a key has the bytes that it first had, but for entry files at their public keys.
-    fn check_bytes(&self, key: &str) {
+    fn check_bytes(&self, which: To, bucket: &MemoryBucket, key: &str) {
         // Intents and tombstones are notes, not objects.
         let is_note =
             ["intents/", "references/", "sweeps/", "swept/"].iter().any(|folder| key.contains(&format!("{}{folder}", object::OWN_FOLDER)));
-        let Some(bytes) = self.bucket.bytes(key).filter(|_| !is_note) else { return };
+        let Some(bytes) = bucket.bytes(key).filter(|_| !is_note) else { return };
         let hash = ContentHash::of(&bytes);
-        let first = self.state().first_bytes.entry(key.to_owned()).or_insert_with(|| hash.clone()).clone();
+        let first = self.state().first_bytes.entry(format!("{which:?} {key}")).or_insert_with(|| hash.clone()).clone();
         let is_public = is_page(key) && !key.contains(object::OWN_FOLDER);
         if first != hash && !is_public {
-            self.report("I3", format!("{key} changed its bytes"));
+            self.report("I3", format!("{key} changed its bytes in the {which:?}"));
         }
     }
 
     /// I10: a page at its public key has everything that it refers to beside it.
-    fn check_page(&self, key: &str) {
+    fn check_page(&self, bucket: &MemoryBucket, key: &str) {
         if key.contains(object::OWN_FOLDER) {
             return;
         }
-        let Some(writer) = self.bucket.stored(key).and_then(|stored| stored.writer) else { return };
+        let Some(writer) = bucket.stored(key).and_then(|stored| stored.writer) else { return };
         let manifest = self.manifest(&writer.digest);
         let is_entry = |file: &&crate::manifest::ManifestFile| file.class == Class::Entry && self.layout.key(&file.path) == key;
         let page = manifest.as_ref().is_none_or(|manifest| manifest.files.iter().any(|file| is_entry(&file)));
         if page
             && is_page(key)
-            && let Some(missing) = self.missing(&writer.digest)
+            && let Some(missing) = self.missing(bucket, &writer.digest)
         {
             self.report("I10", format!("page {key} of {:?} is public before {missing}", writer.version));
         }
@@ -306,6 +325,12 @@ impl Checker {
     pub(super) fn release(&self) -> Option<Arc<Value>> {
         self.server.get(&Key::new(Kind::named("AssetRelease"), NAMESPACE, APP))
     }
+}
+
+/// The bucket in memory hashes what it is given, and forgets the hash of what is written past it: asking for the hash is enough,
+/// and hashing everything anew after every write would take most of the time of a run.
+fn has_bytes(bucket: &MemoryBucket, key: &str, hash: &str) -> bool {
+    bucket.stored(key).and_then(|stored| stored.sha256).is_some_and(|found| found.to_string() == hash)
 }
 
 fn digest(version: Option<&PointedVersion>) -> Option<&ManifestDigest> {

@@ -34,7 +34,7 @@ use self::invariants::{Checker, pointer, pointer_key};
 use self::kubelet::{Kubelet, pod_key, says_ready};
 use self::lives::{Lives, Pulse};
 use self::rules::Without;
-use self::storage::{Line, Shelf};
+use self::storage::{Line, Shelf, To};
 use self::workloads::Workloads;
 use super::apiserver::{ApiServer, Key, Kind};
 use super::builders::{self, NAMESPACE, STORE_URL};
@@ -70,6 +70,10 @@ pub struct World {
     pub bucket: Arc<MemoryBucket>,
     /// The same bucket, with its faults.
     pub store: Arc<FaultyBucket>,
+    /// The bucket of a replica, past every fault. Nothing comes there before [`Self::add_replica`].
+    pub replica: Arc<MemoryBucket>,
+    /// The same, with its faults.
+    pub replica_store: Arc<FaultyBucket>,
     /// Where builds come from.
     pub source: Arc<MemorySource>,
     /// What happened, for people.
@@ -105,8 +109,10 @@ impl World {
         let start: Timestamp = "2026-11-21T00:00:00Z".parse().expect("a constant");
         let clock = Arc::new(TokioClock::starting_at(start));
         let server = ApiServer::new(clock.clone(), seed);
-        let bucket = Arc::new(MemoryBucket::new(clock.clone()));
-        let checker = Arc::new(Checker::new(server.clone(), bucket.clone()));
+        let bucket = Arc::new(MemoryBucket::named(builders::BUCKET, clock.clone()));
+        let replica = Arc::new(MemoryBucket::named(builders::REPLICA, clock.clone()));
+        bucket.stand_beside(&replica);
+        let checker = Arc::new(Checker::new(server.clone(), bucket.clone(), replica.clone()));
         let (lives, shelf) = (Arc::<Lives>::default(), Arc::new(Shelf::new(bucket.clone(), STORE_URL)));
         let doors = Arc::new(Doors::new(seed, lives.clone()));
         let kubelet = Arc::new(Kubelet::new(server.clone(), clock.clone(), lives.clone(), shelf.clone(), doors.clone()));
@@ -124,12 +130,15 @@ impl World {
         let watcher = checker.clone();
         server.observe(move |change| watcher.api_changed(change));
         let store = Arc::new(FaultyBucket::new(bucket.clone()));
+        let replica_store = Arc::new(FaultyBucket::new(replica.clone()));
         let source = Arc::new(MemorySource::new());
         let (controller, controllers, storm) = (None, 0, None);
         let mut world = Self {
             server,
             bucket,
             store,
+            replica,
+            replica_store,
             source,
             trace,
             clock,
@@ -172,7 +181,7 @@ impl World {
     pub fn start_controller(&mut self) {
         self.controllers += 1;
         let process = format!("controller#{}", self.controllers);
-        let line = Line { bucket: self.store.clone(), process: process.clone(), lives: self.lives.clone(), checker: self.checker.clone() };
+        let line = self.line(&process);
         let outside = Outside {
             client: self.server.client(&process),
             clock: self.clock.clone(),
@@ -185,6 +194,17 @@ impl World {
         let task = tokio::spawn(controller::run(cx, changes, || {}, std::future::pending()));
         self.trace.note("controller", "starts");
         self.controller = Some((process, task.abort_handle()));
+    }
+
+    fn line(&self, process: &str) -> Line {
+        Line {
+            bucket: self.store.clone(),
+            replica: self.replica_store.clone(),
+            to: To::Store,
+            process: process.to_owned(),
+            lives: self.lives.clone(),
+            checker: self.checker.clone(),
+        }
     }
 
     /// Ends the controller where it stands.
@@ -212,6 +232,7 @@ impl World {
         let storm = Arc::new(faults::Storm::new(seed));
         self.server.hook(storm.clone());
         self.store.scatter(seed, 25);
+        self.replica_store.scatter(!seed, 25);
         self.checker.allow_views(STORM_VIEW_AGE);
         self.storm = Some(storm);
     }
@@ -222,6 +243,7 @@ impl World {
             storm.end();
         }
         self.store.mend();
+        self.replica_store.mend();
     }
 
     /// Lets time pass.
@@ -268,7 +290,7 @@ impl World {
     /// How many mutating requests processes made so far.
     #[must_use]
     pub fn writes(&self) -> usize {
-        self.server.log().iter().filter(|line| line.verb.mutates()).count() + self.bucket.log().len()
+        self.server.log().iter().filter(|line| line.verb.mutates()).count() + self.bucket.log().len() + self.replica.log().len()
     }
 
     /// Everything that was promised and not kept.

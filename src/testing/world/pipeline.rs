@@ -7,7 +7,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::World;
-use super::storage::Line;
 use crate::api::{BuildManifestSpec, ContentHash};
 use crate::manifest::Layout;
 use crate::source::{Source as _, Wanted};
@@ -20,9 +19,7 @@ impl World {
     /// # Errors
     /// What the engine says.
     pub async fn publish(&self, version: &str) -> Result<(), String> {
-        let process = "pipeline".to_owned();
-        let bucket = Line { bucket: self.store.clone(), process, lives: self.lives.clone(), checker: self.checker.clone() };
-        let tools = Tools { bucket: Arc::new(bucket), clock: self.clock.clone(), parallel: PARALLEL };
+        let tools = Tools { bucket: Arc::new(self.line("pipeline")), clock: self.clock.clone(), parallel: PARALLEL };
         let request = Publish {
             layout: Layout::new("", "web/"),
             release: format!("{}/{}", builders::NAMESPACE, builders::APP),

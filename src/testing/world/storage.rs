@@ -14,19 +14,36 @@ use crate::bucket::probe::{Capabilities, Deletes};
 use crate::bucket::s3::S3Settings;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
 use crate::controller::Buckets;
+use crate::testing::builders::REPLICA;
 
 /// A process's way to the bucket.
 #[derive(Clone)]
 pub(super) struct Line {
     pub(super) bucket: Arc<dyn Bucket>,
+    /// What lies behind the name [`REPLICA`].
+    pub(super) replica: Arc<dyn Bucket>,
+    /// Which of the two this one is to.
+    pub(super) to: To,
     pub(super) process: String,
     pub(super) lives: Arc<Lives>,
     pub(super) checker: Arc<Checker>,
 }
 
+/// One of the two buckets of a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    /// The store's own.
+    Store,
+    /// Its replica.
+    Replica,
+}
+
 #[async_trait]
 impl Buckets for Line {
-    fn open(&self, _settings: &S3Settings) -> Result<Arc<dyn Bucket>, BucketError> {
+    fn open(&self, settings: &S3Settings) -> Result<Arc<dyn Bucket>, BucketError> {
+        if settings.bucket == REPLICA {
+            return Ok(Arc::new(Self { bucket: self.replica.clone(), to: To::Replica, ..self.clone() }));
+        }
         Ok(Arc::new(self.clone()))
     }
 
@@ -42,10 +59,11 @@ impl Line {
     }
 
     async fn change<T>(&self, what: &str, key: &str, call: impl Future<Output = T> + Send) -> T {
-        let (nth, pulse) = self.lives.begin(&self.process, &format!("{what} {key}"));
+        let place = if self.to == To::Replica { "replica's " } else { "" };
+        let (nth, pulse) = self.lives.begin(&self.process, &format!("{what} {place}{key}"));
         self.only_alive(pulse).await;
         let answer = call.await;
-        self.checker.bucket_changed(key);
+        self.checker.bucket_changed(self.to, key);
         self.only_alive(self.lives.end(&self.process, nth)).await;
         answer
     }

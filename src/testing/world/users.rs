@@ -32,6 +32,35 @@ impl World {
         self.server.patch("user", &release_key(), &json!({"spec": spec})).expect("there is a release");
     }
 
+    /// Gives the store a replica; under an endpoint of its own, when it has one, it is of another store.
+    pub fn add_replica(&self, endpoint: Option<&str>) {
+        self.trace.note("user", "gives the store a replica");
+        self.change_replicas(&json!([builders::replica(endpoint)]));
+    }
+
+    /// Takes the replica away.
+    pub fn remove_replica(&self) {
+        self.trace.note("user", "takes the replica out of the store");
+        self.change_replicas(&json!([]));
+    }
+
+    fn change_replicas(&self, replicas: &Value) {
+        let key = Key::new(Kind::named("AssetStore"), NAMESPACE, "store");
+        self.server.patch("user", &key, &json!({"spec": {"replicas": replicas}})).expect("there is a store");
+    }
+
+    /// The replica's bucket answers no more, until it is mended.
+    pub fn break_replica(&self) {
+        self.trace.note("replica", "fails");
+        self.replica_store.break_off(crate::bucket::faulty::Failure::Unavailable);
+    }
+
+    /// It does again.
+    pub fn mend_replica(&self) {
+        self.trace.note("replica", "is back");
+        self.replica_store.mend();
+    }
+
     /// Deletes the release.
     pub fn delete_release(&self) {
         self.trace.note("user", "deletes the release");

@@ -78,7 +78,7 @@ fn cpu_seconds() -> Result<f64, Failure> {
 fn measure(history: &History, folder: &std::path::Path, threads: usize) -> Result<String, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).max_blocking_threads(threads).enable_all().build()?;
     let shelf = Arc::new(Shelf::open(history, folder)?);
-    let tools = Tools { bucket: shelf.clone(), clock: Arc::new(SystemClock), grace: GRACE };
+    let tools = Tools { bucket: shelf.clone(), clock: Arc::new(SystemClock), grace: GRACE, replicas: Vec::new() };
     let (begun, cpu_before) = (tokio::time::Instant::now(), cpu_seconds()?);
     let plan = runtime.block_on(plan(&tools, &shelf.layout))?;
     let wall = begun.elapsed();

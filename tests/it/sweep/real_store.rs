@@ -74,7 +74,7 @@ impl Shop {
     }
 
     fn tools(&self, time: Duration) -> Tools {
-        Tools { bucket: self.bucket.clone(), clock: ahead(time), grace: Duration::ZERO }
+        Tools { bucket: self.bucket.clone(), clock: ahead(time), grace: Duration::ZERO, replicas: Vec::new() }
     }
 
     async fn keys(&self) -> BTreeSet<String> {

@@ -78,7 +78,7 @@ impl Prefix {
     }
 
     pub fn tools(&self, bucket: Arc<dyn Bucket>) -> Tools {
-        Tools { bucket, clock: self.world.clock.clone(), grace: GRACE }
+        Tools { bucket, clock: self.world.clock.clone(), grace: GRACE, replicas: Vec::new() }
     }
 
     pub async fn plan(&self) -> Result<Plan, SweepFailure> {

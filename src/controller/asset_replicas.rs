@@ -1,0 +1,151 @@
+//! The replicas in an AssetStore's own status: whether each was reached, and whether every release has admitted it.
+//! Never admits one itself: each release says so of its own prefix, and all of them together make it so.
+
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use crate::api::store::{ReplicaSpec, StoreReplicaStatus};
+use crate::api::{AssetRelease, AssetStore};
+use crate::cluster::Call;
+use crate::rollout::Blocker;
+
+use super::context::Context;
+use super::replicas::open_replica;
+use super::retry::Failure;
+use super::store::fault;
+
+/// Longest message in status.
+const MESSAGE_CHARS_MAX: usize = 1000;
+
+/// What was seen of the replicas, in the spec's order.
+pub(super) struct Replicas(Vec<Seen>);
+
+struct Seen {
+    name: String,
+    /// Why it cannot be used.
+    problem: Option<String>,
+    /// Releases that have not admitted it, sorted.
+    waiting: Vec<String>,
+    missing: Option<i64>,
+}
+
+/// Looks at every replica: one listing of one page, the probe if it was not made before, and what the releases say.
+pub(super) async fn look(store: &AssetStore, cx: &Context) -> Result<Replicas, Failure> {
+    if store.spec.replicas.is_empty() {
+        return Ok(Replicas(Vec::new()));
+    }
+    let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
+    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &namespace);
+    let releases = Call::new("list", "AssetRelease", &namespace, "").make(api.list(&ListParams::default())).await?;
+    let users: Vec<AssetRelease> = releases.items.into_iter().filter(|release| release.spec.store_ref.name == name).collect();
+    let mut seen = Vec::new();
+    for replica in &store.spec.replicas {
+        let problem = reach(cx, (&namespace, &name), replica).await.err();
+        seen.push(Seen { problem, ..of_users(replica, &users) });
+    }
+    Ok(Replicas(seen))
+}
+
+async fn reach(cx: &Context, (namespace, store): (&str, &str), replica: &ReplicaSpec) -> Result<(), String> {
+    let open = open_replica(cx, namespace, store, replica).await?;
+    let prefix = replica.bucket.prefix.as_deref().unwrap_or_default();
+    open.bucket.list(prefix, None).await.map(drop).map_err(|error| fault(&error).message)
+}
+
+/// What the releases say of it. One that is being deleted flips no more.
+fn of_users(replica: &ReplicaSpec, users: &[AssetRelease]) -> Seen {
+    let place = replica.place();
+    let (mut waiting, mut missing) = (Vec::new(), None);
+    for release in users.iter().filter(|release| release.metadata.deletion_timestamp.is_none()) {
+        let known = release.status.iter().flat_map(|status| &status.replicas);
+        let known = known.into_iter().find(|known| known.name == replica.name && known.place == place);
+        if !known.is_some_and(|known| known.admitted) {
+            waiting.push(release.name_any());
+            let lacks = known.and_then(|known| known.missing);
+            missing = lacks.map(|lacks| missing.unwrap_or(0) + lacks).or(missing);
+        }
+    }
+    waiting.sort();
+    Seen { name: replica.name.clone(), problem: None, waiting, missing }
+}
+
+impl Replicas {
+    /// Whether each can be used.
+    pub(super) fn verdict(&self) -> Result<(), Blocker> {
+        let broken = self.0.iter().find_map(|seen| Some((seen, seen.problem.clone()?)));
+        broken.map_or(Ok(()), |(seen, cause)| Err(Blocker::ReplicaUnusable { replica: seen.name.clone(), cause }))
+    }
+
+    /// Whether nothing is waited for.
+    pub(super) fn are_admitted(&self) -> bool {
+        self.0.iter().all(|seen| seen.waiting.is_empty())
+    }
+
+    /// For people.
+    pub(super) fn status(&self) -> Vec<StoreReplicaStatus> {
+        self.0.iter().map(Seen::status).collect()
+    }
+}
+
+impl Seen {
+    fn status(&self) -> StoreReplicaStatus {
+        let waited_for = || (!self.waiting.is_empty()).then(|| format!("not admitted yet by {}", self.waiting.join(", ")));
+        let message = self.problem.clone().or_else(waited_for);
+        StoreReplicaStatus {
+            name: self.name.clone(),
+            admitted: self.waiting.is_empty(),
+            missing: self.missing,
+            message: message.map(|message| message.chars().take(MESSAGE_CHARS_MAX).collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn replica() -> ReplicaSpec {
+        serde_json::from_value(json!({"name": "eu", "bucket": {"name": "assets-eu", "prefix": "web/"}})).unwrap()
+    }
+
+    fn release(name: &str, replicas: &serde_json::Value) -> AssetRelease {
+        serde_json::from_value(json!({
+            "apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetRelease", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"storeRef": {"name": "cdn"}, "prefix": "shop/", "version": "v1", "pointer": {"configMapName": "c"}},
+            "status": {"replicas": replicas},
+        }))
+        .unwrap()
+    }
+
+    fn known(place: &str, admitted: bool, missing: Option<i64>) -> serde_json::Value {
+        let mut known = json!([{"name": "eu", "place": place, "admitted": admitted}]);
+        if let Some(missing) = missing {
+            known[0]["missing"] = json!(missing);
+        }
+        known
+    }
+
+    // I1
+    #[test]
+    fn a_replica_is_admitted_when_every_release_has_admitted_it_where_it_is() {
+        let place = "s3://assets-eu/web/";
+        let admitted = release("a", &known(place, true, None));
+        assert!(of_users(&replica(), std::slice::from_ref(&admitted)).status().admitted);
+        assert!(of_users(&replica(), &[]).status().admitted, "nobody refers to it");
+        let moved = release("b", &known("s3://assets-us/web/", true, None));
+        let behind = release("c", &known(place, false, Some(3)));
+        let status = of_users(&replica(), &[behind, admitted, moved]).status();
+        assert_eq!((status.admitted, status.missing), (false, Some(3)));
+        assert_eq!(status.message.as_deref(), Some("not admitted yet by b, c"));
+    }
+
+    #[test]
+    fn a_replica_that_cannot_be_used_is_named() {
+        let seen = Seen { problem: Some("bucket \"assets-eu\" does not exist".into()), ..of_users(&replica(), &[]) };
+        let replicas = Replicas(vec![seen]);
+        assert_eq!(replicas.verdict().unwrap_err().message(), "replica \"eu\" cannot be used: bucket \"assets-eu\" does not exist");
+        assert!(replicas.status()[0].message.is_some());
+    }
+}

@@ -1,0 +1,82 @@
+//! One version into a replica: what its listing does not show is brought, the manifest after the objects, the record last.
+//! Never answers "whole" but from a listing that was made after the last write.
+
+use super::bring::{Brought, Wanting, occupied};
+use super::{Pair, ReplicaFailure, of_store};
+use crate::api::ManifestDigest;
+use crate::bucket::BucketError;
+use crate::upload::objects::Objects;
+use crate::upload::verify::{There, compare};
+use crate::upload::{VerifyFailure, read_manifest};
+
+impl Pair {
+    async fn list(&self, objects: &Objects) -> Result<Vec<There>, ReplicaFailure> {
+        let there = compare(&*self.replica.bucket, &self.replica.layout, objects).await.map_err(ReplicaFailure::Replica)?;
+        let Some(at) = objects.all().find(|at| there[*at] == There::OtherLength) else { return Ok(there) };
+        let key = objects.key(at);
+        match self.replica.bucket.head(&key).await.map_err(ReplicaFailure::Replica)? {
+            Some(theirs) => Err(occupied(key, objects.file(at).sha256.clone(), &theirs)),
+            None => Err(vanishing(key)),
+        }
+    }
+
+    /// Brings a document of ours unless it is there; whether it is there now.
+    pub(super) async fn bring_document(&self, store_key: &str) -> Result<Brought, ReplicaFailure> {
+        let below = store_key.strip_prefix(self.store.layout.prefix()).unwrap_or(store_key).to_owned();
+        if self.replica.bucket.head(&self.replica.layout.key(&below)).await.map_err(ReplicaFailure::Replica)?.is_some() {
+            return Ok(Brought::There);
+        }
+        self.bring(&Wanting { below, size: 0, sha256: None }).await
+    }
+
+    /// Everything of the build is there: whatever retention took before, it is no more.
+    pub(super) async fn take_back_the_sign(&self, digest: &ManifestDigest) -> Result<(), ReplicaFailure> {
+        let (bucket, sign) = (&self.replica.bucket, self.replica.layout.swept(digest));
+        if let Some(stored) = bucket.head(&sign).await.map_err(ReplicaFailure::Replica)? {
+            bucket.delete(&sign, &stored.etag).await.map_err(ReplicaFailure::Replica)?;
+        }
+        Ok(())
+    }
+}
+
+/// Brings a version that the store has into the replica; answers the keys of the replica that are still lacking: what the store lacks,
+/// too. Whatever happened to an earlier try, calling it again goes on from there, and when all is there it only lists.
+///
+/// # Errors
+/// [`ReplicaFailure`] says which of the two buckets, and what to do about it.
+pub async fn bring_version(pair: &Pair, version: &str, digest: &ManifestDigest) -> Result<Vec<String>, ReplicaFailure> {
+    let manifest = read_manifest(&*pair.store.bucket, &pair.store.layout, digest).await.map_err(of_store)?;
+    let Some(manifest) = manifest else {
+        let missing = VerifyFailure::ManifestMissing { key: pair.store.layout.manifest(digest) };
+        return Err(ReplicaFailure::Damaged { key: pair.store.layout.manifest(digest), cause: missing.to_string() });
+    };
+    let objects = Objects::new(&pair.replica.layout, &manifest);
+    let there = pair.list(&objects).await?;
+    let missing: Vec<usize> = objects.all().filter(|at| there[*at] == There::Missing).collect();
+    if !missing.is_empty() {
+        let wanting = missing.iter().map(|at| objects.file(*at)).map(|file| Wanting {
+            below: file.key().into_owned(),
+            size: file.size,
+            sha256: Some(file.sha256.clone()),
+        });
+        pair.bring_all(wanting.collect(), &|_| {}).await?;
+        let there = pair.list(&objects).await?;
+        let mut lacking: Vec<String> = objects.all().filter(|at| there[*at] == There::Missing).map(|at| objects.key(at)).collect();
+        if !lacking.is_empty() {
+            lacking.sort();
+            return Ok(lacking);
+        }
+    }
+    if pair.bring_document(&pair.store.layout.manifest(digest)).await? != Brought::There {
+        return Ok(vec![pair.replica.layout.manifest(digest)]);
+    }
+    pair.take_back_the_sign(digest).await?;
+    if pair.bring_document(&pair.store.layout.version(version)).await? != Brought::There {
+        return Ok(vec![pair.replica.layout.version(version)]);
+    }
+    Ok(Vec::new())
+}
+
+fn vanishing(key: String) -> ReplicaFailure {
+    ReplicaFailure::Replica(BucketError::Unavailable { operation: "list", key, cause: "it was removed while it was looked at".to_owned() })
+}
