@@ -20,6 +20,7 @@ mod purity;
 mod repository;
 mod simulation;
 mod source_http;
+mod store_headers;
 mod store_layout;
 mod store_probe;
 mod sweep;

@@ -96,7 +96,8 @@ class Server:
         self.log.unlink(missing_ok=True)
         gateway = next((CACHE / "bin").glob("versitygw-*"))
         env = {**os.environ, "ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"], "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"]}
-        command = [gateway, "--port", f"127.0.0.1:{self.port}", "--quiet", "--access-log", self.log, "posix", self.folder]
+        # As S3 does: without it versitygw closes each connection after one answer.
+        command = [gateway, "--port", f"127.0.0.1:{self.port}", "--keep-alive", "--quiet", "--access-log", self.log, "posix", self.folder]
         self.process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.endpoint = f"http://127.0.0.1:{self.port}"
         deadline = time.monotonic() + 20
