@@ -1,3 +1,5 @@
+//! When a store is tried out, and what is refused: counted by the requests that reach it.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;

@@ -211,3 +211,41 @@ fn a_back_fill_survives_the_controllers_end_at_any_request() {
         }
     }
 }
+
+/// I1, I3, I7 while requests of API server and both buckets fail, controllers end, versions change, and the replica fails, is taken away and
+/// comes back; then calm, in which everything comes right.
+#[test]
+fn a_replica_in_a_storm_lacks_nothing_once_it_is_admitted() {
+    for seed in 0..6_u64 {
+        run(async || {
+            let mut world = World::new(seed);
+            let elsewhere = (seed % 2 == 1).then_some(ELSEWHERE);
+            world.add_replica(elsewhere);
+            world.add_pod("a");
+            world.add_pod("b");
+            world.release("v1");
+            settle(&mut world).await;
+            world.begin_storm(seed);
+            for strike in 0..12_u64 {
+                match (seed * 7 + strike * 5) % 6 {
+                    0 | 1 => world.release(&format!("v{}", 1 + (seed + strike) % 4)),
+                    2 => world.kill_controller(),
+                    3 => world.remove_replica(),
+                    4 => world.break_replica(),
+                    _ => world.add_replica(elsewhere),
+                }
+                if (seed * 7 + strike * 5) % 6 == 2 {
+                    world.start_controller();
+                }
+                seconds(&mut world, 5 + (seed + strike) % 11).await;
+            }
+            world.end_storm();
+            world.add_replica(elsewhere);
+            world.release("v4");
+            settle(&mut world).await;
+            assert_promises(&world, &format!("seed {seed}"));
+            assert_active(&world, "v4");
+            assert!(is_admitted(&world), "seed {seed}\n{}", world.trace.last(20).join("\n"));
+        });
+    }
+}
