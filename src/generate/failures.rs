@@ -61,6 +61,11 @@ pub(super) fn of_a_publish() -> Vec<Entry> {
         PublishFailure::Damaged { key: "shop/.rollcall/versions/v2.json".into(), cause: "not JSON".into() },
         PublishFailure::Reclaiming { key: key(), until: jiff::Timestamp::UNIX_EPOCH },
         PublishFailure::KeyInUse { key: key(), by: writer("v1") },
+        PublishFailure::LeftoverStays {
+            key: key(),
+            theirs: Some(Box::new(writer("v1"))),
+            seen: "a delete that named another version was done".into(),
+        },
         PublishFailure::Vanishing { missing: 3, first: key() },
         PublishFailure::Cancelled,
     ];
