@@ -11,7 +11,7 @@ use crate::telemetry::LogFormat;
 mod publish;
 mod store;
 
-pub use publish::{ClusterArgs, LintArg, OutputArg, PublishArgs, StoreArgs};
+pub use publish::{ClusterArgs, LintArg, OutputArg, PublishArgs, StoreArgs, WriteGuardArg};
 pub use store::{CheckArgs, HeadersArgs, StoreCommand, SweepArgs};
 
 /// Moves web pages to new assets only after every pod has them.

@@ -7,11 +7,11 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::api::store::WriteGuard;
 use crate::bucket::s3::{Mended, S3Bucket};
 use crate::cli::{HeadersArgs, OutputArg};
 use crate::clock::{Clock as _, SystemClock};
-use crate::manifest::Layout;
-use crate::publish::{BucketUrl, settings};
+use crate::publish;
 use crate::roles::RoleError;
 use crate::upload::{self, Drifted, Extent, HeadersSeen, has_right_bytes};
 
@@ -37,19 +37,23 @@ enum Fate {
 /// # Errors
 /// When the store cannot be reached, the version is not there, or something differs afterwards.
 pub async fn run(args: &HeadersArgs) -> Result<(), RoleError> {
-    let BucketUrl { bucket: name, prefix } = args.to.parse().map_err(|wrong| format!("--to {:?}: {wrong}", args.to))?;
-    let bucket = S3Bucket::connect(&settings(&name, &args.store))?;
-    let layout = Layout::new("", &prefix);
-    let Some(record) = upload::read_record(&bucket, &layout, &args.version).await? else {
-        return Err(format!("{:?} has no version {:?}", args.to, args.version).into());
+    let target = publish::of_store(args.to.as_ref(), &args.cluster, &args.store).await?;
+    if args.repair && target.guard == WriteGuard::SingleWriter {
+        return Err(
+            "--repair is not done under the write guard SingleWriter: a store that ignores conditions may copy over newer bytes".into()
+        );
+    }
+    let (bucket, layout) = (S3Bucket::connect(&target.settings)?, &target.layout);
+    let Some(record) = upload::read_record(&bucket, layout, &args.version).await? else {
+        return Err(format!("{} has no version {:?}", target.shown(), args.version).into());
     };
-    let Some(manifest) = upload::read_manifest(&bucket, &layout, &record.digest).await? else {
+    let Some(manifest) = upload::read_manifest(&bucket, layout, &record.digest).await? else {
         return Err(format!("the manifest of version {:?}, {:?}, is not there", args.version, layout.manifest(&record.digest)).into());
     };
     // Another run looks at others.
     let turn = || usize::try_from(SystemClock.now().as_second()).unwrap_or(0);
     let extent = args.sample.map_or(Extent::All, |count| Extent::Sample { count, turn: turn() });
-    let seen = upload::headers_of(&bucket, &layout, &manifest, extent).await?;
+    let seen = upload::headers_of(&bucket, layout, &manifest, extent).await?;
     let mut looked = Looked { seen, fates: BTreeMap::new() };
     for drifted in &looked.seen.drifted {
         let fate = if args.repair { repaired(&bucket, drifted).await? } else { Fate::Left };

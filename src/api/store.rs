@@ -48,6 +48,13 @@ pub struct AssetStoreSpec {
     #[schemars(length(min = 9, max = 512))]
     #[x_kube(validation = base_url())]
     pub public_url: String,
+    /// What keeps writers from each other's objects. `Conditional`: the store does, by the conditions of writes; it is tried out, and
+    /// refused if it does not. `SingleWriter`: for stores that ignore those conditions. A lock below each release's prefix lets one
+    /// program write at a time, and each write is looked at before and after; nothing is ever deleted unless the store keeps the
+    /// condition of deletes. This is weaker: a request that was sent before the lock changed hands may still land after. Every
+    /// program that writes there must say so, `rollcall publish` by `--write-guard single-writer`. Replicas are always `Conditional`.
+    #[serde(default, skip_serializing_if = "WriteGuard::is_conditional")]
+    pub write_guard: WriteGuard,
     /// Where pods fetch objects from when that is not `publicUrl`, for example the store's address inside the cluster. Ends with `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 9, max = 512))]
@@ -206,6 +213,23 @@ pub struct StoreCapabilities {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7), inner(length(max = 1024)))]
     pub evidence: Vec<String>,
+}
+
+/// What keeps writers from each other's objects.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum WriteGuard {
+    /// The conditions of writes, which the store keeps.
+    #[default]
+    Conditional,
+    /// A lock, and a look before and after each write.
+    SingleWriter,
+}
+
+impl WriteGuard {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_conditional(&self) -> bool {
+        *self == Self::Conditional
+    }
 }
 
 /// Whether a store does something.

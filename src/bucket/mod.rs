@@ -6,6 +6,8 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 #[cfg(any(test, feature = "testing"))]
+pub mod lax;
+#[cfg(any(test, feature = "testing"))]
 pub mod memory;
 pub mod probe;
 pub mod s3;

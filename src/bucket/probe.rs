@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::{Bucket, BucketError};
-use crate::api::store::{Capability, StoreCapabilities};
+use crate::api::store::{Capability, StoreCapabilities, WriteGuard};
 
 /// A bucket whose store can be tried out.
 #[async_trait]
@@ -52,7 +52,7 @@ pub struct Capabilities {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Objection {
     /// Writes that forbid to overwrite do so all the same; with what was seen.
-    #[error("it does not keep the conditions of writes: {0}; use a store that does")]
+    #[error("it does not keep the conditions of writes: {0}; use a store that does, or the write guard SingleWriter, which is weaker")]
     Overwrites(String),
     /// Its listings lag behind its writes, or lack what they must say; with what was seen.
     #[error("its listings cannot be relied on: {0}; use a store whose listings show everything that was written before")]
@@ -162,8 +162,14 @@ impl Capabilities {
     /// Rollcall does less, nothing wrong: see [`Self::deletes`]; files go as a whole, not in parts.
     #[must_use]
     pub fn objection(&self) -> Option<Objection> {
+        self.objection_under(WriteGuard::Conditional)
+    }
+
+    /// The same where something else may keep writers from each other's objects. Listings nothing can stand in for.
+    #[must_use]
+    pub fn objection_under(&self, guard: WriteGuard) -> Option<Objection> {
         let overwrites = [&self.create_only, &self.conditional_replace].into_iter().find(|finding| !finding.is_held());
-        if let Some(finding) = overwrites {
+        if let (Some(finding), WriteGuard::Conditional) = (overwrites, guard) {
             return Some(Objection::Overwrites(finding.evidence.clone()));
         }
         (!self.list_after_write.is_held()).then(|| Objection::ListsUnreliably(self.list_after_write.evidence.clone()))
@@ -232,9 +238,12 @@ mod tests {
         assert_eq!(strict().objection(), None);
         let overwrites = Some(Objection::Overwrites("no answer".into()));
         assert_eq!(Capabilities { create_only: amiss(), ..strict() }.objection(), overwrites);
-        assert_eq!(Capabilities { conditional_replace: amiss(), ..strict() }.objection(), overwrites);
+        let lax = Capabilities { conditional_replace: amiss(), ..strict() };
+        assert_eq!((lax.objection(), lax.objection_under(WriteGuard::SingleWriter)), (overwrites, None));
         let late = Capabilities { list_after_write: amiss(), ..strict() }.objection().unwrap();
         assert_eq!((late.reason(), late), ("StoreListsUnreliably", Objection::ListsUnreliably("no answer".into())));
+        let late = Capabilities { list_after_write: amiss(), ..strict() };
+        assert!(late.objection_under(WriteGuard::SingleWriter).is_some(), "a lock makes no listing right");
         for careful in [
             Capabilities { create_only_multipart: amiss(), ..strict() },
             Capabilities { conditional_delete: amiss(), ..strict() },

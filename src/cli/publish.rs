@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use globset::Glob;
 
+use crate::api::store::WriteGuard;
 use crate::publish::{BucketUrl, KeyPrefix, version_label};
 
 /// Options of `rollcall publish`.
@@ -74,7 +75,7 @@ pub struct ClusterArgs {
     /// Take bucket, prefix, keys and public URL from this AssetStore
     #[arg(long = "store", id = "asset_store", value_name = "ASSETSTORE", env = "ROLLCALL_STORE")]
     pub store: Option<String>,
-    /// With --store: folder of the release below the store's own prefix, such as shop/; the one of --apply's release, if that is given
+    /// With --store: folder of the release below the store's own prefix, such as shop/; `publish --apply` takes its release's own
     #[arg(long, requires = "asset_store", conflicts_with = "to")]
     pub prefix: Option<KeyPrefix>,
     /// Namespace of store and release
@@ -103,6 +104,27 @@ pub struct StoreArgs {
     /// Take the keys of this profile in ~/.aws/config and ~/.aws/credentials, instead of what environment or web identity give
     #[arg(long)]
     pub profile: Option<String>,
+    /// What keeps writers from each other's objects; without it what the AssetStore says, else `conditional`
+    #[arg(long, env = "ROLLCALL_WRITE_GUARD", value_enum)]
+    pub write_guard: Option<WriteGuardArg>,
+}
+
+/// What keeps writers from each other's objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WriteGuardArg {
+    /// The conditions of writes, which the store keeps
+    Conditional,
+    /// A lock in the prefix, for stores that ignore those conditions; weaker, and every other writer there must use it too
+    SingleWriter,
+}
+
+impl From<WriteGuardArg> for WriteGuard {
+    fn from(typed: WriteGuardArg) -> Self {
+        match typed {
+            WriteGuardArg::Conditional => Self::Conditional,
+            WriteGuardArg::SingleWriter => Self::SingleWriter,
+        }
+    }
 }
 
 /// What findings do.

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::publish::{OutputArg, StoreArgs};
-use crate::publish::version_label;
+use super::publish::{ClusterArgs, OutputArg, StoreArgs};
+use crate::publish::{BucketUrl, version_label};
 
 /// What to do with a store.
 #[derive(Debug, Subcommand)]
@@ -20,8 +20,11 @@ pub enum StoreCommand {
 #[derive(Debug, Args)]
 pub struct SweepArgs {
     /// The prefix of one release: s3://BUCKET/PREFIX/
-    #[arg(long, env = "ROLLCALL_TO")]
-    pub to: String,
+    #[arg(long, env = "ROLLCALL_TO", required_unless_present = "asset_store", conflicts_with = "asset_store")]
+    pub to: Option<BucketUrl>,
+    /// What to ask of a cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Say what would go and delete nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -37,9 +40,12 @@ pub struct SweepArgs {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Bucket and prefix of the store: s3://BUCKET/PREFIX/
-    #[arg(long, env = "ROLLCALL_TO")]
-    pub to: String,
-    /// URL at which the world reads that prefix; ends with /
+    #[arg(long, env = "ROLLCALL_TO", required_unless_present = "asset_store", conflicts_with = "asset_store")]
+    pub to: Option<BucketUrl>,
+    /// What to ask of a cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// URL at which the world reads that prefix; ends with /. With --store the AssetStore's own, unless given
     #[arg(long, env = "ROLLCALL_PUBLIC_URL")]
     pub public_url: Option<String>,
     /// How to reach the bucket.
@@ -54,8 +60,11 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 pub struct HeadersArgs {
     /// The prefix of one release: s3://BUCKET/PREFIX/
-    #[arg(long, env = "ROLLCALL_TO")]
-    pub to: String,
+    #[arg(long, env = "ROLLCALL_TO", required_unless_present = "asset_store", conflicts_with = "asset_store")]
+    pub to: Option<BucketUrl>,
+    /// What to ask of a cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// The version, as it was published
     #[arg(long, value_name = "VERSION", value_parser = version_label)]
     pub version: String,

@@ -139,11 +139,11 @@ async fn look(store: &AssetStore, cx: &Context) -> Result<(Result<(), Blocker>, 
     let prefix = store.spec.bucket.prefix.clone().unwrap_or_default();
     let found = async {
         cx.outside.buckets.open(&settings)?.list(&prefix, None).await?;
-        cx.outside.buckets.probe(&settings, &prefix).await
+        cx.outside.buckets.probe(&settings, &prefix, store.spec.write_guard).await
     };
     Ok(match found.await {
         Err(error) => (Err(Blocker::BucketFault(fault(&error))), None),
-        Ok(found) => match objection(&found) {
+        Ok(found) => match objection(&found, store.spec.write_guard) {
             Some(problem) => (Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem }), Some(found)),
             None => (Ok(()), Some(found)),
         },

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use crate::api::store::WriteGuard;
 use crate::bucket::probe::{Capabilities, Probe as _};
 use crate::bucket::s3::{S3Bucket, S3Settings};
 use crate::bucket::{Bucket, BucketError};
@@ -19,8 +20,8 @@ pub trait Buckets: Send + Sync + 'static {
     fn open(&self, settings: &S3Settings) -> Result<Arc<dyn Bucket>, BucketError>;
 
     /// What the store with these settings was seen to do, below this prefix. Tried out when it is first asked for, and again when
-    /// anything in the settings has changed, credentials included; else remembered.
-    async fn probe(&self, settings: &S3Settings, store_prefix: &str) -> Result<Capabilities, BucketError>;
+    /// anything in the settings has changed, credentials included; else remembered, unless it was found wanting under that guard.
+    async fn probe(&self, settings: &S3Settings, store_prefix: &str, guard: WriteGuard) -> Result<Capabilities, BucketError>;
 }
 
 /// Clients kept open; a cluster has a handful of stores. The one that was opened first goes first.
@@ -61,11 +62,11 @@ impl S3Buckets {
     }
 
     /// The cell that all who ask for this store share, so that it is tried out once.
-    fn cell(&self, settings: &S3Settings, store_prefix: &str) -> Arc<OnceCell<(Instant, Capabilities)>> {
+    fn cell(&self, settings: &S3Settings, store_prefix: &str, guard: WriteGuard) -> Arc<OnceCell<(Instant, Capabilities)>> {
         let mut probed = lock(&self.probed);
         probed.retain(|known| {
-            let found = known.found.get();
-            !found.is_some_and(|(at, found)| found.objection().is_some() && at.elapsed() >= OBJECTED_FOR)
+            let found = known.found.get().filter(|_| known.settings == *settings && known.store_prefix == store_prefix);
+            !found.is_some_and(|(at, found)| found.objection_under(guard).is_some() && at.elapsed() >= OBJECTED_FOR)
         });
         if let Some(known) = probed.iter().find(|known| known.settings == *settings && known.store_prefix == store_prefix) {
             return known.found.clone();
@@ -85,8 +86,8 @@ impl Buckets for S3Buckets {
         Ok(self.client(settings)?)
     }
 
-    async fn probe(&self, settings: &S3Settings, store_prefix: &str) -> Result<Capabilities, BucketError> {
-        let (client, cell) = (self.client(settings)?, self.cell(settings, store_prefix));
+    async fn probe(&self, settings: &S3Settings, store_prefix: &str, guard: WriteGuard) -> Result<Capabilities, BucketError> {
+        let (client, cell) = (self.client(settings)?, self.cell(settings, store_prefix, guard));
         let (_, found) = cell.get_or_try_init(|| async { Ok((Instant::now(), client.probe(store_prefix).await?)) }).await?;
         Ok(found.clone())
     }

@@ -19,6 +19,7 @@ use super::buckets::Buckets;
 use super::jobs::Jobs;
 use super::reached::{Reached, StoreKey};
 use super::retry::Attempts;
+use super::writers::Writers;
 
 /// The outside world, as the controller is given it.
 pub struct Outside {
@@ -59,6 +60,8 @@ pub struct Context {
     memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
     cluster: tokio::sync::OnceCell<String>,
     pub(super) reached: Reached,
+    /// Locks of prefixes in stores that keep no conditions.
+    pub(super) writers: Writers,
 }
 
 /// What is remembered of one release between passes, to save requests; all of it can be read again.
@@ -105,6 +108,7 @@ impl Context {
             memory: Mutex::default(),
             cluster: tokio::sync::OnceCell::new(),
             reached: Reached::new(doubted),
+            writers: Writers::default(),
             outside,
             settings,
             metrics,

@@ -19,6 +19,7 @@ mod run;
 mod store;
 mod unseen;
 mod work;
+mod writers;
 
 pub use buckets::{Buckets, S3Buckets};
 pub use context::{Changes, Context, Outside, Settings};

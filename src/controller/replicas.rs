@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::api::ManifestDigest;
 use crate::api::release::UploadStatus;
-use crate::api::store::{BucketSpec, ReplicaSpec};
+use crate::api::store::{BucketSpec, ReplicaSpec, WriteGuard};
 use crate::bucket::Bucket;
 use crate::manifest::{Layout, Manifest, Writer};
 use crate::rollout::Blocker;
@@ -31,9 +31,9 @@ pub(super) async fn open_replica(cx: &Context, namespace: &str, store: &str, rep
     let settings = address(cx, namespace, &replica.bucket, replica.credentials.as_ref()).await.map_err(|failure| failure.to_string())?;
     let settings = settings.map_err(unusable)?;
     let buckets = &cx.outside.buckets;
-    let found = buckets.probe(&settings, replica.bucket.prefix.as_deref().unwrap_or_default()).await;
+    let found = buckets.probe(&settings, replica.bucket.prefix.as_deref().unwrap_or_default(), WriteGuard::Conditional).await;
     let found = found.map_err(|error| fault(&error).message)?;
-    if let Some(problem) = objection(&found) {
+    if let Some(problem) = objection(&found, WriteGuard::Conditional) {
         return Err(unusable(problem));
     }
     let bucket = buckets.open(&settings).map_err(|error| fault(&error).message)?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
-use crate::api::store::{BucketSpec, CredentialsSpec};
+use crate::api::store::{BucketSpec, CredentialsSpec, WriteGuard};
 use crate::api::{AssetStore, AssetStoreSpec, Pointer};
 use crate::bucket::probe::{Capabilities, Objection};
 use crate::bucket::s3::{Credentials, S3Settings};
@@ -54,7 +54,7 @@ pub(super) async fn open_store(
         Err(problem) => return Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
     };
     let layout = layout(&store.spec, release);
-    match open_tried(cx, &store.spec.bucket, &address).await {
+    match open_tried(cx, &store.spec, &address, &layout).await {
         Err(error) => Ok(OpenStore { facts, prefix: PrefixFacts::Fault(fault(&error)), layout, bucket: None, spec: Some(store.spec) }),
         Ok(Err(problem)) => Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
         Ok(Ok(bucket)) => {
@@ -66,18 +66,29 @@ pub(super) async fn open_store(
 }
 
 /// The bucket, if the store does what nothing can be published without (I3).
-async fn open_tried(cx: &Context, store: &BucketSpec, address: &S3Settings) -> Result<Result<Arc<dyn Bucket>, StoreProblem>, BucketError> {
+async fn open_tried(
+    cx: &Context,
+    store: &AssetStoreSpec,
+    address: &S3Settings,
+    layout: &Layout,
+) -> Result<Result<Arc<dyn Bucket>, StoreProblem>, BucketError> {
     let buckets = &cx.outside.buckets;
-    let found = buckets.probe(address, store.prefix.as_deref().unwrap_or_default()).await?;
-    match objection(&found) {
+    let found = buckets.probe(address, store.bucket.prefix.as_deref().unwrap_or_default(), store.write_guard).await?;
+    match objection(&found, store.write_guard) {
         Some(problem) => Ok(Err(problem)),
-        None => Ok(Ok(Arc::new(Tried::knowing(buckets.open(address)?, found)))),
+        None => {
+            let bucket = Arc::new(Tried::knowing(buckets.open(address)?, found));
+            match store.write_guard {
+                WriteGuard::Conditional => Ok(Ok(bucket)),
+                WriteGuard::SingleWriter => Ok(Ok(cx.writers.of(address, layout, bucket, cx)?)),
+            }
+        }
     }
 }
 
 /// Why nothing is published into a store that was seen to do this.
-pub(super) fn objection(found: &Capabilities) -> Option<StoreProblem> {
-    found.objection().map(|objection| match objection {
+pub(super) fn objection(found: &Capabilities, guard: WriteGuard) -> Option<StoreProblem> {
+    found.objection_under(guard).map(|objection| match objection {
         Objection::Overwrites(_) => StoreProblem::Overwrites(objection.to_string()),
         Objection::ListsUnreliably(_) => StoreProblem::ListsUnreliably(objection.to_string()),
     })

@@ -14,4 +14,4 @@ mod document;
 
 pub use document::{Class, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, ManifestFile, ManifestLine};
 pub use object::Layout;
-pub use record::{BuildSummary, Intent, Owner, References, Swept, Tombstone, TombstonePhase, TriedOut, VersionRecord, Writer};
+pub use record::{BuildSummary, Intent, Owner, References, Swept, Tombstone, TombstonePhase, TriedOut, VersionRecord, Writer, WriterLock};

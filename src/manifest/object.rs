@@ -66,6 +66,12 @@ impl Layout {
         self.own("owner.json")
     }
 
+    /// The lock of the one writer, where the store keeps no conditions.
+    #[must_use]
+    pub fn lock(&self) -> String {
+        self.own("lock.json")
+    }
+
     /// What the store was seen to do.
     #[must_use]
     pub fn tried(&self) -> String {

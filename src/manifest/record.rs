@@ -46,6 +46,21 @@ pub struct TriedOut {
     pub capabilities: StoreCapabilities,
 }
 
+/// Who writes below this prefix, in a store that keeps no conditions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WriterLock {
+    /// Version of this document's format: 1.
+    pub lock_version: i32,
+    /// Which program, where; for people.
+    pub holder: String,
+    /// This one time of holding it: the process and a number.
+    pub tenure: String,
+    /// Until when at least, by the holder's clock; absent when it was given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
 /// How a build was read, and what that gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -105,7 +105,7 @@ mod tests {
     use crate::testing::builders::{NAMESPACE, STORE_URL, store};
 
     fn typed(endpoint: Option<&str>) -> StoreArgs {
-        StoreArgs { endpoint: endpoint.map(Into::into), region: "us-east-1".into(), path_style: None, profile: None }
+        StoreArgs { endpoint: endpoint.map(Into::into), region: "us-east-1".into(), path_style: None, profile: None, write_guard: None }
     }
 
     #[tokio::test]

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::BuildManifestSpec;
 use crate::bucket::Bucket;
-use crate::bucket::s3::Credentials;
 use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::manifest::readers::BuildNames;
@@ -22,19 +21,22 @@ mod apply;
 mod cluster;
 mod failure;
 mod lint;
+mod opened;
+mod place;
 mod progress;
 mod result;
 mod retry;
 mod target;
 
 pub use failure::{Exit, Failure};
-pub use target::{BucketUrl, KeyPrefix, open, settings, version_label};
+pub use opened::{Opened, open};
+pub use place::of_store;
+pub use target::{BucketUrl, KeyPrefix, Target, version_label};
 
 use cluster::Cluster;
 use progress::{Teller, say};
 use result::{Outcome, ReturningVisitor};
 use retry::Retry;
-use target::Target;
 
 /// Runners that stop a job kill it some ten seconds later.
 const GRACE: Duration = Duration::from_secs(5);
@@ -53,10 +55,12 @@ pub async fn run(mut args: PublishArgs, cancel: CancellationToken) -> Result<(),
         (Some(cluster), Some(release)) => Some(cluster.release(release).await?.spec.version),
         _ => None,
     };
-    let target = target(&args, cluster.as_ref()).await?;
+    let target = place::of_publish(&args, cluster.as_ref()).await?;
     let clock = Arc::new(SystemClock);
-    let bucket = Arc::new(target.open(clock.clone())?);
-    let outcome = published(&args, &target, bucket, clock, &cancel).await?;
+    let opened = open(&target, clock.clone(), "rollcall publish")?;
+    let outcome = published(&args, &target, opened.bucket.clone(), clock, &cancel).await;
+    opened.close().await;
+    let outcome = outcome?;
     print(&args, &outcome);
     if let Some((keys, first)) = outcome.refused() {
         return Err(Failure::WouldBeRefused { keys, first: first.to_owned() });
@@ -65,22 +69,6 @@ pub async fn run(mut args: PublishArgs, cancel: CancellationToken) -> Result<(),
         (Some(cluster), Some(release), Some(before)) => apply::apply(cluster, release, &before, &args.version, args.wait, &cancel).await,
         _ => Ok(()),
     }
-}
-
-/// Where to: as typed, or as an AssetStore says.
-async fn target(args: &PublishArgs, cluster: Option<&Cluster>) -> Result<Target, Failure> {
-    let incomplete = Failure::Incomplete("say where to: --to s3://BUCKET/PREFIX/, or --store with --prefix or --apply");
-    let (Some(cluster), Some(name)) = (cluster, &args.cluster.store) else {
-        return Ok(Target::typed(args.to.as_ref().ok_or(incomplete)?, &args.store));
-    };
-    let store = cluster.store(name).await?;
-    let prefix = match (&args.cluster.prefix, &args.apply) {
-        (Some(prefix), _) => prefix.0.clone(),
-        (None, Some(release)) => cluster.release(release).await?.spec.prefix,
-        (None, None) => return Err(incomplete),
-    };
-    let settings = cluster.settings(&store, args.store.profile.clone().map(Credentials::Profile)).await?;
-    Ok(Target::of_store(&store.spec, &prefix, settings, &args.store))
 }
 
 /// All of the command but its words on standard output.

@@ -1,16 +1,13 @@
 //! Where a build goes: a bucket and a prefix, and how they are reached. Never makes a request.
 
 use std::str::FromStr;
-use std::sync::Arc;
 
 use crate::api::AssetStoreSpec;
-use crate::bucket::BucketError;
-use crate::bucket::s3::{Credentials, S3Bucket, S3Settings};
+use crate::api::store::WriteGuard;
+use crate::bucket::s3::{Credentials, S3Settings};
 use crate::cli::StoreArgs;
-use crate::clock::Clock;
 use crate::lint::{Host, HostRole, hosts_of};
 use crate::manifest::Layout;
-use crate::upload::{Origin, Tried};
 
 /// The limit of `spec.version`.
 const VERSION_CHARS_MAX: usize = 128;
@@ -70,8 +67,7 @@ pub fn version_label(typed: &str) -> Result<String, String> {
 }
 
 /// How to reach a bucket, as typed.
-#[must_use]
-pub fn settings(bucket: &str, store: &StoreArgs) -> S3Settings {
+fn settings(bucket: &str, store: &StoreArgs) -> S3Settings {
     S3Settings {
         bucket: bucket.to_owned(),
         region: store.region.clone(),
@@ -81,22 +77,17 @@ pub fn settings(bucket: &str, store: &StoreArgs) -> S3Settings {
     }
 }
 
-/// A bucket of which it is not known what its store does. That is found out before the first write goes there.
-///
-/// # Errors
-/// When the settings are not usable.
-pub fn open(settings: &S3Settings, layout: &Layout, clock: Arc<dyn Clock>) -> Result<Tried, BucketError> {
-    let origin = Origin { endpoint: settings.endpoint.as_deref(), bucket: &settings.bucket };
-    Ok(Tried::before_writing(Arc::new(S3Bucket::connect(settings)?), origin, layout, clock))
-}
-
 /// A place for builds.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) settings: S3Settings,
-    pub(super) layout: Layout,
+pub struct Target {
+    /// How its bucket is reached.
+    pub settings: S3Settings,
+    /// Where in it everything lies.
+    pub layout: Layout,
+    /// What keeps writers from each other's objects.
+    pub guard: WriteGuard,
     /// URLs under which visitors find the prefix, as far as they are known.
-    pub(super) base_urls: Vec<String>,
+    pub base_urls: Vec<String>,
     /// Hosts that visitors must not be sent to.
     pub(super) hosts: Vec<Host>,
 }
@@ -106,7 +97,8 @@ impl Target {
     pub(super) fn typed(url: &BucketUrl, store: &StoreArgs) -> Self {
         let settings = settings(&url.bucket, store);
         let hosts = store.endpoint.as_deref().and_then(|endpoint| Host::of_url(HostRole::Endpoint, endpoint)).into_iter().collect();
-        Self { settings, layout: Layout::new("", &url.prefix), base_urls: Vec::new(), hosts }
+        let (layout, guard) = (Layout::new("", &url.prefix), store.write_guard.map(WriteGuard::from).unwrap_or_default());
+        Self { settings, layout, guard, base_urls: Vec::new(), hosts }
     }
 
     /// As an AssetStore says; what is typed goes before it.
@@ -118,18 +110,15 @@ impl Target {
         Self {
             settings,
             layout: Layout::new(spec.bucket.prefix.as_deref().unwrap_or_default(), prefix),
+            guard: typed.write_guard.map_or(spec.write_guard, WriteGuard::from),
             base_urls: vec![format!("{}{prefix}", spec.public_url)],
             hosts: hosts_of(spec),
         }
     }
 
-    /// The bucket. Nothing is asked of it yet; its store is tried out before the first write.
-    pub(super) fn open(&self, clock: Arc<dyn Clock>) -> Result<Tried, BucketError> {
-        open(&self.settings, &self.layout, clock)
-    }
-
     /// For messages: `prefix "shop/" of bucket "web"`.
-    pub(super) fn shown(&self) -> String {
+    #[must_use]
+    pub fn shown(&self) -> String {
         format!("prefix {:?} of bucket {:?}", self.layout.prefix(), self.settings.bucket)
     }
 }
@@ -175,6 +164,7 @@ mod tests {
             region: "us-east-1".into(),
             path_style,
             profile: profile.map(Into::into),
+            write_guard: None,
         };
         let settings = |store: &StoreArgs| Target::typed(&"s3://web/".parse().unwrap(), store).settings;
         assert!(!settings(&store(None, None, None)).force_path_style);

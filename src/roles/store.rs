@@ -10,6 +10,7 @@ use super::RoleError;
 use crate::cli::{OutputArg, StoreCommand, SweepArgs};
 use crate::clock::SystemClock;
 use crate::manifest::Layout;
+use crate::publish;
 use crate::retention::{Plan, Tally};
 use crate::sweep::{GRACE, Tools, plan, sweep};
 
@@ -23,35 +24,38 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
 }
 
 async fn run_sweep(args: &SweepArgs) -> Result<(), RoleError> {
-    let (bucket, prefix) = place(&args.to)?;
-    let settings = crate::publish::settings(bucket, &args.store);
-    let (layout, clock) = (Layout::new("", prefix), Arc::new(SystemClock));
-    let bucket = Arc::new(crate::publish::open(&settings, &layout, clock.clone())?);
+    let target = publish::of_store(args.to.as_ref(), &args.cluster, &args.store).await?;
+    let (layout, clock) = (of_one_release(&target.layout)?, Arc::new(SystemClock));
+    let opened = publish::open(&target, clock.clone(), "rollcall store sweep")?;
     // Whoever names a bucket does not say which replicas it has: there the objects stay.
-    let tools = Tools { bucket, clock, grace: GRACE, replicas: Vec::new() };
+    let tools = Tools { bucket: opened.bucket.clone(), clock, grace: GRACE, replicas: Vec::new() };
+    let told = swept(args, &tools, layout).await;
+    opened.close().await;
+    Ok(std::io::stdout().write_all(told?.as_bytes())?)
+}
+
+/// Does what is asked for, and says it.
+async fn swept(args: &SweepArgs, tools: &Tools, layout: &Layout) -> Result<String, RoleError> {
     let told = |plan: &Plan, deleted| match args.output {
         OutputArg::Text => text(plan, deleted),
         OutputArg::Json => format!("{}\n", json_of(plan, deleted)),
     };
     let said = |failure: crate::sweep::SweepFailure| format!("{}: nothing is deleted: {failure}", failure.reason());
-    let told = if args.dry_run {
-        told(&plan(&tools, &layout).await.map_err(said)?, None)
+    Ok(if args.dry_run {
+        told(&plan(tools, layout).await.map_err(said)?, None)
     } else {
         tracing::info!(grace = ?GRACE, "objects are warned of before they go; ending this program at any moment is safe");
-        let outcome = sweep(&tools, &layout, &format!("cli-{}", super::instance()?)).await.map_err(said)?;
+        let outcome = sweep(tools, layout, &format!("cli-{}", super::instance()?)).await.map_err(said)?;
         told(&outcome.plan, Some(outcome.deleted))
-    };
-    Ok(std::io::stdout().write_all(told.as_bytes())?)
+    })
 }
 
-/// Bucket and prefix of `s3://BUCKET/PREFIX/`. Without a prefix everything in the bucket would be taken for one release's.
-fn place(to: &str) -> Result<(&str, &str), RoleError> {
-    let parts = to.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
-    match parts {
-        Some((bucket, prefix)) if !bucket.is_empty() && prefix.len() > 1 && prefix.ends_with('/') && !prefix.starts_with('/') => {
-            Ok((bucket, prefix))
-        }
-        _ => Err(format!("--to {to:?} must be s3://BUCKET/PREFIX/, with the release's prefix and a / at its end").into()),
+/// Without a prefix everything in the bucket would be taken for one release's.
+fn of_one_release(layout: &Layout) -> Result<&Layout, RoleError> {
+    if layout.prefix().is_empty() {
+        Err("name the prefix of one release: --to s3://BUCKET/PREFIX/, or --store with --prefix".into())
+    } else {
+        Ok(layout)
     }
 }
 
@@ -106,12 +110,8 @@ mod tests {
     use crate::retention::roots::Going;
 
     #[test]
-    fn a_place_names_bucket_and_prefix() {
-        assert_eq!(place("s3://b/shop/").unwrap(), ("b", "shop/"));
-        assert_eq!(place("s3://b/web/shop/").unwrap(), ("b", "web/shop/"));
-        for wrong in ["s3://b", "s3://b/", "s3://b/shop", "s3:///shop/", "s3://b//shop/", "b/shop/"] {
-            assert!(place(wrong).is_err(), "{wrong}");
-        }
+    fn a_whole_bucket_is_no_prefix_of_a_release() {
+        assert!(of_one_release(&Layout::new("", "shop/")).is_ok() && of_one_release(&Layout::new("", "")).is_err());
     }
 
     #[test]

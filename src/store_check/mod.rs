@@ -6,17 +6,18 @@ mod public;
 
 use serde_json::{Value, json};
 
-use crate::api::store::Capability;
+use crate::api::store::{Capability, WriteGuard};
 use crate::bucket::BucketError;
 use crate::bucket::probe::{Capabilities, Finding, Probe as _};
 use crate::bucket::s3::S3Bucket;
 use crate::cli::{CheckArgs, OutputArg};
-use crate::publish::{BucketUrl, settings};
+use crate::publish::{self, Target};
 use crate::roles::RoleError;
 
 /// Everything that was found out, each with its name.
 struct Checked {
     capabilities: Capabilities,
+    guard: WriteGuard,
     public: Vec<(&'static str, Finding)>,
 }
 
@@ -25,15 +26,15 @@ struct Checked {
 /// # Errors
 /// When the store cannot be reached or cannot be used as it is.
 pub async fn run(args: CheckArgs) -> Result<(), RoleError> {
-    let BucketUrl { bucket: name, prefix } = args.to.parse().map_err(|wrong| format!("--to {:?}: {wrong}", args.to))?;
-    let bucket = S3Bucket::connect(&settings(&name, &args.store))?;
-    let capabilities = bucket.probe(&prefix).await?;
-    let public = match &args.public_url {
-        Some(url) if capabilities.objection().is_none() => public::read_back(&bucket, &prefix, url).await?,
+    let Target { settings, layout, guard, base_urls, .. } = publish::of_store(args.to.as_ref(), &args.cluster, &args.store).await?;
+    let (bucket, prefix) = (S3Bucket::connect(&settings)?, layout.prefix());
+    let capabilities = bucket.probe(prefix).await?;
+    let public = match args.public_url.as_ref().or(base_urls.first()) {
+        Some(url) if capabilities.objection_under(guard).is_none() => public::read_back(&bucket, prefix, url).await?,
         _ => Vec::new(),
     };
-    let checked = Checked { capabilities, public };
-    tell(&checked, &name, &prefix, args.output);
+    let checked = Checked { capabilities, guard, public };
+    tell(&checked, &settings.bucket, prefix, args.output);
     checked.verdict()
 }
 
@@ -44,7 +45,7 @@ impl Checked {
 
     /// What makes the store unusable: a store that overwrites, and a public URL at which a page would break.
     fn verdict(&self) -> Result<(), RoleError> {
-        if let Some(objection) = self.capabilities.objection() {
+        if let Some(objection) = self.capabilities.objection_under(self.guard) {
             return Err(BucketError::Unfit(objection).into());
         }
         match self.public.iter().find(|(_, finding)| finding.capability == Capability::Ignored) {
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_store_is_usable_when_creates_hold_and_nothing_public_is_broken() {
-        let checked = |public| Checked { capabilities: Capabilities::strict(), public };
+        let checked = |public| Checked { capabilities: Capabilities::strict(), guard: WriteGuard::Conditional, public };
         assert!(checked(vec![]).verdict().is_ok());
         assert!(checked(vec![("cors", Finding::unknown("x"))]).verdict().is_ok(), "it may be that no other host needs it");
         let broken = checked(vec![("missingIs404", Finding::ignored("an html page"))]);
@@ -102,6 +103,7 @@ mod tests {
         assert_eq!(broken.json("web", "")["usable"], json!(false));
         assert!(broken.table().contains("missingIs404        Ignored  an html page"), "{}", broken.table());
         let lax = Capabilities { create_only: Finding::ignored("overwritten"), ..Capabilities::strict() };
-        assert!(Checked { capabilities: lax, public: vec![] }.verdict().is_err());
+        let under = |guard| Checked { capabilities: lax.clone(), guard, public: vec![] };
+        assert!(under(WriteGuard::Conditional).verdict().is_err() && under(WriteGuard::SingleWriter).verdict().is_ok());
     }
 }

@@ -9,7 +9,7 @@ use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Listed};
 use crate::manifest::object::{IMMUTABLE, REVALIDATE};
 use crate::manifest::record::FORMAT;
-use crate::manifest::{Intent, Owner, References, Swept, Tombstone, TriedOut, VersionRecord};
+use crate::manifest::{Intent, Owner, References, Swept, Tombstone, TriedOut, VersionRecord, WriterLock};
 
 /// Largest small document that is read; they have a few hundred bytes.
 const BYTES_MAX: u64 = 64 * 1024;
@@ -78,6 +78,7 @@ documents! {
     Tombstone: tombstone_version, TOMBSTONE_BYTES_MAX;
     References: references_version, REFERENCES_BYTES_MAX;
     TriedOut: tried_version, BYTES_MAX;
+    WriterLock: lock_version, BYTES_MAX;
 }
 
 /// Reads a document; `None` when there is none.

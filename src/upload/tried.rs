@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use super::SKEW;
 use super::documents::{Lasts, ReadFailure, encoded, read};
 use crate::api::ContentHash;
+use crate::api::store::WriteGuard;
 use crate::bucket::probe::{Capabilities, Deletes, Probe};
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
 use crate::clock::Clock;
@@ -39,6 +40,8 @@ pub struct Origin<'a> {
     pub endpoint: Option<&'a str>,
     /// Name of the bucket.
     pub bucket: &'a str,
+    /// What keeps writers from each other's objects there.
+    pub guard: WriteGuard,
 }
 
 struct Trial {
@@ -46,6 +49,7 @@ struct Trial {
     layout: Layout,
     /// Of the origin: the prefix is public, the endpoint may not be.
     store: ContentHash,
+    guard: WriteGuard,
     clock: Arc<dyn Clock>,
 }
 
@@ -60,7 +64,7 @@ impl Tried {
     #[must_use]
     pub fn before_writing(bucket: Arc<dyn Probe>, origin: Origin<'_>, layout: &Layout, clock: Arc<dyn Clock>) -> Self {
         let store = ContentHash::of(format!("{}\n{}", origin.endpoint.unwrap_or_default(), origin.bucket).as_bytes());
-        let trial = Trial { probe: bucket.clone(), layout: layout.clone(), store, clock };
+        let trial = Trial { probe: bucket.clone(), layout: layout.clone(), store, guard: origin.guard, clock };
         Self { bucket, found: Found::By(Box::new((trial, OnceCell::new()))) }
     }
 
@@ -86,7 +90,7 @@ impl Trial {
             return Ok(found);
         }
         let found = self.probe.probe(self.layout.prefix()).await?;
-        if let Some(objection) = found.objection() {
+        if let Some(objection) = found.objection_under(self.guard) {
             return Err(BucketError::Unfit(objection));
         }
         // For the next one: who may not write it down tries the store out each time.
@@ -101,7 +105,7 @@ impl Trial {
             Err(ReadFailure::Bucket(error)) => return Err(error),
         };
         let found = written.filter(|written| written.store == self.store && counts(written.tried_at, self.clock.now()));
-        Ok(found.map(|written| Capabilities::recalled(&written.capabilities)).filter(|found| found.objection().is_none()))
+        Ok(found.map(|written| Capabilities::recalled(&written.capabilities)).filter(|found| found.objection_under(self.guard).is_none()))
     }
 
     async fn remember(&self, found: &Capabilities) -> Result<Swapped, BucketError> {

@@ -8,12 +8,16 @@ pub mod third_party;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rollcall::bucket::faulty::{Failure, Fault, FaultyBucket, Operation};
+use rollcall::bucket::lax::LaxBucket;
 use rollcall::bucket::memory::{Change, MemoryBucket};
 use rollcall::bucket::s3::S3Bucket;
 use rollcall::bucket::{Bucket, BucketError, Created};
-use rollcall::clock::TokioClock;
+use rollcall::clock::{Clock, SystemClock, TokioClock};
+use rollcall::manifest::Layout;
+use rollcall::upload::{Holder, SingleWriter};
 
 use self::third_party::ThirdParty;
 use crate::dev_store;
@@ -34,6 +38,33 @@ async fn a_faulty_bucket_without_faults_keeps_the_contract() {
     let bucket: Arc<dyn Bucket> = Arc::new(FaultyBucket::new(memory()));
     clauses::all(&bucket).await;
     clauses::many_objects_are_listed_page_by_page(&bucket, 1001).await;
+}
+
+/// The one writer of everything in a bucket.
+fn single_writer(bucket: Arc<dyn Bucket>, clock: Arc<dyn Clock>) -> Arc<dyn Bucket> {
+    let holder = Holder { name: "the contract".into(), instance: "contract".into() };
+    Arc::new(SingleWriter::over(bucket, &Layout::new("", "lock/"), holder, clock))
+}
+
+// I3
+#[tokio::test(start_paused = true)]
+async fn a_single_writer_over_a_store_that_keeps_no_condition_keeps_the_contract() {
+    let clock = Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()));
+    let lax = Arc::new(LaxBucket::over(Arc::new(MemoryBucket::new(clock.clone())), Duration::from_millis(5)));
+    let racers = ["one", "other"].map(|bytes| clauses::create(&*lax, "lax/race", bytes.as_bytes(), "v1"));
+    assert_eq!(futures::future::join_all(racers).await, [Ok(Created::New), Ok(Created::New)], "without the lock both win");
+    let bucket = single_writer(lax, clock);
+    clauses::all(&bucket).await;
+    clauses::many_objects_are_listed_page_by_page(&bucket, 1001).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_writer_over_rclone_keeps_the_contract_but_for_checksums() {
+    let Some(rclone) = ThirdParty::rclone().await else { return };
+    rclone.server().client().create_bucket().bucket("contract").send().await.unwrap();
+    let s3 = Arc::new(S3Bucket::connect(&rclone.server().settings("contract")).unwrap());
+    let bucket = single_writer(s3, Arc::new(SystemClock));
+    clauses::all_but_checksums(&bucket).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

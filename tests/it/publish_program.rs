@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+use crate::bucket_contract::third_party::ThirdParty;
 use crate::dev_store::{ACCESS_KEY_ID, Running, SECRET_ACCESS_KEY};
 
 const FILES: usize = 120;
@@ -177,6 +178,38 @@ async fn exit_codes_are_those_of_the_help_and_nothing_but_the_result_goes_to_sta
     drop((connection, silent));
     let (code, said) = run(source.path(), &endpoint, "", &["--retry-for=0s"]).await;
     assert_eq!(code, Some(3), "{said}");
+}
+
+// I3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_overwrites_is_refused_and_with_a_lock_one_program_at_a_time_writes_into_it() {
+    let Some(rclone) = ThirdParty::rclone().await else { return };
+    let server = rclone.server();
+    server.client().create_bucket().bucket("web").send().await.unwrap();
+    let bucket = S3Bucket::connect(&server.settings("web")).unwrap();
+    let source = TempDir::new().unwrap();
+    build(source.path());
+    let begun = |guard: &str, options: &[&str]| {
+        let mut command = program(source.path(), server.endpoint, "shop/", &[]);
+        command.arg(format!("--write-guard={guard}")).args(options);
+        command.env("AWS_ACCESS_KEY_ID", server.access_key_id).env("AWS_SECRET_ACCESS_KEY", server.secret_access_key);
+        ended(command.spawn().unwrap())
+    };
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let refused = begun("conditional", &[]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("the store is refused: it does not keep the conditions of writes"), "{}", said(&refused));
+    assert_eq!(bucket.list("", None).await.unwrap().objects, [], "and nothing was written into it");
+
+    let (one, other) = tokio::join!(begun("single-writer", &[]), begun("single-writer", &["--retry-for=60s"]));
+    for output in [&one, &other] {
+        assert!(output.status.success(), "{}", said(output));
+    }
+    assert!([one, other].iter().any(|output| said(output).contains("rollcall publish on ")), "one of them was told who holds the lock");
+    let layout = Layout::new("", "shop/");
+    let manifests = recorded(&bucket, &layout).await;
+    assert_eq!(manifests.len(), 1);
+    has_its_bytes(&bucket, &layout, &manifests[0]).await;
 }
 
 #[test]

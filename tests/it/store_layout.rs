@@ -1,6 +1,6 @@
 //! Every example in docs/reference/store-layout.md is a document that the program reads, and writes again the same.
 
-use rollcall::manifest::{Intent, Layout, Manifest, Owner, References, Swept, Tombstone, TriedOut, VersionRecord};
+use rollcall::manifest::{Intent, Layout, Manifest, Owner, References, Swept, Tombstone, TriedOut, VersionRecord, WriterLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -37,6 +37,7 @@ fn every_example_is_read_and_written_again_the_same() {
             "references" => there_and_back::<References>(text),
             "tombstone" => there_and_back::<Tombstone>(text),
             "swept" => there_and_back::<Swept>(text),
+            "lock" => there_and_back::<WriterLock>(text),
             "tried" => there_and_back::<TriedOut>(text),
             other => panic!("{other:?} is no kind of document"),
         };
@@ -44,7 +45,7 @@ fn every_example_is_read_and_written_again_the_same() {
         kinds.push(kind);
     }
     kinds.sort_unstable();
-    assert_eq!(kinds, ["intent", "manifest", "owner", "references", "swept", "tombstone", "tried", "version"]);
+    assert_eq!(kinds, ["intent", "lock", "manifest", "owner", "references", "swept", "tombstone", "tried", "version"]);
 }
 
 #[test]
@@ -60,6 +61,7 @@ fn every_folder_of_ours_is_on_the_page() {
         layout.swept_all(),
         layout.owner(),
         layout.tried(),
+        layout.lock(),
     ] {
         assert!(page.contains(&format!("| `<prefix>{folder}")), "{folder}");
     }

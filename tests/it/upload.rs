@@ -8,6 +8,7 @@ mod races;
 mod reclaim;
 mod replicas;
 mod shop;
+mod single_writer;
 mod storms;
 pub mod world;
 

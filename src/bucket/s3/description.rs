@@ -47,7 +47,7 @@ pub(super) fn stored(head: &HeadObjectOutput) -> Option<Stored> {
     let metadata = head.metadata().unwrap_or(&none);
     Some(Stored {
         size: u64::try_from(head.content_length()?).ok()?,
-        etag: head.e_tag()?.to_owned(),
+        etag: quoted(head.e_tag()?),
         sha256: head.checksum_sha256().and_then(hash).or_else(|| metadata.get(SHA256)?.parse().ok()),
         content_type: head.content_type().map(str::to_owned),
         cache_control: head.cache_control().map(str::to_owned),
@@ -63,9 +63,14 @@ pub(super) fn listed(object: &Object) -> Option<Listed> {
     Some(Listed {
         key: object.key()?.to_owned(),
         size: u64::try_from(object.size()?).ok()?,
-        etag: object.e_tag()?.to_owned(),
+        etag: quoted(object.e_tag()?),
         last_modified: timestamp(object.last_modified()?)?,
     })
+}
+
+/// A token as conditions name it. Some stores leave the quotes out in listings (`rclone serve s3` does), and in headers have them.
+fn quoted(etag: &str) -> String {
+    if etag.ends_with('"') { etag.to_owned() } else { format!("\"{etag}\"") }
 }
 
 /// The hash in a checksum header. A composite one (`…-3`) covers hashes of parts and is not a hash of the bytes.

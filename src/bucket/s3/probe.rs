@@ -20,7 +20,7 @@ use super::classify::answer;
 use super::put::Put;
 use crate::api::ContentHash;
 use crate::bucket::probe::{Capabilities, Finding, OVERWRITTEN, Probe};
-use crate::bucket::{Attributes, Body, Bucket as _, BucketError, Expected};
+use crate::bucket::{Attributes, Body, Bucket as _, BucketError, Expected, Listed};
 
 /// For all of it: a dozen round trips one after the other take some seconds across an ocean.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -111,8 +111,9 @@ impl S3Bucket {
         let seen = futures::future::try_join_all((0..LISTED).map(async |number| {
             let key = format!("{place}listed-{number}");
             self.begin_with(&key).await?;
-            let listed = self.list(&key, None).await;
-            listed.map(|page| page.objects.iter().any(|object| object.key == key))
+            let there = self.look(self.call("probe", &key)).await?;
+            let is_it = |object: &Listed| object.key == key && there.as_ref().is_some_and(|there| there.etag == object.etag);
+            self.list(&key, None).await.map(|page| page.objects.iter().any(is_it))
         }));
         let seen = match seen.await {
             Ok(seen) => seen,
@@ -121,8 +122,10 @@ impl S3Bucket {
             Err(error) => return Err(error),
         };
         Ok(match seen.iter().filter(|seen| !**seen).count() {
-            0 => Finding::holds(format!("what was written was in the next listing, {LISTED} times")),
-            missing => Finding::ignored(format!("of {LISTED} objects {missing} were not in the listing that followed their write")),
+            0 => Finding::holds(format!("what was written was in the next listing, with its token, {LISTED} times")),
+            missing => Finding::ignored(format!(
+                "of {LISTED} objects {missing} were not in the listing that followed their write, or with another token than their own"
+            )),
         })
     }
 

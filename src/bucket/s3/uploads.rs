@@ -4,12 +4,14 @@
 use jiff::Timestamp;
 
 use super::S3Bucket;
-use super::classify::{Call, answer};
+use super::classify::{Answer, Call, answer};
 use super::description::timestamp;
 use crate::bucket::BucketError;
 
-/// A store that does not know multipart uploads has none.
-const NOT_IMPLEMENTED: u16 = 501;
+/// A store that does not know multipart uploads has none; `rclone serve s3` says so of a bucket without any, as if of one upload.
+fn has_none(answer: Answer<'_>) -> bool {
+    answer.status == 501 || (answer.status, answer.code) == (404, Some("NoSuchUpload"))
+}
 
 /// One upload.
 struct Begun {
@@ -40,7 +42,7 @@ impl S3Bucket {
             let request = self.client.list_multipart_uploads().bucket(&self.name).prefix(prefix);
             let page = match request.set_key_marker(key).set_upload_id_marker(id).send().await {
                 Ok(page) => page,
-                Err(error) if answer(&error).is_some_and(|answer| answer.status == NOT_IMPLEMENTED) => return Ok(begun),
+                Err(error) if answer(&error).is_some_and(has_none) => return Ok(begun),
                 Err(error) => return Err(call.failed(&error)),
             };
             for upload in page.uploads() {

@@ -145,7 +145,7 @@ impl StoreProblem {
             Self::SecretIncomplete(..) => "It needs `accessKeyId` and `secretAccessKey`, and `sessionToken` if the keys are temporary.",
             Self::Invalid(_) => "Correct the AssetStore's spec.",
             Self::Overwrites(_) => {
-                "Two publishers could mix their bytes under one name, or a sweep take what a release is about to use, and nobody would be told, so nothing is published there. Move to a store that keeps conditional writes (`rollcall store check` tries one out), or upgrade this one: it is tried again every ten minutes, and at once when the controller restarts."
+                "Two publishers could mix their bytes under one name, or a sweep take what a release is about to use, and nobody would be told, so nothing is published there. Move to a store that keeps conditional writes (`rollcall store check` tries one out), or upgrade this one; `spec.writeGuard: SingleWriter` of the AssetStore lets one program write at a time instead, which is weaker. It is tried again every ten minutes, and at once when the controller restarts."
             }
             Self::ListsUnreliably(_) => {
                 "Who uses objects is found by listing small documents; with one that is not seen, a sweep could take what a page needs. Ask the store's people for strongly consistent listings; a cache or proxy between here and the store is a usual cause. It is tried again every ten minutes."
@@ -166,10 +166,10 @@ fn preparing() -> Vec<Blocker> {
         unusable(StoreProblem::SecretIncomplete("keys".into(), "accessKeyId".into())),
         unusable(StoreProblem::Invalid("endpoint: not a URL".into())),
         unusable(StoreProblem::Overwrites(
-            "it does not keep the conditions of writes: a second create of one key was accepted and overwrote the first: the condition was ignored; use a store that does".into(),
+            "it does not keep the conditions of writes: a second create of one key was accepted and overwrote the first: the condition was ignored; use a store that does, or the write guard SingleWriter, which is weaker".into(),
         )),
         unusable(StoreProblem::ListsUnreliably(
-            "its listings cannot be relied on: of 3 objects 1 were not in the listing that followed their write; use a store whose listings show everything that was written before".into(),
+            "its listings cannot be relied on: of 3 objects 1 were not in the listing that followed their write, or with another token than their own; use a store whose listings show everything that was written before".into(),
         )),
         Blocker::PrefixOwned { prefix: "shop/".into(), owner, key: "shop/.rollcall/owner.json".into() },
         Blocker::SourceMissing { version: version() },

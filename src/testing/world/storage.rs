@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::invariants::Checker;
 use super::lives::{Lives, Pulse};
 use crate::agent::fetch::{self, BucketFetch, Fetch, FetchError};
+use crate::api::store::WriteGuard;
 use crate::bucket::probe::{Capabilities, Deletes};
 use crate::bucket::s3::S3Settings;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
@@ -47,7 +48,7 @@ impl Buckets for Line {
         Ok(Arc::new(self.clone()))
     }
 
-    async fn probe(&self, _settings: &S3Settings, _store_prefix: &str) -> Result<Capabilities, BucketError> {
+    async fn probe(&self, _settings: &S3Settings, _store_prefix: &str, _guard: WriteGuard) -> Result<Capabilities, BucketError> {
         Ok(Capabilities::strict())
     }
 }

@@ -73,7 +73,7 @@ impl World {
 
     /// A publisher begins, to whom the store is at this endpoint.
     fn begins(&self, endpoint: &str) -> Tried {
-        let origin = Origin { endpoint: Some(endpoint), bucket: "web" };
+        let origin = Origin { endpoint: Some(endpoint), bucket: "web", guard: WriteGuard::Conditional };
         Tried::before_writing(self.bucket.clone(), origin, &Layout::new("", "shop/"), self.clock.clone())
     }
 

@@ -9,16 +9,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use rollcall::api::release::HttpReport;
+use rollcall::bucket::Bucket as _;
+use rollcall::bucket::s3::S3Bucket;
 use rollcall::clock::SystemClock;
 use rollcall::cluster::reports::{Answer, ReportReader};
 use rollcall::controller::{self, Context, Outside, S3Buckets};
 use rollcall::dev_store::{self, DevStore};
+use rollcall::manifest::WriterLock;
 use rollcall::metrics::Metrics;
 use rollcall::source::memory::MemorySource;
 use rollcall::testing::apiserver::{ApiServer, Key, Kind};
 use rollcall::testing::builders::{self, APP, NAMESPACE};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+
+use crate::bucket_contract::third_party::ThirdParty;
 
 struct NoPods;
 
@@ -166,5 +171,27 @@ async fn a_release_waits_while_its_store_overwrites() {
     assert_eq!((&found["createOnly"], &found["checksumVerified"]), (&json!("Ignored"), &json!("Holds")), "{found}");
     let requests = racy.requests();
     assert!(requests <= 160, "it is tried out once, not for each look: {requests}");
+    controller.abort();
+}
+
+// I3: the guard is an explicit wish, and with it one controller at a time writes.
+#[tokio::test]
+async fn with_the_guard_of_a_single_writer_a_release_goes_into_a_store_that_overwrites() {
+    let Some(rclone) = ThirdParty::rclone().await else { return };
+    let keys = rclone.server();
+    keys.client().create_bucket().bucket("assets").send().await.unwrap();
+    let (server, controller) = begin(keys.endpoint.rsplit(':').next().unwrap().parse().unwrap(), "any");
+    let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let data = json!({"accessKeyId": encoded(keys.access_key_id), "secretAccessKey": encoded(keys.secret_access_key)});
+    server.patch("user", &Key::new(Kind::named("Secret"), NAMESPACE, "keys"), &json!({"data": data})).unwrap();
+    assert_told(&server, "StoreOverwrites", "overwrote the first").await;
+    let guard = json!({"spec": {"writeGuard": "SingleWriter"}});
+    server.patch("user", &Key::new(Kind::named("AssetStore"), NAMESPACE, "store"), &guard).unwrap();
+    assert_active(&server).await;
+    let bucket = S3Bucket::connect(&keys.settings("assets")).unwrap();
+    let mut listed = bucket.list("", None).await.unwrap().objects.into_iter();
+    let place = listed.find(|listed| listed.key.ends_with(".rollcall/lock.json")).expect("it was taken").key;
+    let lock: WriterLock = serde_json::from_slice(&bucket.get(&place, 4096).await.unwrap().unwrap()).unwrap();
+    assert_eq!(lock.holder, "controller test");
     controller.abort();
 }

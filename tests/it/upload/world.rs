@@ -146,7 +146,7 @@ impl World {
                 Change::Deleted { key, .. } | Change::Meddled { key } => {
                     there.remove(&key);
                 }
-                Change::Replaced { key, .. } => assert!(key.contains("/intents/"), "{key} was replaced"),
+                Change::Replaced { key, .. } => assert!(key.contains("/intents/") || key == self.layout.lock(), "{key} was replaced"),
             }
         }
     }
