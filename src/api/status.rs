@@ -244,6 +244,24 @@ pub struct ReplicaStatus {
     pub message: Option<String>,
 }
 
+impl ReplicaStatus {
+    /// Whether it speaks of the replica of this name at this place.
+    #[must_use]
+    pub fn is_of(&self, name: &str, place: &str) -> bool {
+        self.name == name && self.place == place
+    }
+}
+
+/// A text as a field takes it; its bound counts characters, of which there are at most as many as bytes.
+#[must_use]
+pub fn cut(text: String, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let end = (0..=bytes_max - '…'.len_utf8()).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
 /// One line of the history.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]

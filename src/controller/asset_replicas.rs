@@ -4,6 +4,7 @@
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use crate::api::status::cut;
 use crate::api::store::{ReplicaSpec, StoreReplicaStatus};
 use crate::api::{AssetRelease, AssetStore};
 use crate::cluster::Call;
@@ -13,9 +14,6 @@ use super::context::Context;
 use super::replicas::open_replica;
 use super::retry::Failure;
 use super::store::fault;
-
-/// Longest message in status.
-const MESSAGE_CHARS_MAX: usize = 1000;
 
 /// What was seen of the replicas, in the spec's order.
 pub(super) struct Replicas(Vec<Seen>);
@@ -47,9 +45,9 @@ pub(super) async fn look(store: &AssetStore, cx: &Context) -> Result<Replicas, F
 }
 
 async fn reach(cx: &Context, (namespace, store): (&str, &str), replica: &ReplicaSpec) -> Result<(), String> {
-    let open = open_replica(cx, namespace, store, replica).await?;
+    let bucket = open_replica(cx, namespace, store, replica).await?;
     let prefix = replica.bucket.prefix.as_deref().unwrap_or_default();
-    open.bucket.list(prefix, None).await.map(drop).map_err(|error| fault(&error).message)
+    bucket.list(prefix, None).await.map(drop).map_err(|error| fault(&error).message)
 }
 
 /// What the releases say of it. One that is being deleted flips no more.
@@ -58,7 +56,7 @@ fn of_users(replica: &ReplicaSpec, users: &[AssetRelease]) -> Seen {
     let (mut waiting, mut missing) = (Vec::new(), None);
     for release in users.iter().filter(|release| release.metadata.deletion_timestamp.is_none()) {
         let known = release.status.iter().flat_map(|status| &status.replicas);
-        let known = known.into_iter().find(|known| known.name == replica.name && known.place == place);
+        let known = known.into_iter().find(|known| known.is_of(&replica.name, &place));
         if !known.is_some_and(|known| known.admitted) {
             waiting.push(release.name_any());
             let lacks = known.and_then(|known| known.missing);
@@ -95,7 +93,7 @@ impl Seen {
             name: self.name.clone(),
             admitted: self.waiting.is_empty(),
             missing: self.missing,
-            message: message.map(|message| message.chars().take(MESSAGE_CHARS_MAX).collect()),
+            message: message.map(|message| cut(message, 1024)),
         }
     }
 }

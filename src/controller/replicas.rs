@@ -13,31 +13,20 @@ use crate::manifest::{Layout, Manifest, Writer};
 use crate::rollout::Blocker;
 use crate::rollout::observed::{JobEnd, Lacks, ReplicaEnd};
 use crate::upload::replica::{Pair, Place, ReplicaFailure, backfill, bring_version};
-use crate::upload::{self, Progress, Tried};
+use crate::upload::{self, Progress};
 
 use super::context::Context;
 use super::jobs::{Mending, WorkFailure, Worked};
-use super::store::{address, fault, objection};
+use super::store::{address, fault, open_tried};
 use super::work::{Task, entries_failure, pass_on, read_failure, upload_status};
 
-/// A replica that can be used.
-pub(super) struct OpenReplica {
-    pub(super) bucket: Arc<dyn Bucket>,
-}
-
 /// Opens a replica and sees what it does; or why it cannot be used, in one sentence without a full stop.
-pub(super) async fn open_replica(cx: &Context, namespace: &str, store: &str, replica: &ReplicaSpec) -> Result<OpenReplica, String> {
+pub(super) async fn open_replica(cx: &Context, namespace: &str, store: &str, replica: &ReplicaSpec) -> Result<Arc<dyn Bucket>, String> {
     let unusable = |problem| Blocker::StoreUnusable { store: store.to_owned(), namespace: namespace.to_owned(), problem }.message();
     let settings = address(cx, namespace, &replica.bucket, replica.credentials.as_ref()).await.map_err(|failure| failure.to_string())?;
     let settings = settings.map_err(unusable)?;
-    let buckets = &cx.outside.buckets;
-    let found = buckets.probe(&settings, replica.bucket.prefix.as_deref().unwrap_or_default(), WriteGuard::Conditional).await;
-    let found = found.map_err(|error| fault(&error).message)?;
-    if let Some(problem) = objection(&found, WriteGuard::Conditional) {
-        return Err(unusable(problem));
-    }
-    let bucket = buckets.open(&settings).map_err(|error| fault(&error).message)?;
-    Ok(OpenReplica { bucket: Arc::new(Tried::knowing(bucket, found)) })
+    let tried = open_tried(cx, &replica.bucket, WriteGuard::Conditional, &settings).await;
+    tried.map_err(|error| fault(&error).message)?.map_err(unusable)
 }
 
 /// Name of the store's bucket, when the replica's store can copy out of it: one endpoint. Whether it does safely, its bucket knows.
@@ -55,14 +44,14 @@ impl Task {
         Layout::new(replica.bucket.prefix.as_deref().unwrap_or_default(), &self.prefix)
     }
 
-    async fn open(&self, replica: &ReplicaSpec) -> Result<OpenReplica, String> {
+    async fn open(&self, replica: &ReplicaSpec) -> Result<Arc<dyn Bucket>, String> {
         open_replica(&self.cx, &self.namespace, &self.store_name, replica).await
     }
 
     async fn pair(&self, replica: &ReplicaSpec) -> Result<Pair, String> {
-        let open = self.open(replica).await?;
+        let bucket = self.open(replica).await?;
         let original = self.store.as_ref().and_then(|store| original_bucket(&store.bucket, &replica.bucket));
-        let place = Place { bucket: open.bucket, layout: self.layout_in(replica) };
+        let place = Place { bucket, layout: self.layout_in(replica) };
         let store = Place { bucket: self.bucket.clone(), layout: self.layout.clone() };
         Ok(Pair::new(store, place, original, &self.cx.settings.workspace))
     }
@@ -144,8 +133,8 @@ impl Task {
         sequence: i64,
         writer: &Writer,
     ) -> Result<(), WorkFailure> {
-        let open = self.open(replica).await.map_err(|cause| unopened(replica, &cause))?;
-        let published = upload::publish_entries(open.bucket.as_ref(), &self.layout_in(replica), manifest, sequence, writer).await;
+        let bucket = self.open(replica).await.map_err(|cause| unopened(replica, &cause))?;
+        let published = upload::publish_entries(bucket.as_ref(), &self.layout_in(replica), manifest, sequence, writer).await;
         published.map(drop).map_err(|failure| {
             let failure = entries_failure(&failure);
             WorkFailure { message: format!("replica {:?}: {}", replica.name, failure.message), ..failure }
@@ -160,8 +149,8 @@ impl Task {
     pub(super) async fn places_of_replicas(&self) -> Result<Vec<Place>, WorkFailure> {
         let mut places = Vec::new();
         for replica in self.replicas() {
-            let open = self.open(replica).await.map_err(|cause| unopened(replica, &cause))?;
-            places.push(Place { bucket: open.bucket, layout: self.layout_in(replica) });
+            let bucket = self.open(replica).await.map_err(|cause| unopened(replica, &cause))?;
+            places.push(Place { bucket, layout: self.layout_in(replica) });
         }
         Ok(places)
     }

@@ -54,7 +54,7 @@ pub(super) async fn open_store(
         Err(problem) => return Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
     };
     let layout = layout(&store.spec, release);
-    match open_tried(cx, &store.spec, &address, &layout).await {
+    match open_guarded(cx, &store.spec, &address, &layout).await {
         Err(error) => Ok(OpenStore { facts, prefix: PrefixFacts::Fault(fault(&error)), layout, bucket: None, spec: Some(store.spec) }),
         Ok(Err(problem)) => Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
         Ok(Ok(bucket)) => {
@@ -65,24 +65,31 @@ pub(super) async fn open_store(
     }
 }
 
-/// The bucket, if the store does what nothing can be published without (I3).
-async fn open_tried(
+/// The store's own bucket, under the lock that its guard asks for.
+async fn open_guarded(
     cx: &Context,
     store: &AssetStoreSpec,
     address: &S3Settings,
     layout: &Layout,
 ) -> Result<Result<Arc<dyn Bucket>, StoreProblem>, BucketError> {
+    match (open_tried(cx, &store.bucket, store.write_guard, address).await?, store.write_guard) {
+        (Ok(bucket), WriteGuard::SingleWriter) => cx.writers.of(address, layout, bucket, cx).map(Ok),
+        (tried, _) => Ok(tried),
+    }
+}
+
+/// A bucket, if its store does under this guard what nothing can be published without (I3).
+pub(super) async fn open_tried(
+    cx: &Context,
+    bucket: &BucketSpec,
+    guard: WriteGuard,
+    address: &S3Settings,
+) -> Result<Result<Arc<dyn Bucket>, StoreProblem>, BucketError> {
     let buckets = &cx.outside.buckets;
-    let found = buckets.probe(address, store.bucket.prefix.as_deref().unwrap_or_default(), store.write_guard).await?;
-    match objection(&found, store.write_guard) {
+    let found = buckets.probe(address, bucket.prefix.as_deref().unwrap_or_default(), guard).await?;
+    match objection(&found, guard) {
         Some(problem) => Ok(Err(problem)),
-        None => {
-            let bucket = Arc::new(Tried::knowing(buckets.open(address)?, found));
-            match store.write_guard {
-                WriteGuard::Conditional => Ok(Ok(bucket)),
-                WriteGuard::SingleWriter => Ok(Ok(cx.writers.of(address, layout, bucket, cx)?)),
-            }
-        }
+        None => Ok(Ok(Arc::new(Tried::knowing(buckets.open(address)?, found)))),
     }
 }
 

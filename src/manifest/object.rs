@@ -42,6 +42,13 @@ impl Layout {
         format!("{}{below}", self.prefix)
     }
 
+    /// A key of the bucket without what every key of the release begins with: as it is called in every place. One that does not begin
+    /// so stays as it is; whoever has to know asks [`Layout::prefix`].
+    #[must_use]
+    pub fn below<'k>(&self, key: &'k str) -> &'k str {
+        key.strip_prefix(&*self.prefix).unwrap_or(key)
+    }
+
     /// The stored manifest.
     #[must_use]
     pub fn manifest(&self, digest: &ManifestDigest) -> String {

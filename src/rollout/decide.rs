@@ -156,11 +156,7 @@ fn sweep_when_settled(observed: &Observed, standing: Decision) -> Decision {
     if standing.step != Step::Nothing || !standing.blockers.is_empty() {
         return standing;
     }
-    let at = match standing.wait {
-        Wait::Until(at) => Some(at),
-        Wait::Change | Wait::Again => None,
-    };
-    retention::decide(observed).unwrap_or_else(|| standing.until(at.into_iter().chain(retention::look_at(observed)).min()))
+    retention::decide(observed).unwrap_or_else(|| standing.until_also(retention::look_at(observed)))
 }
 
 /// An attempt that was given up at its deadline is not made again by itself: the pods would be asked to load it for ever.

@@ -138,4 +138,13 @@ impl Decision {
             None => self,
         }
     }
+
+    /// Look again at this moment at the latest, too.
+    pub fn until_also(self, at: Option<Timestamp>) -> Self {
+        let before = match self.wait {
+            Wait::Until(before) => Some(before),
+            Wait::Change | Wait::Again => None,
+        };
+        self.until(at.into_iter().chain(before).min())
+    }
 }

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::ManifestDigest;
 use crate::api::release::{AssetReleaseStatus, PublishEntries, ReplicaStatus};
+use crate::api::status::cut;
 
 use super::blocker::Blocker;
 use super::decision::{Decision, Step, Wait};
@@ -12,9 +13,6 @@ use super::observed::{Job, JobEnd, Observed, PrefixFacts, ReplicaEnd, ReplicaFac
 
 /// A replica that did not get everything is gone over again after this time.
 const FILL_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
-
-/// Longest message in status.
-const MESSAGE_CHARS_MAX: usize = 1000;
 
 /// The replicas of the store; none while it cannot be used.
 #[must_use]
@@ -50,8 +48,13 @@ pub fn are_whole(observed: &Observed, job: &Job) -> Result<(), Blocker> {
 
 /// Whether a replica is admitted: it was before, or the last back-fill says so.
 fn is_admitted(observed: &Observed, replica: &ReplicaFacts) -> bool {
-    let before = observed.release.status.replicas.iter().find(|known| known.name == replica.name && known.place == replica.place);
-    before.is_some_and(|known| known.admitted) || last_fill(observed, replica).is_some_and(ReplicaEnd::is_whole)
+    known(&observed.release.status, replica).is_some_and(|known| known.admitted)
+        || last_fill(observed, replica).is_some_and(ReplicaEnd::is_whole)
+}
+
+/// What the status knows of a replica; nothing of one that lies elsewhere by now.
+fn known<'a>(status: &'a AssetReleaseStatus, replica: &ReplicaFacts) -> Option<&'a ReplicaStatus> {
+    status.replicas.iter().find(|known| known.is_of(&replica.name, &replica.place))
 }
 
 /// What the last back-fill of this very store says of a replica.
@@ -83,7 +86,7 @@ fn status_of(observed: &Observed, replica: &ReplicaFacts) -> ReplicaStatus {
         place: replica.place.clone(),
         admitted,
         missing: missing.filter(|_| !admitted),
-        message: end.filter(|_| !admitted).map(|end| end.sentence().chars().take(MESSAGE_CHARS_MAX).collect()),
+        message: end.filter(|_| !admitted).map(|end| cut(end.sentence(), 1024)),
     }
 }
 
@@ -91,7 +94,7 @@ fn status_of(observed: &Observed, replica: &ReplicaFacts) -> ReplicaStatus {
 /// would still be taken for admitted if it came back.
 #[must_use]
 pub fn are_to_be_forgotten(observed: &Observed) -> bool {
-    let named = |known: &ReplicaStatus| of_store(observed).iter().any(|one| one.name == known.name && one.place == known.place);
+    let named = |known: &ReplicaStatus| of_store(observed).iter().any(|one| known.is_of(&one.name, &one.place));
     matches!(observed.store, StoreFacts::Usable { .. }) && observed.release.status.replicas.iter().any(|known| !named(known))
 }
 
@@ -99,8 +102,7 @@ pub fn are_to_be_forgotten(observed: &Observed) -> bool {
 #[must_use]
 pub fn are_to_be_filled(store: &StoreFacts, status: &AssetReleaseStatus) -> bool {
     let StoreFacts::Usable { replicas, .. } = store else { return false };
-    let is_admitted = |one: &ReplicaFacts| status.replicas.iter().any(|it| it.name == one.name && it.place == one.place && it.admitted);
-    !replicas.iter().all(is_admitted)
+    !replicas.iter().all(|replica| known(status, replica).is_some_and(|known| known.admitted))
 }
 
 /// The back-fill, while a replica is not admitted.
@@ -144,13 +146,7 @@ pub fn beside(observed: &Observed, decided: Decision) -> Decision {
         None => decided,
         Some(job) => match due_at(observed, &job).filter(|at| *at > observed.now) {
             None => Decision { step: Step::StartJob(job), wait: Wait::Again, ..decided },
-            at => {
-                let before = match decided.wait {
-                    Wait::Until(before) => Some(before),
-                    Wait::Change | Wait::Again => None,
-                };
-                decided.until(at.into_iter().chain(before).min())
-            }
+            at => decided.until_also(at),
         },
     }
 }

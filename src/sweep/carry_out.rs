@@ -11,7 +11,7 @@ use super::read::Cache;
 use super::replicas;
 use super::survey::Survey;
 use super::{DELETE_WINDOW, PARALLEL, SweepFailure, Tools};
-use crate::bucket::{BucketError, Expected, Swapped};
+use crate::bucket::{Bucket, BucketError, Expected, Swapped};
 use crate::manifest::record::{Buried, FORMAT};
 use crate::manifest::{Intent, Layout, Swept, Tombstone, TombstonePhase};
 use crate::retention::Tally;
@@ -146,16 +146,14 @@ pub(super) async fn tidy(tools: &Tools, layout: &Layout) -> Result<(), SweepFail
 /// Gives up multipart uploads of publishes that died: as old as an intent that does not count any more.
 pub(super) async fn give_up_uploads(tools: &Tools, layout: &Layout) -> Result<Option<u64>, SweepFailure> {
     let before = tools.clock.now() - (INTENT_LIFE + SKEW);
-    for replica in &tools.replicas {
-        match replica.bucket.give_up_uploads(replica.layout.prefix(), before).await {
-            Ok(_) | Err(BucketError::Denied { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    match tools.bucket.give_up_uploads(layout.prefix(), before).await {
+    let give_up = async |bucket: &dyn Bucket, layout: &Layout| match bucket.give_up_uploads(layout.prefix(), before).await {
         Ok(count) => Ok(Some(count)),
         // A right of its own, which nothing else needs: a sweep does without.
         Err(BucketError::Denied { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(SweepFailure::from(error)),
+    };
+    for replica in &tools.replicas {
+        give_up(&*replica.bucket, &replica.layout).await?;
     }
+    give_up(&*tools.bucket, layout).await
 }

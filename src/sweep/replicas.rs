@@ -13,7 +13,7 @@ pub(super) async fn delete(tools: &Tools, layout: &Layout, object: &Buried) -> R
     }
     let Some(stored) = tools.bucket.head(&object.key).await?.filter(|stored| stored.etag == object.etag) else { return Ok(()) };
     for replica in &tools.replicas {
-        let key = replica.layout.key(object.key.strip_prefix(layout.prefix()).unwrap_or(&object.key));
+        let key = replica.layout.key(layout.below(&object.key));
         let there = replica.bucket.head(&key).await?;
         if let Some(there) = there.filter(|there| there.size == stored.size && there.sha256 == stored.sha256) {
             // Lost: another object is there by now; it stays.
@@ -32,7 +32,7 @@ pub(super) async fn mark_swept(
     attributes: &Attributes,
 ) -> Result<(), BucketError> {
     for replica in &tools.replicas {
-        let key = replica.layout.key(sign.strip_prefix(layout.prefix()).unwrap_or(sign));
+        let key = replica.layout.key(layout.below(sign));
         replica.bucket.create(&key, body.clone(), attributes).await?;
     }
     Ok(())

@@ -28,21 +28,21 @@ pub(super) struct Recent {
 /// Looks through the newest recorded versions. A record or a manifest that cannot be read only costs requests for objects that are there.
 pub(super) async fn recent(bucket: &dyn Bucket, layout: &Layout, version: &str, objects: &Objects) -> Result<Recent, BucketError> {
     let mut known = vec![false; objects.places()];
-    let mut others = Vec::new();
+    let mut before = None;
     for listed in list_records(bucket, layout).await?.iter().take(RECENT) {
-        let before = match mark(bucket, layout, listed, objects, &mut known).await {
-            Ok(before) => before,
+        let marked = match mark(bucket, layout, listed, objects, &mut known).await {
+            Ok(marked) => marked,
             Err(ReadFailure::Malformed { .. }) => None,
             Err(ReadFailure::Bucket(error)) => return Err(error),
         };
         if listed.key != layout.version(version) {
-            others.push(before);
+            before.get_or_insert(marked);
         }
         if objects.all().filter(|at| !known[*at]).count() <= objects.count() / UNKNOWN_SHARE {
             break;
         }
     }
-    Ok(Recent { known, before: others.into_iter().next().flatten() })
+    Ok(Recent { known, before: before.flatten() })
 }
 
 /// Marks what the version of one record has; `None` when retention takes it: then it is not there, whatever its manifest says.

@@ -61,7 +61,7 @@ pub async fn plan(tools: &Tools, request: &Publish, prepared: &Prepared) -> Resu
             }
         }
     });
-    let fates: Vec<(usize, Fate)> = looks.buffer_unordered(PARALLEL).try_collect().await.map_err(|error: BucketError| error)?;
+    let fates: Vec<(usize, Fate)> = looks.buffer_unordered(PARALLEL).try_collect::<_>().await?;
     let mut plan = Plan { before, ..Plan::default() };
     for (at, fate) in fates {
         match fate {

@@ -98,7 +98,7 @@ pub(super) async fn compare(bucket: &dyn Bucket, layout: &Layout, objects: &Obje
     loop {
         let page = bucket.list(layout.prefix(), after.as_deref()).await?;
         for Listed { key, size, .. } in page.objects {
-            let below = key.strip_prefix(layout.prefix()).unwrap_or(&key);
+            let below = layout.below(&key);
             while wanted.next_if(|(wanted, _)| wanted.as_ref() < below).is_some() {}
             if let Some((_, at)) = wanted.next_if(|(wanted, _)| wanted == below) {
                 there[*at] = if size == objects.file(*at).size { There::Likely } else { There::OtherLength };

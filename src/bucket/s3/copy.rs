@@ -2,6 +2,7 @@
 //! Never copies but the very object that was seen, and never onto one that is there.
 
 use aws_sdk_s3::config::{Builder, StalledStreamProtectionConfig};
+use aws_sdk_s3::operation::copy_object::builders::CopyObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, MetadataDirective};
 use futures::StreamExt as _;
@@ -19,7 +20,7 @@ pub(super) const COPY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 const PIECE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What a key may not hold in the header that names the original.
-pub(super) const IN_A_HEADER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const IN_A_HEADER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How one request for a copy ended.
 enum Try {
@@ -52,30 +53,31 @@ impl S3Bucket {
     }
 
     async fn try_copy(&self, call: Call<'_>, original: &Original, attributes: &Attributes) -> Result<Try, BucketError> {
-        // The store is silent while it copies, which is no stall.
-        let patience = Builder::new()
-            .timeout_config(connect::timeouts(original.size))
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        let source = format!("{}/{}", original.bucket, utf8_percent_encode(&original.key, IN_A_HEADER));
         let request = self
-            .client
-            .copy_object()
-            .bucket(&self.name)
-            .key(call.key)
-            .copy_source(source)
-            .copy_source_if_match(&original.etag)
+            .copy_request(call.key, original, attributes)
             .if_none_match("*")
-            .metadata_directive(MetadataDirective::Replace)
-            .content_type(&attributes.content_type)
-            .cache_control(&attributes.cache_control)
-            .set_content_encoding(attributes.content_encoding.map(str::to_owned))
-            .set_metadata(Some(description::metadata(attributes)))
             .set_checksum_algorithm((self.profile.checksum == Checksum::Sha256).then_some(ChecksumAlgorithm::Sha256));
+        let patience = patience(original.size);
         let Err(error) = request.customize().config_override(patience).send().await else { return Ok(Try::Done) };
         match answer(&error) {
             Some(said) => self.meaning(call, said),
             None => Err(call.failed(&error)),
         }
+    }
+
+    /// A copy of exactly this object, with these headers and this metadata instead of its own.
+    pub(super) fn copy_request(&self, to: &str, original: &Original, attributes: &Attributes) -> CopyObjectFluentBuilder {
+        self.client
+            .copy_object()
+            .bucket(&self.name)
+            .key(to)
+            .copy_source(source(&original.bucket, &original.key))
+            .copy_source_if_match(&original.etag)
+            .metadata_directive(MetadataDirective::Replace)
+            .content_type(&attributes.content_type)
+            .cache_control(&attributes.cache_control)
+            .set_content_encoding(attributes.content_encoding.map(str::to_owned))
+            .set_metadata(Some(description::metadata(attributes)))
     }
 
     fn meaning(&self, call: Call<'_>, said: Answer<'_>) -> Result<Try, BucketError> {
@@ -115,6 +117,16 @@ impl S3Bucket {
             Err(error) => Err(call.failed(&error)),
         }
     }
+}
+
+/// How `x-amz-copy-source` names an object.
+pub(super) fn source(bucket: &str, key: &str) -> String {
+    format!("{bucket}/{}", utf8_percent_encode(key, IN_A_HEADER))
+}
+
+/// For a copy of so many bytes: the store is silent while it copies, which is no stall.
+pub(super) fn patience(bytes: u64) -> Builder {
+    Builder::new().timeout_config(connect::timeouts(bytes)).stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 fn pieces(body: ByteStream, key: String) -> Pieces {

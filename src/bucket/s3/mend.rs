@@ -2,14 +2,10 @@
 //! Never on its own account: only where somebody asked for it. Never changes bytes (I3): the store copies exactly the object that was
 //! seen, or nothing.
 
-use aws_sdk_s3::config::{Builder, StalledStreamProtectionConfig};
-use aws_sdk_s3::types::MetadataDirective;
-use percent_encoding::utf8_percent_encode;
-
+use super::S3Bucket;
 use super::classify::{Call, answer};
-use super::copy::{COPY_BYTES_MAX, IN_A_HEADER};
-use super::{S3Bucket, connect, description};
-use crate::bucket::{Attributes, BucketError, Stored};
+use super::copy::{COPY_BYTES_MAX, patience};
+use crate::bucket::{Attributes, BucketError, Original, Stored};
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,26 +35,11 @@ impl S3Bucket {
             Err(error) if answer(&error).is_some_and(|said| matches!(said.status, 404 | 412)) => return Ok(Mended::Changed),
             Err(error) => return Err(call.failed(&error)),
         };
-        // The store is silent while it copies, which is no stall.
-        let patience = Builder::new()
-            .timeout_config(connect::timeouts(found.size))
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        let request = self
-            .client
-            .copy_object()
-            .bucket(&self.name)
-            .key(key)
-            .copy_source(format!("{}/{}", self.name, utf8_percent_encode(key, IN_A_HEADER)))
-            .copy_source_if_match(&found.etag)
-            .metadata_directive(MetadataDirective::Replace)
-            .content_type(&attributes.content_type)
-            .cache_control(&attributes.cache_control)
-            .set_content_encoding(attributes.content_encoding.map(str::to_owned))
-            .set_metadata(Some(description::metadata(attributes)))
-            // No checksum is asked for: the one that the object has stays, and versitygw 1.8 writes that of no bytes when it copies
-            // an object onto itself.
-            .set_storage_class(storage_class);
-        let Err(error) = request.customize().config_override(patience).send().await else {
+        let itself = Original { bucket: self.name.clone(), key: key.to_owned(), etag: found.etag.clone(), size: found.size };
+        // No checksum is asked for: the one that the object has stays, and versitygw 1.8 writes that of no bytes when it copies an
+        // object onto itself.
+        let request = self.copy_request(key, &itself, attributes).set_storage_class(storage_class);
+        let Err(error) = request.customize().config_override(patience(found.size)).send().await else {
             return self.confirm_mended(call, found, attributes).await;
         };
         let Some(said) = answer(&error) else { return Err(call.failed(&error)) };

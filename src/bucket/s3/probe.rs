@@ -13,10 +13,10 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::S3Bucket;
 use super::classify::answer;
+use super::copy::source;
 use super::put::Put;
 use crate::api::ContentHash;
 use crate::bucket::probe::{Capabilities, Finding, OVERWRITTEN, Probe};
@@ -158,8 +158,7 @@ impl S3Bucket {
     }
 
     async fn copy_once(&self, from: &str, to: &str) -> Result<(), SdkError<impl ProvideErrorMetadata + use<>, HttpResponse>> {
-        let source = format!("{}/{}", self.name, utf8_percent_encode(from, NON_ALPHANUMERIC).to_string().replace("%2F", "/"));
-        self.client.copy_object().bucket(&self.name).key(to).copy_source(source).if_none_match("*").send().await.map(drop)
+        self.client.copy_object().bucket(&self.name).key(to).copy_source(source(&self.name, from)).if_none_match("*").send().await.map(drop)
     }
 
     async fn clear(&self, place: &str) -> Result<(), BucketError> {

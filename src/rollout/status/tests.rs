@@ -1,12 +1,14 @@
 //! What users see of facts and decisions.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::super::decide::decide;
 use super::super::fixture::{at, digest, failed, fixture, verified, verify};
 use super::super::observed::*;
 use super::*;
 use crate::api::AssetReleaseSpec;
 use crate::api::conditions::{ACTIVATED, CONVERGED, PODS_ACKNOWLEDGED, READY, RECONCILING, SOURCE_FETCHED, STALLED, STEPS, STORE_VERIFIED};
-use crate::api::release::{ActivationMode, OverrideSpec, SkippableGate};
+use crate::api::release::{ActivationMode, HistoryEntry, Outcome, OverrideSpec, SkippableGate};
 
 fn status_of(observed: &Observed) -> AssetReleaseStatus {
     next(observed, &decide(observed), StepOutcome::Done)

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use tokio::sync::watch;
 
 use super::bring::{Brought, Wanting};
-use super::{Pair, ReplicaFailure, of_store};
+use super::{Pair, Place, ReplicaFailure, of_store};
 use crate::bucket::{Listed, Page};
 use crate::manifest::object::{ENTRIES_FOLDER, OWN_FOLDER};
 use crate::upload::Progress;
@@ -27,10 +27,10 @@ pub async fn backfill(pair: &Pair, progress: &watch::Sender<Progress>) -> Result
     progress.send_replace(Progress { objects_total: lacking, ..Progress::default() });
     let mut left = lacking;
     for _ in 0..ROUNDS {
-        left = Comparison::new(pair).run(|pair, wanting| bring(pair, wanting, progress)).await?;
         if left == 0 {
             break;
         }
+        left = Comparison::new(pair).run(|pair, wanting| bring(pair, wanting, progress)).await?;
     }
     if left > 0 {
         return Ok(left);
@@ -99,11 +99,11 @@ impl<'a> Comparison<'a> {
     {
         let (mut sum, mut after) = (0, None);
         loop {
-            let Page { objects, next } =
-                self.pair.store.bucket.list(self.pair.store.layout.prefix(), after.as_deref()).await.map_err(of_store)?;
+            let Place { bucket, layout } = &self.pair.store;
+            let Page { objects, next } = bucket.list(layout.prefix(), after.as_deref()).await.map_err(of_store)?;
             let mut wanting = Vec::new();
             for Listed { key, size, .. } in objects {
-                let below = key.strip_prefix(self.pair.store.layout.prefix()).unwrap_or(&key);
+                let below = layout.below(&key);
                 if is_object(below) && !self.has(below, size).await? {
                     wanting.push(Wanting { below: below.to_owned(), size, sha256: None });
                 }
@@ -118,17 +118,17 @@ impl<'a> Comparison<'a> {
 
     /// Whether the replica's listing shows this key with this length. Keys are asked for in byte order.
     async fn has(&mut self, below: &str, size: u64) -> Result<bool, ReplicaFailure> {
-        let prefix = self.pair.replica.layout.prefix();
+        let Place { bucket, layout } = &self.pair.replica;
         loop {
             while let Some(listed) = self.there.last() {
-                match listed.key.strip_prefix(prefix).unwrap_or(&listed.key).cmp(below) {
+                match layout.below(&listed.key).cmp(below) {
                     Ordering::Less => drop(self.there.pop()),
                     Ordering::Equal => return Ok(listed.size == size),
                     Ordering::Greater => return Ok(false),
                 }
             }
             let Behind::After(after) = std::mem::replace(&mut self.behind, Behind::Nothing) else { return Ok(false) };
-            let page = self.pair.replica.bucket.list(prefix, after.as_deref()).await.map_err(ReplicaFailure::Replica)?;
+            let page = bucket.list(layout.prefix(), after.as_deref()).await.map_err(ReplicaFailure::Replica)?;
             self.there = page.objects;
             self.there.reverse();
             self.behind = page.next.map_or(Behind::Nothing, |next| Behind::After(Some(next)));

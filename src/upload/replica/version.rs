@@ -22,7 +22,7 @@ impl Pair {
 
     /// Brings a document of ours unless it is there; whether it is there now.
     pub(super) async fn bring_document(&self, store_key: &str) -> Result<Brought, ReplicaFailure> {
-        let below = store_key.strip_prefix(self.store.layout.prefix()).unwrap_or(store_key).to_owned();
+        let below = self.store.layout.below(store_key).to_owned();
         if self.replica.bucket.head(&self.replica.layout.key(&below)).await.map_err(ReplicaFailure::Replica)?.is_some() {
             return Ok(Brought::There);
         }

@@ -1,0 +1,226 @@
+//! The conditions: each a verdict over the facts and the decision, dated as the API conventions have it.
+//! Never read back by a rule: they are output only.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::api::conditions;
+use crate::api::release::{PublishEntries, api_time};
+use crate::api::status::cut;
+use crate::manifest::BuildSummary;
+use crate::rollout::blocker::{Blocker, LaggingPod};
+use crate::rollout::decision::{PointerChange, Step};
+use crate::rollout::observed::{Job, JobEnd, PrefixFacts};
+use crate::rollout::{gates, replicas, retention, roll_call};
+
+use super::{View, step_text, tally};
+
+/// As long as the API takes.
+const MESSAGE_BYTES_MAX: usize = 2048;
+
+/// One condition before it is dated.
+struct Verdict {
+    is_true: bool,
+    reason: &'static str,
+    message: String,
+}
+
+impl Verdict {
+    fn yes(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { is_true: true, reason, message: message.into() }
+    }
+
+    fn no(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { is_true: false, reason, message: message.into() }
+    }
+}
+
+impl View<'_> {
+    /// What is waited for, or that nothing is.
+    pub(super) fn message(&self) -> String {
+        cut(self.ready().message, MESSAGE_BYTES_MAX)
+    }
+
+    pub(super) fn conditions(&self, previous: &[Condition]) -> Vec<Condition> {
+        let ready = self.ready();
+        let is_ready = ready.is_true;
+        let stalled = (!is_ready).then(|| self.stalled()).flatten();
+        let reconciling = (!is_ready && stalled.is_none()).then(|| Verdict::yes(ready.reason, ready.message.clone()));
+        let all = [
+            (conditions::READY, Some(ready)),
+            (conditions::RECONCILING, reconciling),
+            (conditions::STALLED, stalled),
+            (conditions::SOURCE_FETCHED, Some(self.source_fetched())),
+            (conditions::UPLOADED, Some(self.uploaded())),
+            (conditions::STORE_VERIFIED, Some(self.store_verified())),
+            (conditions::PODS_ACKNOWLEDGED, Some(self.pods_acknowledged())),
+            (conditions::ACTIVATED, Some(self.activated())),
+            (conditions::CONVERGED, Some(self.converged())),
+            (conditions::POINTER_CONTESTED, self.pointer_contested()),
+            (conditions::RETENTION_BLOCKED, retention::blocked(self.observed).map(|(reason, message)| Verdict::yes(reason, message))),
+        ];
+        all.into_iter().filter_map(|(kind, verdict)| Some(self.dated(kind, verdict?, previous))).collect()
+    }
+
+    /// The transition time moves only with the status, as the API conventions have it.
+    fn dated(&self, kind: &str, verdict: Verdict, previous: &[Condition]) -> Condition {
+        let status = if verdict.is_true { "True" } else { "False" };
+        let unchanged = previous.iter().find(|condition| condition.type_ == kind && condition.status == status);
+        Condition {
+            type_: kind.into(),
+            status: status.into(),
+            reason: verdict.reason.into(),
+            message: cut(verdict.message, MESSAGE_BYTES_MAX),
+            last_transition_time: unchanged.map_or_else(|| api_time(self.observed.now), |condition| condition.last_transition_time.clone()),
+            observed_generation: Some(self.observed.release.generation),
+        }
+    }
+
+    fn ready(&self) -> Verdict {
+        let version = self.version();
+        let (activated, converged) = (self.activated(), self.converged());
+        match self.blocker() {
+            _ if self.observed.release.deleting => Verdict::no("Terminating", "the release is being deleted"),
+            Some(Blocker::Suspended) if activated.is_true && converged.is_true => {
+                Verdict::yes("Suspended", format!("version {version:?} is active; spec.suspend is true"))
+            }
+            Some(blocker) => Verdict::no(blocker.reason(), blocker.message()),
+            None if activated.is_true && converged.is_true => Verdict::yes("Active", format!("version {version:?} is active")),
+            None => Verdict::no("Progressing", format!("version {version:?}: {}", step_text(&self.decision.step))),
+        }
+    }
+
+    fn stalled(&self) -> Option<Verdict> {
+        let blocker = self.blocker().filter(|blocker| blocker.stalls())?;
+        Some(Verdict::yes(blocker.reason(), blocker.message()))
+    }
+
+    fn source_fetched(&self) -> Verdict {
+        let is_fetched = self.observed.jobs.upload_of(self.version()).is_some_and(|upload| upload.objects_total > 0);
+        if self.is_recorded() {
+            let read = self.read_build().map(|build| format!(" ({})", build.sentence())).unwrap_or_default();
+            let message = format!("version {:?} is recorded in the store{read}; spec.source is not looked at", self.version());
+            return Verdict::yes("Recorded", message);
+        }
+        if is_fetched { Verdict::yes("Fetched", "the build was fetched and checked") } else { self.not_yet("NotFetched") }
+    }
+
+    /// How the build was read, until its version is active: from then on the bucket is asked now and then only, for a sweep, and what
+    /// is said must not change with it (I7).
+    fn read_build(&self) -> Option<&BuildSummary> {
+        match &self.observed.prefix {
+            PrefixFacts::Known { record: Some(record), .. } if !self.is_active() => record.build.as_deref(),
+            PrefixFacts::Known { .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
+        }
+    }
+
+    fn uploaded(&self) -> Verdict {
+        if self.is_recorded() { Verdict::yes("Recorded", "every object was sent or found") } else { self.not_yet("NotUploaded") }
+    }
+
+    fn store_verified(&self) -> Verdict {
+        if self.is_active() || (self.verified_for_stage() && self.replicated_for_stage()) {
+            let everywhere = self.whole_places();
+            return match self.drifted_headers() {
+                Some(drift) => Verdict::yes("CompleteWithOtherHeaders", format!("{everywhere}; {drift}")),
+                None => Verdict::yes("Complete", everywhere),
+            };
+        }
+        self.not_yet("NotVerified")
+    }
+
+    /// What the last look at the store saw of its objects' headers.
+    fn drifted_headers(&self) -> Option<&str> {
+        let looks = self.observed.jobs.ended.iter().rev().filter_map(|(_, end)| match end {
+            JobEnd::Verified { headers, .. } => Some(headers.as_deref()),
+            _ => None,
+        });
+        looks.take(1).flatten().next()
+    }
+
+    fn whole_places(&self) -> String {
+        let admitted = || replicas::status(self.observed).iter().filter(|replica| replica.admitted).count();
+        match if self.is_active() { admitted() } else { replicas::of_store(self.observed).len() } {
+            0 => "the store has every object".to_owned(),
+            count => format!("the store has every object, and so have its replicas ({count})"),
+        }
+    }
+
+    fn replicated_for_stage(&self) -> bool {
+        let wanted = self.stage_to_verify();
+        replicas::of_store(self.observed).is_empty()
+            || self.observed.jobs.ended.iter().any(|(job, _)| {
+                matches!(job, Job::Replicate { stage, .. } if *stage == wanted) && replicas::are_whole(self.observed, job).is_ok()
+            })
+    }
+
+    fn stage_to_verify(&self) -> i64 {
+        let stage = self.pointer.as_ref().map_or(0, |pointer| pointer.stage);
+        if self.is_staged() { stage } else { stage + 1 }
+    }
+
+    fn verified_for_stage(&self) -> bool {
+        let wanted = self.stage_to_verify();
+        self.observed.jobs.ended.iter().any(|(job, end)| {
+            matches!(job, Job::Verify { stage, .. } if *stage == wanted)
+                && matches!(end, JobEnd::Verified { missing, .. } if missing.is_empty())
+        })
+    }
+
+    fn pods_acknowledged(&self) -> Verdict {
+        if self.is_active() {
+            return Verdict::yes("Activated", "every pod that counts had the version at the flip");
+        }
+        let rolls = &self.decision.rolls;
+        if !self.is_staged() {
+            return Verdict::no("NotStaged", "no candidate is staged");
+        }
+        if rolls.iter().any(|roll| !roll.missing.is_empty()) {
+            Verdict::no("PodsMissing", format!("{} pods have reported", tally(rolls)))
+        } else {
+            Verdict::yes("EveryPodReported", format!("{} pods have reported", tally(rolls)))
+        }
+    }
+
+    fn activated(&self) -> Verdict {
+        let entries_are_out = self.observed.release.spec.entries.publish == PublishEntries::Pods || self.entries_are_published();
+        match (self.is_active(), entries_are_out) {
+            (true, true) => Verdict::yes("Flipped", format!("pages refer to version {:?}", self.version())),
+            (true, false) => self.not_yet("PublishingEntries"),
+            (false, _) => self.not_yet("NotFlipped"),
+        }
+    }
+
+    fn entries_are_published(&self) -> bool {
+        self.pointer.as_ref().is_some_and(|pointer| self.observed.entries_are_published(pointer.sequence))
+    }
+
+    fn converged(&self) -> Verdict {
+        if !self.is_active() {
+            return Verdict::no("NotFlipped", format!("version {:?} is not active", self.version()));
+        }
+        let flips_now = matches!(&self.decision.step, Step::WritePointer(write) if matches!(write.kind, PointerChange::Flip { .. }));
+        let pods: Vec<LaggingPod> = roll_call::not_converged(self.observed);
+        if flips_now {
+            return Verdict::no("Converging", "the flip was made just now");
+        }
+        if let Err(unseen) = gates::pods_were_seen(self.observed) {
+            return Verdict::no(unseen.reason(), unseen.message());
+        }
+        if pods.is_empty() {
+            return Verdict::yes("EveryPodServes", roll_call::who_serves(self.observed));
+        }
+        Verdict::no("NotConverged", Blocker::NotConverged { pods }.message())
+    }
+
+    fn pointer_contested(&self) -> Option<Verdict> {
+        let blocker = self.decision.blockers.iter().find(|it| matches!(it, Blocker::PointerContested { .. }))?;
+        Some(Verdict::yes(blocker.reason(), blocker.message()))
+    }
+
+    fn not_yet(&self, otherwise: &'static str) -> Verdict {
+        match self.blocker() {
+            Some(blocker) => Verdict::no(blocker.reason(), blocker.message()),
+            None => Verdict::no(otherwise, step_text(&self.decision.step)),
+        }
+    }
+}

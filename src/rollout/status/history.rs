@@ -1,0 +1,148 @@
+//! What was active, what is, and what was given up: the status's memory of the pointer.
+//! Never forgets the highest flip, from which alone a lost pointer is made again (I4).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::Pointer;
+use crate::api::release::{ActivatedVersion, GivenUp, HistoryEntry, Outcome, api_time};
+use crate::api::status::cut;
+use crate::rollout::decision::{PointerChange, Step};
+use crate::rollout::retention;
+
+use super::{NAMES_MAX, View};
+
+/// Lines that are kept, the newest first.
+const HISTORY_MAX: usize = 20;
+
+impl View<'_> {
+    /// The pointer as far as it is remembered: neither what another hand wrote nor what went back makes the highest flip forgotten,
+    /// from which alone a lost pointer is made again (I4).
+    fn remembered(&self) -> Option<&Pointer> {
+        let contested = self.observed.found().is_some_and(|found| found.contested_by.is_some());
+        let known = self.observed.release.status.active.as_ref().map_or(0, |active| active.sequence);
+        self.pointer.as_ref().filter(|pointer| !contested && pointer.sequence >= known)
+    }
+
+    pub(super) fn active(&self) -> Option<ActivatedVersion> {
+        let pointer = self.remembered()?;
+        let active = pointer.active.as_ref()?;
+        Some(ActivatedVersion {
+            version: active.version.clone(),
+            digest: active.digest.clone(),
+            sequence: pointer.sequence,
+            activated_at: pointer.activated_at.map(api_time),
+        })
+    }
+
+    pub(super) fn previous(&self) -> Option<ActivatedVersion> {
+        let pointer = self.remembered()?;
+        let previous = pointer.previous.as_ref()?;
+        let status = &self.observed.release.status;
+        let known = [&status.active, &status.previous].into_iter().flatten();
+        let sequence = pointer.sequence - 1;
+        let activated_at =
+            known.filter(|it| it.digest == previous.digest && it.sequence == sequence).find_map(|it| it.activated_at.clone());
+        Some(ActivatedVersion { version: previous.version.clone(), digest: previous.digest.clone(), sequence, activated_at })
+    }
+
+    /// Derived from the pointer's sequence, so that a flip whose status was never written is entered at the next look.
+    pub(super) fn history(&self) -> Vec<HistoryEntry> {
+        let mut history = self.observed.release.status.history.clone();
+        if let Some(active) = self.active().filter(|active| history.iter().all(|entry| entry.sequence < active.sequence)) {
+            let at = active.activated_at.clone().unwrap_or_else(|| api_time(self.observed.now));
+            for entry in history.iter_mut().filter(|entry| entry.sequence > 0 && entry.retired_at.is_none()) {
+                entry.retired_at = Some(at.clone());
+            }
+            history.insert(0, self.activation(active, at));
+        }
+        let restorable: Vec<Option<bool>> = history.iter().map(|entry| self.restorable(&history, entry)).collect();
+        for (entry, restorable) in history.iter_mut().zip(restorable) {
+            entry.restorable = restorable;
+        }
+        history.splice(0..0, self.given_up_now());
+        while history.len() > HISTORY_MAX {
+            // The active version's entry stays, however many attempts were given up since.
+            let is_active = |entry: &HistoryEntry| entry.sequence > 0 && entry.retired_at.is_none();
+            let oldest = history.iter().rposition(|entry| !is_active(entry)).unwrap_or_default();
+            history.remove(oldest);
+        }
+        history
+    }
+
+    /// As the last plan has it; without a plan of this process, as it was said before.
+    fn restorable(&self, history: &[HistoryEntry], entry: &HistoryEntry) -> Option<bool> {
+        let digest = entry.digest.as_ref().filter(|_| entry.sequence > 0 && self.observed.release.spec.retention.is_some())?;
+        retention::is_kept(self.observed, history, digest).or(entry.restorable)
+    }
+
+    fn activation(&self, active: ActivatedVersion, at: Time) -> HistoryEntry {
+        let was_active = |entry: &HistoryEntry| entry.version == active.version && entry.sequence > 0;
+        let outcome = if self.observed.release.status.history.iter().any(was_active) { Outcome::RolledBack } else { Outcome::Activated };
+        HistoryEntry {
+            version: active.version,
+            digest: Some(active.digest),
+            sequence: active.sequence,
+            outcome,
+            at,
+            retired_at: None,
+            restorable: None,
+            overridden: self.overridden(),
+            excused: self.excused(),
+        }
+    }
+
+    fn overridden(&self) -> Option<String> {
+        let Step::WritePointer(write) = &self.decision.step else { return None };
+        let PointerChange::Flip { overridden } = &write.kind else { return None };
+        let glass = self.observed.release.spec.activation.r#override.as_ref()?;
+        let names: Vec<String> = overridden.iter().map(|gate| format!("{gate:?}")).collect();
+        (!names.is_empty()).then(|| cut(format!("{}: {}", names.join(", "), glass.reason), 1024))
+    }
+
+    fn excused(&self) -> Vec<String> {
+        let now = self.decision.rolls.iter().flat_map(|roll| roll.excused.iter().cloned());
+        let mut names: Vec<String> = now.collect();
+        if names.is_empty() {
+            // A flip whose status was never written: what the roll call said last is the best that is known.
+            let before = self.observed.release.status.candidate.iter().flat_map(|candidate| &candidate.targets);
+            names = before.flat_map(|target| target.excused.iter().cloned()).collect();
+        }
+        names.truncate(NAMES_MAX);
+        names
+    }
+
+    fn given_up_now(&self) -> Option<HistoryEntry> {
+        let Step::GiveUp(_) = &self.decision.step else { return None };
+        let candidate = self.observed.candidate()?;
+        Some(HistoryEntry {
+            version: candidate.version.clone(),
+            digest: Some(candidate.digest.clone()),
+            sequence: 0,
+            outcome: Outcome::GivenUp,
+            at: api_time(self.observed.now),
+            retired_at: None,
+            restorable: None,
+            overridden: None,
+            excused: Vec::new(),
+        })
+    }
+
+    pub(super) fn given_up(&self) -> Option<GivenUp> {
+        let release = &self.observed.release;
+        let staged = self.pointer.as_ref().filter(|pointer| pointer.candidate.is_some()).map(|pointer| pointer.stage);
+        if let Step::GiveUp(message) = &self.decision.step {
+            return Some(GivenUp {
+                version: release.spec.version.clone(),
+                generation: release.generation,
+                request: release.requested_at.clone(),
+                stage: staged,
+                message: cut(message.clone(), 2048),
+                at: api_time(self.observed.now),
+            });
+        }
+        let given_up = release.status.given_up.clone()?;
+        let is_wanted = given_up.version == release.spec.version && given_up.generation == release.generation;
+        let is_staged = staged.is_some() && given_up.stage == staged;
+        (is_staged || (is_wanted && given_up.request == release.requested_at)).then_some(given_up)
+    }
+}
