@@ -147,6 +147,7 @@ mod tests {
                 size: 1,
                 etag: "\"t\"".to_owned(),
                 sha256: None,
+                computed: None,
                 content_type: Some("text/plain".to_owned()),
                 cache_control: None,
                 content_encoding: None,

@@ -13,6 +13,7 @@ pub mod release;
 pub mod report;
 mod retention;
 pub mod schema;
+mod source;
 pub mod status;
 pub mod store;
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::build::BuildSpec;
 pub use super::retention::{PinSpec, RetentionSpec, RetentionStatus};
-use super::schema::{http_path, http_url, key_prefix, object_name, version_label};
+use super::schema::{http_path, key_prefix, object_name, version_label};
+pub use super::source::{BucketSource, HttpSource, PublishedSource, SourceSpec};
 pub use super::status::{
     ActivatedVersion, AssetReleaseStatus, CandidateStatus, EntriesStatus, GivenUp, HistoryEntry, Outcome, Phase, ReplicaStatus,
     TargetStatus, UploadStatus,
@@ -107,40 +108,6 @@ pub struct StoreRef {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = object_name())]
     pub name: String,
-}
-
-/// Where a build comes from; exactly one way.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[x_kube(validation = Rule::new("has(self.http) != has(self.published)").message("exactly one kind of source must be given: http or published"))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SourceSpec {
-    /// An archive behind a URL.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpSource>,
-    /// Somebody else publishes, for example a pipeline with `rollcall publish`: the release waits until the version is recorded in
-    /// the store, and needs no access to the build. Changing `version` is then the whole release. Several releases, also of other
-    /// clusters, may use the same prefix so, as long as their pods serve the pages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub published: Option<PublishedSource>,
-}
-
-/// A build that somebody else publishes. It has no settings: the version's record in the store says everything.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PublishedSource {}
-
-/// An archive (tar.gz, tar.zst or zip; told apart by its first bytes) behind a URL, pinned by its digest.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HttpSource {
-    /// URL of the archive. `{version}` stands for `spec.version`.
-    #[schemars(length(min = 8, max = 2048))]
-    #[x_kube(validation = http_url())]
-    pub url: String,
-    /// SHA-256 of the archive: 64 lower-case hexadecimal characters. Other bytes are refused.
-    #[schemars(length(min = 64, max = 64))]
-    #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{64}$')").message("must be 64 lower-case hexadecimal characters, as sha256sum prints them"))]
-    pub sha256: String,
 }
 
 /// One workload whose pods are asked.

@@ -34,6 +34,12 @@ pub(super) fn key_prefix() -> Rule {
         .message("must be folder names of letters, digits, dots, hyphens and underscores, each followed by / and none starting with a dot")
 }
 
+/// A directory of somebody else in a bucket; `{version}` may stand in it.
+pub(super) fn source_folder() -> Rule {
+    Rule::new(r"self.matches('^([^/\\s]+/)+$') && !self.matches('(^|/)[.]{1,2}/')")
+        .message("must be folder names without spaces, each followed by / and none of them . or ..; {version} may stand in it")
+}
+
 /// A label of a build.
 pub(super) fn version_label() -> Rule {
     Rule::new("self.matches('^[A-Za-z0-9_][A-Za-z0-9._+-]*$')")

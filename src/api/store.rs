@@ -134,11 +134,11 @@ pub struct BucketSpec {
     pub prefix: Option<String>,
 }
 
-fn default_region() -> String {
+pub(super) fn default_region() -> String {
     "us-east-1".into()
 }
 
-/// Where write access to the bucket comes from.
+/// Where access to a bucket comes from.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CredentialsSpec {

@@ -78,6 +78,8 @@ pub struct Stored {
     pub etag: String,
     /// Hash of the bytes, from the verified checksum or else our metadata; `None` when somebody else wrote it without either.
     pub sha256: Option<ContentHash>,
+    /// Hash of the whole object as the store itself says that it computed it; never from our metadata.
+    pub computed: Option<ContentHash>,
     /// `Content-Type` header.
     pub content_type: Option<String>,
     /// `Cache-Control` header.

@@ -16,6 +16,7 @@ mod release;
 mod replicas;
 mod retry;
 mod run;
+mod source;
 mod store;
 mod unseen;
 mod work;

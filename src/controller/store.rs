@@ -142,20 +142,25 @@ pub(super) async fn address(
     bucket: &BucketSpec,
     credentials: Option<&CredentialsSpec>,
 ) -> Result<Result<S3Settings, StoreProblem>, Failure> {
-    let credentials = match credentials {
-        None => Credentials::Ambient,
-        Some(spec) => match read_secret(cx, namespace, &spec.secret_name).await? {
-            Ok(credentials) => credentials,
-            Err(problem) => return Ok(Err(problem)),
-        },
-    };
-    Ok(Ok(S3Settings {
+    Ok(self::credentials(cx, namespace, credentials).await?.map(|credentials| S3Settings {
         bucket: bucket.name.clone(),
         region: bucket.region.clone(),
         endpoint: bucket.endpoint.clone(),
         force_path_style: bucket.force_path_style,
         credentials,
     }))
+}
+
+/// The keys as they are now.
+pub(super) async fn credentials(
+    cx: &Context,
+    namespace: &str,
+    spec: Option<&CredentialsSpec>,
+) -> Result<Result<Credentials, StoreProblem>, Failure> {
+    match spec {
+        None => Ok(Ok(Credentials::Ambient)),
+        Some(spec) => read_secret(cx, namespace, &spec.secret_name).await,
+    }
 }
 
 async fn read_secret(cx: &Context, namespace: &str, name: &str) -> Result<Result<Credentials, StoreProblem>, Failure> {

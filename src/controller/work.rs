@@ -7,15 +7,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::release::{HttpSource, UploadStatus};
+use crate::api::release::UploadStatus;
 use crate::api::{AssetStoreSpec, BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::Bucket;
 use crate::manifest::{Layout, Manifest};
 use crate::retention::Plan;
 use crate::retention::references::OwnFacts;
-use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts, SweepAct};
+use crate::rollout::observed::{BuildSource, Job, JobEnd, Observed, StoreFacts, SweepAct};
 use crate::rollout::retention;
-use crate::source::Wanted;
 use crate::sweep::{self, SweepFailure};
 use crate::upload::{
     self, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools, VerifyFailure,
@@ -74,15 +73,11 @@ impl Task {
     async fn publish(
         &self,
         version: &str,
-        (source, names): (&HttpSource, &BuildManifestSpec),
+        (source, names): (&BuildSource, &BuildManifestSpec),
         told: watch::Sender<UploadStatus>,
         cancel: CancellationToken,
     ) -> Worked {
-        let source = Wanted::resolve(source, version).map_err(|refusal| WorkFailure {
-            reason: refusal.reason(),
-            message: refusal.to_string(),
-            mending: Mending::Never,
-        })?;
+        let asked = self.asked(version, source).await?;
         let tools = Tools { bucket: self.bucket.clone(), clock: self.cx.outside.clock.clone(), parallel: PARALLEL };
         let request = Publish {
             layout: self.layout.clone(),
@@ -91,8 +86,9 @@ impl Task {
             names: names.clone(),
             publisher: Publisher::OneAtATime(publisher_id(&self.release)),
             base_urls: vec![self.base_url.clone()],
+            pin: asked.pin(),
         };
-        let build = self.cx.outside.source.fetch(&source, &self.cx.settings.workspace);
+        let build = self.build(asked);
         let (progress, seen) = watch::channel(Progress::default());
         let published = tokio::select! {
             biased;
@@ -217,7 +213,7 @@ pub(super) fn upload_status(progress: Progress) -> UploadStatus {
     }
 }
 
-fn publish_failure(failure: &PublishFailure) -> WorkFailure {
+pub(super) fn publish_failure(failure: &PublishFailure) -> WorkFailure {
     let mending = match (failure, failure.class()) {
         (PublishFailure::Reclaiming { until, .. }, _) => Mending::At(*until),
         (_, FailureClass::Permanent) => Mending::Never,

@@ -56,6 +56,11 @@ pub(super) fn of_a_publish() -> Vec<Entry> {
             cause: "connection refused".into(),
         }),
         PublishFailure::Source(SourceError::Workspace { folder: "/var/lib/rollcall".into(), cause: "no space left on device".into() }),
+        in_a_bucket(BucketError::Denied { operation: "list", key: "shop/v2/".into(), cause: "AccessDenied".into() }),
+        in_a_bucket(BucketError::NoSuchBucket { bucket: "ci-builds".into() }),
+        in_a_bucket(BucketError::Refused { operation: "list", key: "shop/v2/".into(), cause: "InvalidRequest".into() }),
+        PublishFailure::Source(SourceError::NoBuild { place: place() }),
+        PublishFailure::Source(SourceError::Changed { place: place(), path: "assets/main-BEcQUh0e.js".into() }),
         conflict,
         taken,
         PublishFailure::Damaged { key: "shop/.rollcall/versions/v2.json".into(), cause: "not JSON".into() },
@@ -70,6 +75,14 @@ pub(super) fn of_a_publish() -> Vec<Entry> {
         PublishFailure::Cancelled,
     ];
     failures.iter().map(published).chain([panicked()]).collect()
+}
+
+fn place() -> String {
+    r#"folder "shop/v2/" of bucket "ci-builds""#.to_owned()
+}
+
+fn in_a_bucket(error: BucketError) -> PublishFailure {
+    PublishFailure::Source(SourceError::Bucket { place: place(), error })
 }
 
 /// Builds that are refused.
@@ -109,6 +122,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::TooManyRedirects { url: url(), max: 5 },
         Refusal::HttpStatus { url: url(), status: 404 },
         Refusal::WrongDigest { url: url(), expected: ContentHash::of(b"one"), actual: ContentHash::of(b"other") },
+        Refusal::OtherBuild { place: place(), expected: ManifestDigest::of(b"one"), actual: ManifestDigest::of(b"other") },
         Refusal::ArchiveTooLarge { url: url(), bytes_max: 1 << 30 },
     ]
 }
@@ -184,6 +198,13 @@ fn of_publish(failure: &PublishFailure) -> &'static str {
         PublishFailure::Source(SourceError::Workspace { .. }) => {
             "The controller's disk is full: raise the chart's value `workspace.sizeLimit`."
         }
+        PublishFailure::Source(SourceError::Bucket { error, .. }) => of_bucket_of_builds(error),
+        PublishFailure::Source(SourceError::NoBuild { .. }) => {
+            "Change `spec.version` after the build was put there, not before; until then it is looked for at least every minute."
+        }
+        PublishFailure::Source(SourceError::Changed { .. }) => {
+            "Let the build job write each build into a folder of its own, and change `spec.version` afterwards. The folder is read again by itself."
+        }
         PublishFailure::Source(SourceError::Refused(refusal)) => of_refusal(refusal),
         PublishFailure::InvalidBuild { .. } => BUILD,
         PublishFailure::Conflict { .. } => {
@@ -222,6 +243,19 @@ fn of_bucket(error: &BucketError) -> &'static str {
     }
 }
 
+fn of_bucket_of_builds(error: &BucketError) -> &'static str {
+    match error {
+        BucketError::Unavailable { .. } => "The store of the builds is down, slow or not reachable from the controller.",
+        BucketError::Denied { .. } => {
+            "Allow the keys of `spec.source.bucket.credentials` (or the controller's own, without them) `s3:ListBucket` and `s3:GetObject` on the folder."
+        }
+        BucketError::NoSuchBucket { .. } => "Correct `name`, `region` or `endpoint` of `spec.source.bucket`.",
+        BucketError::Refused { .. } | BucketError::Unfit(_) => {
+            "Look at the answer that is named: the store of the builds does not take a plain listing or GET as it was sent."
+        }
+    }
+}
+
 fn of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::InvalidDigest { .. } => "Write the digest as `sha256sum` prints it.",
@@ -235,6 +269,9 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
         }
         Refusal::WrongDigest { .. } => {
             "Either the archive was made again under the same URL, or the digest is of another one. Never just take over the new digest."
+        }
+        Refusal::OtherBuild { .. } => {
+            "Either the folder does not hold the whole build (yet), or holds another one, or the digest is of another one. Never just take over the new digest: run `rollcall publish` with `--dry-run` where the build was made. When the folder was mended, annotate the release with `rollcall.dev/requestedAt=<now>`."
         }
         Refusal::ArchiveTooLarge { .. } | Refusal::TooManyEntries { .. } | Refusal::FileTooLarge { .. } | Refusal::BuildTooLarge { .. } => {
             "Leave out what pages do not need (source maps, films), or split the build into two releases."

@@ -127,6 +127,7 @@ fn request(args: &PublishArgs, target: &Target) -> Publish {
         names: BuildManifestSpec::default(),
         publisher: Publisher::Anybody,
         base_urls: target.base_urls.clone(),
+        pin: None,
     }
 }
 

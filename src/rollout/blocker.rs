@@ -224,14 +224,7 @@ impl Blocker {
         match self {
             Self::Suspended => "Suspended",
             Self::StoreMissing { .. } => "StoreMissing",
-            Self::StoreUnusable { problem, .. } => match problem {
-                StoreProblem::SecretMissing(_) => "CredentialsMissing",
-                StoreProblem::SecretForbidden(_) => "CredentialsForbidden",
-                StoreProblem::SecretIncomplete(..) => "CredentialsIncomplete",
-                StoreProblem::Invalid(_) => "StoreInvalid",
-                StoreProblem::Overwrites(_) => "StoreOverwrites",
-                StoreProblem::ListsUnreliably(_) => "StoreListsUnreliably",
-            },
+            Self::StoreUnusable { problem, .. } => problem.reason(),
             Self::BucketFault(fault) => fault.reason,
             Self::PrefixOwned { .. } => "PrefixOwned",
             Self::SourceMissing { .. } => "SourceMissing",
@@ -268,7 +261,7 @@ impl Blocker {
             Self::StoreMissing { store } => {
                 format!("AssetStore {store:?} does not exist in this namespace: create it, or create a release with another spec.storeRef")
             }
-            Self::StoreUnusable { store, namespace, problem } => store_message(store, namespace, problem),
+            Self::StoreUnusable { store, namespace, problem } => problem.message(&format!("AssetStore {store:?}"), namespace),
             Self::BucketFault(fault) => fault.message.clone(),
             Self::PrefixOwned { prefix, owner, key } => format!(
                 "prefix {prefix:?} belongs to AssetRelease {} of the cluster {}: choose another prefix, or, if that release is gone for good, delete the object {key:?} to hand the prefix over",
@@ -394,22 +387,35 @@ impl Blocker {
     }
 }
 
-fn store_message(store: &str, namespace: &str, problem: &StoreProblem) -> String {
-    match problem {
-        StoreProblem::SecretMissing(secret) => {
-            format!("Secret {secret:?}, named by AssetStore {store:?}, does not exist: create it with accessKeyId and secretAccessKey")
+impl StoreProblem {
+    /// Stable CamelCase word.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::SecretMissing(_) => "CredentialsMissing",
+            Self::SecretForbidden(_) => "CredentialsForbidden",
+            Self::SecretIncomplete(..) => "CredentialsIncomplete",
+            Self::Invalid(_) => "StoreInvalid",
+            Self::Overwrites(_) => "StoreOverwrites",
+            Self::ListsUnreliably(_) => "StoreListsUnreliably",
         }
-        StoreProblem::SecretForbidden(secret) => format!(
-            "the controller may not read Secret {secret:?}, named by AssetStore {store:?}: allow it with \
-             `kubectl -n {namespace} create role rollcall-{secret} --verb=get --resource=secrets --resource-name={secret}` and a RoleBinding \
-             of that Role to the controller's ServiceAccount"
-        ),
-        StoreProblem::SecretIncomplete(secret, key) => {
-            format!("Secret {secret:?}, named by AssetStore {store:?}, lacks the key {key:?}")
-        }
-        StoreProblem::Invalid(cause) => format!("AssetStore {store:?} cannot be used: {cause}"),
-        StoreProblem::Overwrites(objection) | StoreProblem::ListsUnreliably(objection) => {
-            format!("AssetStore {store:?} is refused: {objection}")
+    }
+
+    /// What is wrong with what `of` names, an AssetStore or a field, and what to do.
+    #[must_use]
+    pub fn message(&self, of: &str, namespace: &str) -> String {
+        match self {
+            Self::SecretMissing(secret) => {
+                format!("Secret {secret:?}, named by {of}, does not exist: create it with accessKeyId and secretAccessKey")
+            }
+            Self::SecretForbidden(secret) => format!(
+                "the controller may not read Secret {secret:?}, named by {of}: allow it with \
+                 `kubectl -n {namespace} create role rollcall-{secret} --verb=get --resource=secrets --resource-name={secret}` and a RoleBinding \
+                 of that Role to the controller's ServiceAccount"
+            ),
+            Self::SecretIncomplete(secret, key) => format!("Secret {secret:?}, named by {of}, lacks the key {key:?}"),
+            Self::Invalid(cause) => format!("{of} cannot be used: {cause}"),
+            Self::Overwrites(objection) | Self::ListsUnreliably(objection) => format!("{of} is refused: {objection}"),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::blocker::Blocker;
 use super::deadline::{deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason, Wait};
 use super::gates::{self, FLIP_GATES};
-use super::observed::{Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, ReplicaEnd, StoreFacts};
+use super::observed::{BuildSource, Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, ReplicaEnd, StoreFacts};
 use super::{replicas, retention, roll_call};
 
 mod entries;
@@ -302,10 +302,10 @@ fn have_the_version_recorded(observed: &Observed) -> Option<Decision> {
 
 fn publish_job(observed: &Observed) -> Option<Job> {
     let release = &observed.release;
-    let source = release.spec.source.as_ref()?.http.as_ref()?;
+    let source = BuildSource::of(release.spec.source.as_ref()?)?;
     Some(Job::Publish {
         version: release.spec.version.clone(),
-        source: source.clone(),
+        source,
         names: release.spec.build.manifest.clone(),
         request: release.requested_at.clone(),
     })

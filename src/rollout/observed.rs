@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, HttpSource, RetentionSpec, RetentionStatus, TargetSpec, UploadStatus};
+use crate::api::release::{
+    AssetReleaseSpec, AssetReleaseStatus, BucketSource, HttpSource, RetentionSpec, RetentionStatus, SourceSpec, TargetSpec, UploadStatus,
+};
 use crate::api::{BuildManifestSpec, ManifestDigest, PointedVersion, Pointer, Report};
 use crate::manifest::{Owner, VersionRecord};
 
@@ -215,8 +217,8 @@ pub enum Job {
     Publish {
         /// The version.
         version: String,
-        /// The source, as the spec has it.
-        source: HttpSource,
+        /// Where the build is, as the spec has it.
+        source: BuildSource,
         /// How its build is to be read, as the spec has it.
         names: BuildManifestSpec,
         /// The request that a person made by annotation; another value is another attempt.
@@ -273,6 +275,24 @@ pub enum Job {
         /// When it became due.
         due: Timestamp,
     },
+}
+
+/// Where the build of a publish is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildSource {
+    /// In an archive behind a URL.
+    Http(HttpSource),
+    /// In a folder of a bucket.
+    Bucket(BucketSource),
+}
+
+impl BuildSource {
+    /// The source, if it is one that this release publishes from itself.
+    #[must_use]
+    pub fn of(spec: &SourceSpec) -> Option<Self> {
+        let http = || spec.http.clone().map(Self::Http);
+        http().or_else(|| spec.bucket.clone().map(Self::Bucket))
+    }
 }
 
 /// The two halves of a sweep: status shows the first one's result before the second one deletes anything.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::SourceError;
+use super::{SourceError, workspace};
 use super::path::{BuildPath, Collisions};
 use super::refusal::{PathProblem, Refusal};
 use crate::api::ContentHash;
@@ -82,10 +82,6 @@ fn format(archive: &Path) -> Result<Format, SourceError> {
 
 fn open(archive: &Path) -> Result<File, SourceError> {
     File::open(archive).map_err(|error| workspace(archive, &error))
-}
-
-fn workspace(path: &Path, error: &io::Error) -> SourceError {
-    SourceError::Workspace { folder: path.parent().unwrap_or(path).to_path_buf(), cause: error.to_string() }
 }
 
 /// A name as messages show it.

@@ -229,7 +229,7 @@ mod tests {
         let found: Vec<_> = build.files.iter().map(|file| (file.path.as_str(), file.size, file.sha256.clone())).collect();
         let expected = [(".well-known/x", ""), ("assets/deep/a-BEcQUh0e.js", &long), ("index.html", "page")];
         assert_eq!(found, expected.map(|(path, content)| (path, content.len() as u64, ContentHash::of(content.as_bytes()))));
-        let body = build.bytes.body("index.html", &ContentHash::of(b"page"), 4);
+        let body = build.bytes.body("index.html", &ContentHash::of(b"page"), 4).await.unwrap();
         assert!(matches!(body, crate::bucket::Body::File { path, size: 4 } if fs::read(&path).unwrap() == b"page"));
     }
 

@@ -16,12 +16,12 @@ use url::{Host, Url};
 
 use super::address::{AllowedHost, objection};
 use super::archive::{self, Limits};
-use super::{Build, Bytes, Refusal, Source, SourceError, Wanted, shown, spooled};
+use super::{Build, Bytes, Refusal, Source, SourceError, Wanted, shown, spooled, workspace};
 use crate::api::ContentHash;
 use crate::manifest::build::NewFile;
 
 /// Beginning of the names of our folders in the workspace.
-const FOLDER: &str = "build-";
+pub(super) const FOLDER: &str = "build-";
 
 /// Redirects that are followed: release pages use two, object stores one.
 const REDIRECTS_MAX: usize = 5;
@@ -240,8 +240,4 @@ fn unavailable(url: &str, error: &reqwest::Error) -> SourceError {
         source = error.source();
     }
     SourceError::Unavailable { url: shown(url), cause }
-}
-
-fn workspace(path: &Path, error: &std::io::Error) -> SourceError {
-    SourceError::Workspace { folder: path.parent().unwrap_or(path).to_path_buf(), cause: error.to_string() }
 }

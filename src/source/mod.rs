@@ -10,10 +10,11 @@ use tempfile::TempDir;
 
 use crate::api::ContentHash;
 use crate::api::release::HttpSource;
-use crate::bucket::Body;
+use crate::bucket::{Body, BucketError};
 use crate::manifest::build::NewFile;
 
 pub mod archive;
+pub mod bucket;
 pub mod folder;
 pub mod http;
 #[cfg(any(test, feature = "testing"))]
@@ -83,6 +84,8 @@ pub enum Bytes {
     Spool(Arc<TempDir>),
     /// In somebody's folder, each file at its path.
     Folder(Arc<Path>),
+    /// In a bucket, and in a folder of our own as far as they came here.
+    InBucket(Arc<bucket::InBucket>),
 }
 
 /// The folder within a spool that holds the files.
@@ -110,14 +113,21 @@ impl Build {
 
 impl Bytes {
     /// The bytes of one file. What is not there is found out when they are read.
-    #[must_use]
-    pub fn body(&self, path: &str, sha256: &ContentHash, size: u64) -> Body {
-        match self {
+    ///
+    /// # Errors
+    /// When they have to come from a bucket, and cannot.
+    pub async fn body(&self, path: &str, sha256: &ContentHash, size: u64) -> Result<Body, SourceError> {
+        Ok(match self {
             Self::Memory(contents) => Body::Bytes(contents.get(sha256).cloned().unwrap_or_default()),
             Self::Spool(spool) => Body::File { path: spooled(spool).join(sha256.to_string()), size },
             Self::Folder(root) => Body::File { path: root.join(path), size },
-        }
+            Self::InBucket(objects) => return objects.body(path, sha256, size).await,
+        })
     }
+}
+
+fn workspace(path: &Path, error: &std::io::Error) -> SourceError {
+    SourceError::Workspace { folder: path.parent().unwrap_or(path).to_path_buf(), cause: error.to_string() }
 }
 
 fn spooled(spool: &TempDir) -> PathBuf {
@@ -143,6 +153,28 @@ pub enum SourceError {
         /// What was seen.
         cause: String,
     },
+    /// The bucket that the build lies in: it may answer later, or somebody mends credentials or bucket.
+    #[error("the build in {place} cannot be read: {error}{}", advice(.error))]
+    Bucket {
+        /// Bucket and folder.
+        place: String,
+        /// What was seen.
+        error: BucketError,
+    },
+    /// Nothing lies there (yet).
+    #[error("there is nothing in {place}: put the build there, or correct spec.source.bucket; it is looked for again")]
+    NoBuild {
+        /// Bucket and folder.
+        place: String,
+    },
+    /// Somebody writes there while the build is read: it is read again.
+    #[error("{path:?} in {place} was changed while the build was read; give each build a folder of its own that nobody writes to again")]
+    Changed {
+        /// Bucket and folder.
+        place: String,
+        /// The file.
+        path: String,
+    },
     /// The source is not acceptable: trying again changes nothing.
     #[error("{0}")]
     Refused(Refusal),
@@ -155,8 +187,31 @@ impl SourceError {
         match self {
             Self::Unavailable { .. } => "SourceUnavailable",
             Self::Workspace { .. } => "WorkspaceUnavailable",
+            Self::Bucket { error, .. } => of_bucket(error),
+            Self::NoBuild { .. } => "SourceNotFound",
+            Self::Changed { .. } => "SourceChanged",
             Self::Refused(refusal) => refusal.reason(),
         }
+    }
+}
+
+/// Other words than those for the release's own store: that one is in order.
+fn of_bucket(error: &BucketError) -> &'static str {
+    match error {
+        BucketError::Unavailable { .. } => "SourceUnavailable",
+        BucketError::Denied { .. } => "SourceAccessDenied",
+        BucketError::NoSuchBucket { .. } => "SourceBucketNotFound",
+        BucketError::Refused { .. } | BucketError::Unfit(_) => "SourceBucketRefused",
+    }
+}
+
+fn advice(error: &BucketError) -> &'static str {
+    const RIGHTS: &str = "; the keys of spec.source.bucket.credentials must be allowed to list and get below the folder";
+    const PLACE: &str = "; correct name, region or endpoint of spec.source.bucket";
+    match error {
+        BucketError::Denied { .. } => RIGHTS,
+        BucketError::NoSuchBucket { .. } => PLACE,
+        BucketError::Unavailable { .. } | BucketError::Refused { .. } | BucketError::Unfit(_) => Default::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::api::ContentHash;
+use crate::api::{ContentHash, ManifestDigest};
 
 /// Something that a person must change before the build can be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +57,18 @@ pub enum Refusal {
         expected: ContentHash,
         /// What came.
         actual: ContentHash,
+    },
+    /// Another build than the release asks for.
+    #[error(
+        "the build in {place} has the manifest digest {actual}, but the release asks for {expected}; `rollcall publish DIR --dry-run --output json` prints the digest of a build"
+    )]
+    OtherBuild {
+        /// Bucket and folder.
+        place: String,
+        /// What the release says.
+        expected: ManifestDigest,
+        /// What lies there.
+        actual: ManifestDigest,
     },
     /// The archive itself is longer than is fetched.
     #[error("{url} is longer than {bytes_max} bytes, the longest archive that is fetched")]
@@ -159,7 +171,7 @@ pub enum Refusal {
         bytes_max: u64,
     },
     /// All files together longer than is taken.
-    #[error("the archive unpacks to more than {bytes_max} bytes")]
+    #[error("the files of the build have more than {bytes_max} bytes together")]
     BuildTooLarge {
         /// The limit in bytes.
         bytes_max: u64,
@@ -199,6 +211,9 @@ pub enum PathProblem {
     /// Within Rollcall's own folder.
     #[error("the folder .rollcall belongs to Rollcall")]
     Reserved,
+    /// A part of it is empty or a single dot.
+    #[error("the path has an empty part or a `.`")]
+    EmptyPart,
     /// No name is left.
     #[error("the path is empty")]
     Empty,
@@ -215,6 +230,7 @@ impl Refusal {
             Self::TooManyRedirects { .. } => "TooManyRedirects",
             Self::HttpStatus { .. } => "SourceRefused",
             Self::WrongDigest { .. } => "WrongDigest",
+            Self::OtherBuild { .. } => "WrongBuild",
             Self::ArchiveTooLarge { .. } => "ArchiveTooLarge",
             Self::UnknownFormat { .. } => "UnknownArchiveFormat",
             Self::Malformed { .. } => "MalformedArchive",

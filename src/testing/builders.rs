@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::api::names::CONDITION_ASSETS;
-use crate::api::{AssetRelease, ContentHash};
+use crate::api::{AssetRelease, ContentHash, ManifestDigest};
 
 /// Namespace of everything.
 pub const NAMESPACE: &str = "shop";
@@ -26,6 +26,9 @@ pub const BUCKET: &str = "assets";
 
 /// Name of the bucket of its replica.
 pub const REPLICA: &str = "assets-eu";
+
+/// Name of the bucket of builds: of the same store, and nothing may ever be written there.
+pub const BUILDS: &str = "ci-builds";
 
 /// The replica, as the store's spec names it. Under an endpoint of its own it is of another store, and nothing is copied into it.
 #[must_use]
@@ -62,6 +65,12 @@ pub fn release(version: &str) -> Value {
 #[must_use]
 pub fn source(version: &str) -> Value {
     json!({"http": {"url": build_url(version), "sha256": ContentHash::of(version.as_bytes())}})
+}
+
+/// A folder of the bucket of builds, with a build of this digest.
+#[must_use]
+pub fn folder_source(digest: &ManifestDigest) -> Value {
+    json!({"bucket": {"name": BUILDS, "folder": "web/{version}/", "digest": digest.as_str()}})
 }
 
 /// The URL of a version's archive.

@@ -15,10 +15,12 @@ use crate::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::manifest::{Layout, Manifest, VersionRecord, Writer};
+use crate::source::bucket::Pin;
 use crate::source::{Build, SourceError};
 
 mod attempt;
 mod claim;
+mod copied;
 pub(crate) mod documents;
 mod drift;
 mod entries;
@@ -85,6 +87,8 @@ pub struct Publish {
     /// URLs in front of the build's paths (public URL with the release's prefix, each ending with `/`): absolute references
     /// that begin so are part of the closure. May be empty.
     pub base_urls: Vec<String>,
+    /// The only build that may be published; `None` where the source has seen to that, or anything may be.
+    pub pin: Option<Pin>,
 }
 
 /// Who publishes, among all of a prefix.

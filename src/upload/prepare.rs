@@ -35,6 +35,9 @@ pub(super) async fn fetched(
     build: impl Future<Output = Result<Build, SourceError>>,
 ) -> Result<Prepared, PublishFailure> {
     let (prepared, names) = Prepared::read(request, build.await?).await?;
+    if let Some(pin) = &request.pin {
+        pin.check(&prepared.digest).map_err(SourceError::from)?;
+    }
     prepared.check_closure(request, &names).await?;
     Ok(prepared)
 }
@@ -78,7 +81,7 @@ impl Prepared {
             let message = format!("{path:?} has {size} bytes, more than {TEXT_BYTES_MAX}, the most that is read for references");
             return Err(invalid("TextTooLarge", &message));
         }
-        content(&self.bytes.body(&file.path, &file.sha256, file.size)).await
+        content(&self.bytes.body(&file.path, &file.sha256, file.size).await?).await
     }
 }
 
@@ -91,7 +94,7 @@ async fn build_names(request: &Publish, build: &Build) -> Result<BuildNames, Pub
     let mut texts = BTreeMap::new();
     for path in readers::wanted(&request.names, &build.files) {
         if let Some(file) = build.files.iter().find(|file| file.path == path) {
-            texts.insert(path, content(&build.bytes.body(&file.path, &file.sha256, file.size)).await?);
+            texts.insert(path, content(&build.bytes.body(&file.path, &file.sha256, file.size).await?).await?);
         }
     }
     readers::read(&request.names, &build.files, &texts).map_err(|error| invalid(error.reason(), &error))

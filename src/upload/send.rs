@@ -75,8 +75,11 @@ impl Attempt<'_> {
     }
 
     async fn create(&self, file: &ManifestFile, key: &str) -> Result<Created, PublishFailure> {
-        let body = self.prepared.bytes.body(&file.path, &file.sha256, file.size);
         let attributes = object_attributes(file, Some(self.request.writer(&self.prepared.digest)));
+        if let Some(created) = self.copied(file, key, &attributes).await? {
+            return Ok(created);
+        }
+        let body = self.prepared.bytes.body(&file.path, &file.sha256, file.size).await?;
         Ok(self.tools.bucket.create(key, body, &attributes).await?)
     }
 }

@@ -45,10 +45,12 @@ pub(super) fn checksum(sha256: &ContentHash) -> String {
 pub(super) fn stored(head: &HeadObjectOutput) -> Option<Stored> {
     let none = Metadata::new();
     let metadata = head.metadata().unwrap_or(&none);
+    let computed = head.checksum_sha256().and_then(hash);
     Some(Stored {
         size: u64::try_from(head.content_length()?).ok()?,
         etag: quoted(head.e_tag()?),
-        sha256: head.checksum_sha256().and_then(hash).or_else(|| metadata.get(SHA256)?.parse().ok()),
+        sha256: computed.clone().or_else(|| metadata.get(SHA256)?.parse().ok()),
+        computed,
         content_type: head.content_type().map(str::to_owned),
         cache_control: head.cache_control().map(str::to_owned),
         content_encoding: head.content_encoding().filter(|encoding| !encoding.is_empty()).map(str::to_owned),
@@ -130,8 +132,10 @@ mod tests {
         let (verified, claimed) = (ContentHash::of(b"verified"), ContentHash::of(b"claimed"));
         let metadata = || Metadata::from([(SHA256.to_owned(), claimed.to_string())]);
         let whole = checksum(&verified);
-        assert_eq!(stored(&head(metadata(), Some(&whole))).unwrap().sha256, Some(verified));
-        assert_eq!(stored(&head(metadata(), Some(&format!("{whole}-3")))).unwrap().sha256, Some(claimed.clone()));
+        let found = stored(&head(metadata(), Some(&whole))).unwrap();
+        assert_eq!((found.sha256, found.computed), (Some(verified.clone()), Some(verified)));
+        let found = stored(&head(metadata(), Some(&format!("{whole}-3")))).unwrap();
+        assert_eq!((found.sha256, found.computed), (Some(claimed.clone()), None));
         assert_eq!(stored(&head(Metadata::new(), Some(&format!("{whole}-3")))).unwrap().sha256, None);
     }
 

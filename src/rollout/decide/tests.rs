@@ -6,7 +6,7 @@ use super::super::observed::*;
 use super::super::status::{self, StepOutcome};
 use super::*;
 use crate::api::release::{
-    ActivatedVersion, ActivationMode, AssetReleaseSpec, CandidateStatus, EntriesStatus, GivenUp, OverrideSpec, ProceedOrWait,
+    ActivatedVersion, ActivationMode, AssetReleaseSpec, BucketSource, CandidateStatus, EntriesStatus, GivenUp, OverrideSpec, ProceedOrWait,
     PublishedSource, SilentPods, SkippableGate, SourceSpec, UploadStatus, api_time,
 };
 
@@ -103,7 +103,28 @@ fn publish_of(observed: &Observed) -> Job {
 #[test]
 fn a_version_that_was_never_published_is_published() {
     let Step::StartJob(Job::Publish { version, source, .. }) = step(&unpublished()) else { panic!("expected a publish") };
+    let BuildSource::Http(source) = source else { panic!("expected an archive") };
     assert_eq!((version.as_str(), source.url.as_str()), ("v2", "https://ci.example.com/{version}.tar.gz"));
+}
+
+#[test]
+fn a_folder_in_a_bucket_is_published_like_an_archive_and_not_looked_at_once_the_version_is_recorded() {
+    let bucket = BucketSource {
+        name: "ci-builds".into(),
+        region: "us-east-1".into(),
+        endpoint: None,
+        force_path_style: false,
+        credentials: None,
+        folder: "shop/{version}/".into(),
+        digest: format!("sha256:{}", "0".repeat(64)),
+    };
+    let source = SourceSpec { bucket: Some(bucket.clone()), ..SourceSpec::default() };
+    let from_folder = |spec: &mut AssetReleaseSpec| spec.source = Some(source.clone());
+    let observed = unpublished().spec(from_folder);
+    let job = publish_of(&observed);
+    assert!(matches!(&job, Job::Publish { source: BuildSource::Bucket(of), .. } if *of == bucket), "{job:?}");
+    assert_eq!(step(&observed), Step::StartJob(job));
+    assert!(!matches!(step(&fixture().spec(from_folder)), Step::StartJob(Job::Publish { .. })));
 }
 
 #[test]
@@ -772,7 +793,7 @@ fn objects_that_were_put_back_by_hand_are_found() {
 
 #[test]
 fn a_version_that_somebody_else_publishes_is_waited_for_and_asked_for_again() {
-    let elsewhere = |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { http: None, published: Some(PublishedSource {}) });
+    let elsewhere = |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { published: Some(PublishedSource {}), ..SourceSpec::default() });
     let observed = unpublished().spec(elsewhere);
     assert_eq!(first_reason(&observed), "NotPublished");
     let decision = decide(&observed);
@@ -785,7 +806,7 @@ fn a_version_that_somebody_else_publishes_is_waited_for_and_asked_for_again() {
 #[test]
 fn a_prefix_with_another_owner_may_be_read_by_a_release_that_writes_nothing_there() {
     let theirs = || Owner { owner_version: 1, cluster: "other".into(), release: "shop/other".into() };
-    let elsewhere = |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { http: None, published: Some(PublishedSource {}) });
+    let elsewhere = |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { published: Some(PublishedSource {}), ..SourceSpec::default() });
     let mut observed = unpublished().spec(elsewhere);
     observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(theirs()), record: None };
     assert_eq!(first_reason(&observed), "NotPublished");

@@ -119,6 +119,7 @@ impl Checker {
         let bucket = match which {
             To::Store => &self.bucket,
             To::Replica => &self.replica,
+            To::Builds => return self.report("I3", format!("{key:?} was changed in the bucket of builds, which is not ours")),
         };
         self.check_bytes(which, bucket, key);
         let now = pointer(self.server.get(&pointer_key()).as_deref());

@@ -74,7 +74,11 @@ pub struct World {
     pub replica: Arc<MemoryBucket>,
     /// The same, with its faults.
     pub replica_store: Arc<FaultyBucket>,
-    /// Where builds come from.
+    /// The bucket of builds, past every fault. Nothing lies there before [`Self::put_into_folder`].
+    pub builds: Arc<MemoryBucket>,
+    /// The same, with its faults.
+    pub builds_store: Arc<FaultyBucket>,
+    /// Where archives come from.
     pub source: Arc<MemorySource>,
     /// What happened, for people.
     pub trace: Trace,
@@ -111,7 +115,9 @@ impl World {
         let server = ApiServer::new(clock.clone(), seed);
         let bucket = Arc::new(MemoryBucket::named(builders::BUCKET, clock.clone()));
         let replica = Arc::new(MemoryBucket::named(builders::REPLICA, clock.clone()));
+        let builds = Arc::new(MemoryBucket::named(builders::BUILDS, clock.clone()));
         bucket.stand_beside(&replica);
+        bucket.stand_beside(&builds);
         let checker = Arc::new(Checker::new(server.clone(), bucket.clone(), replica.clone()));
         let (lives, shelf) = (Arc::<Lives>::default(), Arc::new(Shelf::new(bucket.clone(), STORE_URL)));
         let doors = Arc::new(Doors::new(seed, lives.clone()));
@@ -131,6 +137,7 @@ impl World {
         server.observe(move |change| watcher.api_changed(change));
         let store = Arc::new(FaultyBucket::new(bucket.clone()));
         let replica_store = Arc::new(FaultyBucket::new(replica.clone()));
+        let builds_store = Arc::new(FaultyBucket::new(builds.clone()));
         let source = Arc::new(MemorySource::new());
         let (controller, controllers, storm) = (None, 0, None);
         let mut world = Self {
@@ -139,6 +146,8 @@ impl World {
             store,
             replica,
             replica_store,
+            builds,
+            builds_store,
             source,
             trace,
             clock,
@@ -200,6 +209,7 @@ impl World {
         Line {
             bucket: self.store.clone(),
             replica: self.replica_store.clone(),
+            builds: self.builds_store.clone(),
             to: To::Store,
             process: process.to_owned(),
             lives: self.lives.clone(),
@@ -233,6 +243,7 @@ impl World {
         self.server.hook(storm.clone());
         self.store.scatter(seed, 25);
         self.replica_store.scatter(!seed, 25);
+        self.builds_store.scatter(!seed, 25);
         self.checker.allow_views(STORM_VIEW_AGE);
         self.storm = Some(storm);
     }
@@ -244,6 +255,7 @@ impl World {
         }
         self.store.mend();
         self.replica_store.mend();
+        self.builds_store.mend();
     }
 
     /// Lets time pass.

@@ -15,7 +15,7 @@ use crate::bucket::probe::{Capabilities, Deletes};
 use crate::bucket::s3::S3Settings;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
 use crate::controller::Buckets;
-use crate::testing::builders::REPLICA;
+use crate::testing::builders::{BUILDS, REPLICA};
 
 /// A process's way to the bucket.
 #[derive(Clone)]
@@ -23,29 +23,35 @@ pub(super) struct Line {
     pub(super) bucket: Arc<dyn Bucket>,
     /// What lies behind the name [`REPLICA`].
     pub(super) replica: Arc<dyn Bucket>,
-    /// Which of the two this one is to.
+    /// What lies behind the name [`BUILDS`].
+    pub(super) builds: Arc<dyn Bucket>,
+    /// Which of them this one is to.
     pub(super) to: To,
     pub(super) process: String,
     pub(super) lives: Arc<Lives>,
     pub(super) checker: Arc<Checker>,
 }
 
-/// One of the two buckets of a world.
+/// One of the buckets of a world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum To {
     /// The store's own.
     Store,
     /// Its replica.
     Replica,
+    /// The one that builds come from.
+    Builds,
 }
 
 #[async_trait]
 impl Buckets for Line {
     fn open(&self, settings: &S3Settings) -> Result<Arc<dyn Bucket>, BucketError> {
-        if settings.bucket == REPLICA {
-            return Ok(Arc::new(Self { bucket: self.replica.clone(), to: To::Replica, ..self.clone() }));
-        }
-        Ok(Arc::new(self.clone()))
+        let (bucket, to) = match settings.bucket.as_str() {
+            REPLICA => (&self.replica, To::Replica),
+            BUILDS => (&self.builds, To::Builds),
+            _ => (&self.bucket, To::Store),
+        };
+        Ok(Arc::new(Self { bucket: bucket.clone(), to, ..self.clone() }))
     }
 
     async fn probe(&self, _settings: &S3Settings, _store_prefix: &str, _guard: WriteGuard) -> Result<Capabilities, BucketError> {
@@ -60,7 +66,11 @@ impl Line {
     }
 
     async fn change<T>(&self, what: &str, key: &str, call: impl Future<Output = T> + Send) -> T {
-        let place = if self.to == To::Replica { "replica's " } else { "" };
+        let place = match self.to {
+            To::Store => "",
+            To::Replica => "replica's ",
+            To::Builds => "builds' ",
+        };
         let (nth, pulse) = self.lives.begin(&self.process, &format!("{what} {place}{key}"));
         self.only_alive(pulse).await;
         let answer = call.await;

@@ -12,10 +12,18 @@ enum Story {
     PagesInTheBucket,
     OverHttp,
     GivenUp,
+    FromAFolder,
 }
 
-const STORIES: [Story; 6] =
-    [Story::WholeRelease, Story::Rollback, Story::PreEmpted, Story::PagesInTheBucket, Story::OverHttp, Story::GivenUp];
+const STORIES: [Story; 7] = [
+    Story::WholeRelease,
+    Story::Rollback,
+    Story::PreEmpted,
+    Story::PagesInTheBucket,
+    Story::OverHttp,
+    Story::GivenUp,
+    Story::FromAFolder,
+];
 
 impl Story {
     /// What has happened before: the controller is ended in it by another story.
@@ -24,7 +32,7 @@ impl Story {
         world.start_pod("a", sidecar);
         world.start_pod("b", sidecar);
         match self {
-            Self::WholeRelease | Self::PagesInTheBucket => return,
+            Self::WholeRelease | Self::PagesInTheBucket | Self::FromAFolder => return,
             Self::OverHttp => over_http(world, "v1"),
             Self::Rollback | Self::PreEmpted | Self::GivenUp => world.release("v1"),
         }
@@ -51,6 +59,10 @@ impl Story {
                 world.release("v2");
             }
             Self::OverHttp => world.release("v2"),
+            Self::FromAFolder => {
+                let digest = world.put_into_folder("v2").await;
+                world.release_from_folder("v2", &digest);
+            }
             Self::GivenUp => {
                 world.change_release(&json!({"progressDeadlineSeconds": 30}));
                 world.break_loads("v2");
@@ -65,7 +77,7 @@ impl Story {
         match self {
             Self::WholeRelease | Self::Rollback | Self::GivenUp => "v1",
             Self::PreEmpted => "v3",
-            Self::PagesInTheBucket | Self::OverHttp => "v2",
+            Self::PagesInTheBucket | Self::OverHttp | Self::FromAFolder => "v2",
         }
     }
 }
@@ -157,6 +169,11 @@ fn pages_in_the_bucket_survive_the_controllers_end_at_any_request() {
 #[test]
 fn a_bump_over_http_survives_the_controllers_end_at_any_request() {
     ended_at_every_request(Story::OverHttp);
+}
+
+#[test]
+fn a_release_from_a_folder_survives_the_controllers_end_at_any_request() {
+    ended_at_every_request(Story::FromAFolder);
 }
 
 /// I7: an attempt that was given up is not made again because the controller ended between telling and taking back.

@@ -60,6 +60,7 @@ async fn published(bucket: Arc<dyn Bucket>, workspace: &Path, version: &str, sou
         publisher: Publisher::Anybody,
         names: BuildManifestSpec::default(),
         base_urls: Vec::new(),
+        pin: None,
     };
     let fetcher = fetcher();
     publish(&tools, &request, fetcher.fetch(&source, workspace), &watch::Sender::new(Progress::default()), &CancellationToken::new())

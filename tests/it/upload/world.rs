@@ -68,6 +68,7 @@ impl World {
             names: BuildManifestSpec::default(),
             publisher: Publisher::OneAtATime(format!("id-{}", version.replace('.', "_"))),
             base_urls: Vec::new(),
+            pin: None,
         }
     }
 
