@@ -84,7 +84,9 @@ impl Task {
         let Ok(Ok(settings)) = address else { return Kinship::Other };
         let prefix = store.bucket.prefix.as_deref().unwrap_or_default();
         match self.cx.outside.buckets.probe(&settings, prefix, store.write_guard).await {
-            Ok(found) if [&found.copy, &found.checksum_verified, &found.conditional_delete].iter().all(|found| found.is_held()) => Kinship::Same,
+            Ok(found) if [&found.copy, &found.checksum_verified, &found.conditional_delete].iter().all(|found| found.is_held()) => {
+                Kinship::Same
+            }
             Ok(_) | Err(_) => Kinship::Other,
         }
     }

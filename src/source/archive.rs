@@ -10,9 +10,9 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{SourceError, workspace};
 use super::path::{BuildPath, Collisions};
 use super::refusal::{PathProblem, Refusal};
+use super::{SourceError, workspace};
 use crate::api::ContentHash;
 use crate::manifest::build::NewFile;
 

@@ -8,6 +8,8 @@ use rollcall::testing::world::{Space, Violation, World};
 
 use crate::simulation::run;
 
+mod folder;
+mod real_folder;
 mod real_store;
 
 const AN_HOUR: Duration = Duration::from_secs(3600);

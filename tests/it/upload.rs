@@ -3,6 +3,7 @@
 
 mod crashes;
 mod entries;
+mod from_folder;
 mod over_s3;
 mod races;
 mod reclaim;

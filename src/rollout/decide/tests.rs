@@ -793,7 +793,8 @@ fn objects_that_were_put_back_by_hand_are_found() {
 
 #[test]
 fn a_version_that_somebody_else_publishes_is_waited_for_and_asked_for_again() {
-    let elsewhere = |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { published: Some(PublishedSource {}), ..SourceSpec::default() });
+    let elsewhere =
+        |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { published: Some(PublishedSource {}), ..SourceSpec::default() });
     let observed = unpublished().spec(elsewhere);
     assert_eq!(first_reason(&observed), "NotPublished");
     let decision = decide(&observed);
@@ -806,7 +807,8 @@ fn a_version_that_somebody_else_publishes_is_waited_for_and_asked_for_again() {
 #[test]
 fn a_prefix_with_another_owner_may_be_read_by_a_release_that_writes_nothing_there() {
     let theirs = || Owner { owner_version: 1, cluster: "other".into(), release: "shop/other".into() };
-    let elsewhere = |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { published: Some(PublishedSource {}), ..SourceSpec::default() });
+    let elsewhere =
+        |spec: &mut AssetReleaseSpec| spec.source = Some(SourceSpec { published: Some(PublishedSource {}), ..SourceSpec::default() });
     let mut observed = unpublished().spec(elsewhere);
     observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(theirs()), record: None };
     assert_eq!(first_reason(&observed), "NotPublished");

@@ -245,7 +245,10 @@ fn a_pin_names_both_digests_and_the_place() {
     let refusal = pin.check(&actual).unwrap_err();
     assert_eq!(refusal.reason(), "WrongBuild");
     let message = refusal.to_string();
-    assert!([expected.as_str(), actual.as_str(), r#"folder "shop/1.0+b/dist/1.0+b/" of bucket "ci""#].iter().all(|part| message.contains(part)), "{message}");
+    assert!(
+        [expected.as_str(), actual.as_str(), r#"folder "shop/1.0+b/dist/1.0+b/" of bucket "ci""#].iter().all(|part| message.contains(part)),
+        "{message}"
+    );
     source.digest = "9F86".into();
     assert_eq!(Pin::of(&source, "v1"), Err(Refusal::InvalidDigest { given: "9F86".into() }));
 }

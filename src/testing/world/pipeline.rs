@@ -37,8 +37,7 @@ impl World {
     /// # Panics
     /// When the build cannot be published.
     pub async fn put_into_folder(&self, version: &str) -> ManifestDigest {
-        let mut files: Vec<(String, Bytes)> =
-            builders::build(version).into_iter().map(|(path, content)| (path, content.into())).collect();
+        let mut files: Vec<(String, Bytes)> = builders::build(version).into_iter().map(|(path, content)| (path, content.into())).collect();
         let film = Bytes::from(version.repeat(100_000));
         for (path, content) in &files {
             self.builds.overwrite(&format!("web/{version}/{path}"), content.clone());
@@ -52,7 +51,9 @@ impl World {
             writer: None,
             sequence: None,
         };
-        let created = self.builds.create(&format!("web/{version}/{path}"), Body::Bytes(film.clone()), &attributes).await;
+        let key = format!("web/{version}/{path}");
+        self.builds.remove(&key);
+        let created = self.builds.create(&key, Body::Bytes(film.clone()), &attributes).await;
         created.expect("a bucket in memory takes it");
         files.push((path, film));
         let prepared = Prepared::read(&request(version), Build::in_memory(files)).await;

@@ -35,12 +35,12 @@ impl ReportReader for NoPods {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A store on this port, whose only bucket is this one; it ends with the test.
-async fn start_store(folder: &Path, port: u16, bucket: &str) -> JoinHandle<()> {
+pub async fn start_store(folder: &Path, port: u16, bucket: &str) -> JoinHandle<()> {
     let settings = dev_store::Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], port)),
         folder: folder.to_owned(),
@@ -52,14 +52,14 @@ async fn start_store(folder: &Path, port: u16, bucket: &str) -> JoinHandle<()> {
     tokio::spawn(async move { store.serve(std::future::pending()).await.unwrap() })
 }
 
-fn secret(secret_access_key: &str) -> Value {
+pub fn secret(secret_access_key: &str) -> Value {
     let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": NAMESPACE},
         "data": {"accessKeyId": encoded("dev"), "secretAccessKey": encoded(secret_access_key)}})
 }
 
 /// The release of v1 of an application without pods, in the bucket `assets` of a store on this port; and its controller.
-fn begin(port: u16, secret_access_key: &str) -> (ApiServer, JoinHandle<()>) {
+pub fn begin(port: u16, secret_access_key: &str) -> (ApiServer, JoinHandle<()>) {
     let server = ApiServer::new(Arc::new(SystemClock), 1);
     let source = Arc::new(MemorySource::new());
     source.put(&builders::build_url("v1"), builders::build("v1"));
@@ -87,7 +87,7 @@ fn begin(port: u16, secret_access_key: &str) -> (ApiServer, JoinHandle<()>) {
 
 /// Waits until Ready of the object says this, at most a minute and a half: a store is looked at every ten seconds, and S3's client
 /// tries a connection several times.
-async fn until(server: &ApiServer, kind: &str, name: &str, verdict: &str) -> String {
+pub async fn until(server: &ApiServer, kind: &str, name: &str, verdict: &str) -> String {
     let key = Key::new(Kind::named(kind), NAMESPACE, name);
     let mut last = String::new();
     for _ in 0..900 {

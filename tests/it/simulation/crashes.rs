@@ -15,15 +15,8 @@ enum Story {
     FromAFolder,
 }
 
-const STORIES: [Story; 7] = [
-    Story::WholeRelease,
-    Story::Rollback,
-    Story::PreEmpted,
-    Story::PagesInTheBucket,
-    Story::OverHttp,
-    Story::GivenUp,
-    Story::FromAFolder,
-];
+const STORIES: [Story; 7] =
+    [Story::WholeRelease, Story::Rollback, Story::PreEmpted, Story::PagesInTheBucket, Story::OverHttp, Story::GivenUp, Story::FromAFolder];
 
 impl Story {
     /// What has happened before: the controller is ended in it by another story.
