@@ -1,3 +1,5 @@
+//! Folders in memory: what is read of them, what is refused, and what is never done there.
+
 use std::collections::BTreeMap;
 
 use tempfile::TempDir;
@@ -121,7 +123,7 @@ async fn a_large_object_whose_hash_the_store_computed_is_not_read_at_all_and_one
 #[tokio::test]
 async fn another_store_vouches_for_nothing_and_copies_nothing() {
     let builds = Builds::of(&[("index.html", b"page")]);
-    builds.hashed("hashed.wasm", &[b'h'; LARGE]).await;
+    builds.hashed("hashed.wasm", &vec![b'h'; LARGE]).await;
     let build = builds.read(Kinship::Other).await.unwrap();
     assert_eq!((builds.faulty.calls(Operation::Read), builds.faulty.calls(Operation::Head)), (2, 0));
     assert_eq!(original(&build, "hashed.wasm"), None);
@@ -156,18 +158,14 @@ async fn what_an_archive_could_not_have_a_folder_cannot_have_either() {
 #[tokio::test]
 async fn more_than_an_archive_may_hold_is_refused_by_the_listing_alone() {
     let builds = Builds::of(&[("a.js", b"12345"), ("b.js", b"12345"), ("c.js", b"12345")]);
-    let limits = |change: fn(&mut Limits)| {
-        let mut folder = builds.folder(Kinship::Same);
-        change(&mut folder.limits);
-        folder
-    };
-    let cases: [(fn(&mut Limits), &str); 3] = [
-        (|limits| limits.entries = 2, "TooManyEntries"),
-        (|limits| limits.file_bytes = 4, "FileTooLarge"),
-        (|limits| limits.total_bytes = 14, "BuildTooLarge"),
+    let cases = [
+        (Limits { entries: 2, ..Limits::default() }, "TooManyEntries"),
+        (Limits { file_bytes: 4, ..Limits::default() }, "FileTooLarge"),
+        (Limits { total_bytes: 14, ..Limits::default() }, "BuildTooLarge"),
     ];
-    for (change, reason) in cases {
-        assert_eq!(read(limits(change), builds.workspace.path()).await.unwrap_err().reason(), reason);
+    for (limits, reason) in cases {
+        let folder = BuildFolder { limits, ..builds.folder(Kinship::Same) };
+        assert_eq!(read(folder, builds.workspace.path()).await.unwrap_err().reason(), reason);
     }
     assert_eq!(builds.faulty.calls(Operation::Read), 0);
 }
@@ -183,7 +181,7 @@ async fn a_folder_without_files_is_no_build_and_says_where_it_was_looked_for() {
 
 #[tokio::test]
 async fn an_object_that_is_changed_meanwhile_is_never_used_whenever_it_happens() {
-    let builds = Builds::of(&[("a.js", b"one"), ("film.mp4", &[b'o'; LARGE])]);
+    let builds = Builds::of(&[("a.js", b"one"), ("film.mp4", &vec![b'o'; LARGE])]);
     for path in ["a.js", "film.mp4"] {
         let folder = builds.folder(Kinship::Same);
         let listed = listing::objects(&folder).await.unwrap();

@@ -34,7 +34,7 @@ const LARGE: usize = 300_000;
 const WRITES: [Operation; 5] = [Operation::Create, Operation::Copy, Operation::Replace, Operation::Delete, Operation::GiveUpUploads];
 
 fn film() -> (String, Vec<u8>) {
-    ("assets/film-BEcQUh0e.mp4".into(), (0..LARGE).map(|n| (n % 251) as u8).collect())
+    ("assets/film-BEcQUh0e.mp4".into(), (0..=250).cycle().take(LARGE).collect())
 }
 
 fn with_film(name: &str) -> Files {
