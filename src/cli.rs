@@ -8,9 +8,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::telemetry::LogFormat;
 
+mod digest;
 mod publish;
 mod store;
 
+pub use digest::DigestArgs;
 pub use publish::{ClusterArgs, LintArg, OutputArg, PublishArgs, StoreArgs, WriteGuardArg};
 pub use store::{CheckArgs, HeadersArgs, StoreCommand, SweepArgs};
 
@@ -46,6 +48,8 @@ pub enum Role {
     Agent(AgentArgs),
     /// Upload a build's folder under a version's name
     Publish(PublishArgs),
+    /// Print the digest of a build's folder, for `spec.source.bucket.digest`; asks nobody
+    Digest(DigestArgs),
     /// Look after what lies in a store
     #[command(subcommand)]
     Store(StoreCommand),

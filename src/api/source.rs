@@ -75,10 +75,10 @@ pub struct BucketSource {
     #[schemars(length(min = 2, max = 512))]
     #[x_kube(validation = source_folder())]
     pub folder: String,
-    /// The digest of the build's manifest, as `rollcall publish DIR --dry-run --output json` prints it for the same files. A folder that
-    /// holds anything else is refused before anything is written.
+    /// The digest of the build's manifest, as `rollcall digest DIR` (or `rollcall publish`) prints it for the same files. A folder that
+    /// holds anything else is refused before anything is written. How a build is read is part of it: see `spec.build`.
     #[schemars(length(min = 71, max = 71))]
     #[x_kube(validation = Rule::new("self.matches('^sha256:[0-9a-f]{64}$')")
-        .message("must be sha256: and 64 lower-case hexadecimal characters, as `rollcall publish --dry-run --output json` prints it"))]
+        .message("must be sha256: and 64 lower-case hexadecimal characters, as `rollcall digest` prints it"))]
     pub digest: String,
 }

@@ -19,6 +19,7 @@ use crate::upload::{self, Before, PARALLEL, Prepared, Progress, Publish, Publish
 
 mod apply;
 mod cluster;
+mod digest;
 mod failure;
 mod lint;
 mod opened;
@@ -28,6 +29,7 @@ mod result;
 mod retry;
 mod target;
 
+pub use digest::print_digest;
 pub use failure::{Exit, Failure};
 pub use opened::{Opened, open};
 pub use place::of_store;

@@ -60,7 +60,7 @@ pub enum Refusal {
     },
     /// Another build than the release asks for.
     #[error(
-        "the build in {place} has the manifest digest {actual}, but the release asks for {expected}; `rollcall publish DIR --dry-run --output json` prints the digest of a build"
+        "the build in {place} has the manifest digest {actual}, but the release asks for {expected}; `rollcall digest DIR` prints the digest of a build"
     )]
     OtherBuild {
         /// Bucket and folder.
