@@ -125,6 +125,32 @@ fn a_store_that_cannot_be_looked_at_says_so() {
     });
 }
 
+/// The keys of a folder of builds are read like those of a store: the Role that is missing is printed, and nothing is asked of the folder.
+#[test]
+fn a_folder_of_builds_whose_secret_cannot_be_read_says_which_role_is_missing() {
+    for (code, reason, text) in [
+        (403, "CredentialsForbidden", "create role rollcall-ci-keys --verb=get --resource=secrets --resource-name=ci-keys"),
+        (500, "ReadFailing", "get Secret shop/ci-keys failed"),
+    ] {
+        run(async || {
+            let mut world = settled().await;
+            let wall = build_wall(&world, code, |seen| seen.key.plural == "secrets");
+            let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ci-keys", "namespace": NAMESPACE},
+                "data": {"accessKeyId": "a2V5", "secretAccessKey": "c2VjcmV0"}});
+            world.server.create("user", &secret).expect("a new name");
+            let digest = world.put_into_folder("v2").await;
+            world.release_from_folder("v2", &digest);
+            world.change_release(&json!({"source": {"bucket": {"credentials": {"secretName": "ci-keys"}}}}));
+            seconds(&mut world, 60).await;
+            let (ready, message) = condition(&world.status(), conditions::READY).unwrap();
+            assert_eq!(ready, format!("False {reason}"));
+            assert!(message.contains(text), "{message}");
+            assert!(code != 403 || message.contains("named by spec.source.bucket"), "{message}");
+            is_mended(&mut world, &wall, "v2").await;
+        });
+    }
+}
+
 /// I7, I9: condition, message, event; once; and what was known of the rollout stays.
 #[test]
 fn a_right_that_is_missing_is_told_once_with_what_to_do_and_is_over_when_it_is_there() {
