@@ -1,6 +1,7 @@
 //! How the static program is linked.
 //! Must never do what the crate could not be built without: a linker that does not know an option passes over it.
 
+#[expect(clippy::disallowed_methods, reason = "Cargo says by the environment what is built")]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let target = std::env::var("TARGET").unwrap_or_default();

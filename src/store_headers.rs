@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -11,9 +12,9 @@ use crate::api::store::WriteGuard;
 use crate::bucket::s3::{Mended, S3Bucket};
 use crate::cli::{HeadersArgs, OutputArg};
 use crate::clock::{Clock as _, SystemClock};
-use crate::publish;
+use crate::publish::{self, Target};
 use crate::roles::RoleError;
-use crate::upload::{self, Drifted, Extent, HeadersSeen, has_right_bytes};
+use crate::upload::{self, Drifted, Extent, HeadersSeen, Origin, Tried, has_right_bytes};
 
 /// What was seen, and what became of each drifted object.
 struct Looked {
@@ -43,18 +44,21 @@ pub async fn run(args: &HeadersArgs) -> Result<(), RoleError> {
             "--repair is not done under the write guard SingleWriter: a store that ignores conditions may copy over newer bytes".into()
         );
     }
-    let (bucket, layout) = (S3Bucket::connect(&target.settings)?, &target.layout);
-    let Some(record) = upload::read_record(&bucket, layout, &args.version).await? else {
+    let (bucket, layout) = (Arc::new(S3Bucket::connect(&target.settings)?), &target.layout);
+    let Some(record) = upload::read_record(&*bucket, layout, &args.version).await? else {
         return Err(format!("{} has no version {:?}", target.shown(), args.version).into());
     };
-    let Some(manifest) = upload::read_manifest(&bucket, layout, &record.digest).await? else {
+    let Some(manifest) = upload::read_manifest(&*bucket, layout, &record.digest).await? else {
         return Err(format!("the manifest of version {:?}, {:?}, is not there", args.version, layout.manifest(&record.digest)).into());
     };
     // Another run looks at others.
     let turn = || usize::try_from(SystemClock.now().as_second()).unwrap_or(0);
     let extent = args.sample.map_or(Extent::All, |count| Extent::Sample { count, turn: turn() });
-    let seen = upload::headers_of(&bucket, layout, &manifest, extent).await?;
+    let seen = upload::headers_of(&*bucket, layout, &manifest, extent).await?;
     let mut looked = Looked { seen, fates: BTreeMap::new() };
+    if args.repair && !looked.seen.drifted.is_empty() {
+        copies_under_conditions(&target, &bucket).await?;
+    }
     for drifted in &looked.seen.drifted {
         let fate = if args.repair { repaired(&bucket, drifted).await? } else { Fate::Left };
         looked.fates.insert(drifted.key.clone(), fate);
@@ -65,6 +69,16 @@ pub async fn run(args: &HeadersArgs) -> Result<(), RoleError> {
     };
     std::io::stdout().write_all(told.as_bytes())?;
     looked.verdict()
+}
+
+/// A repair is a copy of exactly the object that was seen: a store that copies whatever is there by then could put old bytes over new.
+async fn copies_under_conditions(target: &Target, bucket: &Arc<S3Bucket>) -> Result<(), RoleError> {
+    let origin = Origin { endpoint: target.settings.endpoint.as_deref(), bucket: &target.settings.bucket, guard: target.guard };
+    let tried = Tried::before_writing(bucket.clone(), origin, &target.layout, Arc::new(SystemClock));
+    match &tried.found().await?.copy {
+        copy if copy.is_held() => Ok(()),
+        copy => Err(format!("--repair is not done in a store that was not seen to copy under conditions: {}", copy.evidence).into()),
+    }
 }
 
 async fn repaired(bucket: &S3Bucket, drifted: &Drifted) -> Result<Fate, RoleError> {

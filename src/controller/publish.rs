@@ -28,6 +28,11 @@ const PROGRESS_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 /// A LIST of pods takes about 0.1 s; after this time its absence is worth telling.
 const VIEWS_ARRIVE_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
 
+/// After staging, pods that can load at once all report within this time, and what is told of those that lack then is out of date when
+/// it is written. A telling in the midst of them would stand between the last report and the flip: 10 to 100 ms while the API server
+/// takes the reports of 100 pods.
+const REPORTS_COME_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_millis(500);
+
 /// What was written of the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Published {
@@ -48,7 +53,7 @@ pub(super) async fn publish(
     outcome: StepOutcome,
 ) -> Result<Published, Failure> {
     let observed = &look.observed;
-    if let Some(at) = is_beginning(cx, key, observed, decision) {
+    if let Some(at) = is_beginning(cx, key, observed, decision).or_else(|| is_just_staged(observed, decision)) {
         return Ok(Published::Later(at));
     }
     tell_events(cx, key, observed, decision, outcome).await;
@@ -78,6 +83,14 @@ fn is_beginning(cx: &Context, key: &ReleaseKey, observed: &Observed, decision: &
     let at = first_look + VIEWS_ARRIVE_WITHIN;
     let is_unseen = matches!(decision.blockers.first(), Some(Blocker::PodsUnseen { .. }));
     (is_unseen && observed.now < at && observed.release.status.active.is_some()).then_some(at)
+}
+
+/// Pods are only just asked.
+fn is_just_staged(observed: &Observed, decision: &Decision) -> Option<Timestamp> {
+    let is_roll_call = matches!(decision.blockers.first(), Some(Blocker::PodsUnseen { .. } | Blocker::PodsMissing { .. }));
+    let staged_at = observed.found()?.pointer.staged_at?;
+    let is_just_now = (staged_at..staged_at + REPORTS_COME_WITHIN).contains(&observed.now);
+    (is_roll_call && decision.step == Step::Nothing && is_just_now).then_some(staged_at + REPORTS_COME_WITHIN)
 }
 
 /// Applied with the resource version that was looked at, so that no status is written from facts of an earlier spec or of an

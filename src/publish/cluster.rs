@@ -8,10 +8,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
-use super::Failure;
+use super::{Failure, Target};
+use crate::api::store::{BucketSpec, CredentialsSpec};
 use crate::api::{AssetRelease, AssetStore};
 use crate::bucket::s3::{Credentials, S3Settings};
-use crate::cli::ClusterArgs;
+use crate::cli::{ClusterArgs, StoreArgs};
 
 /// A namespace of a cluster.
 pub(super) struct Cluster {
@@ -48,14 +49,18 @@ impl Cluster {
         self.releases().get(name).await.map_err(|cause| failed(&format!("read AssetRelease {}/{name}", self.namespace), &cause))
     }
 
-    /// How to reach a store's bucket, with the keys of its Secret unless others are given.
-    pub(super) async fn settings(&self, store: &AssetStore, instead: Option<Credentials>) -> Result<S3Settings, Failure> {
-        let credentials = match (instead, &store.spec.credentials) {
+    /// How to reach the bucket of a store or of a replica, with the keys of its Secret unless others are given.
+    pub(super) async fn settings(
+        &self,
+        bucket: &BucketSpec,
+        credentials: Option<&CredentialsSpec>,
+        instead: Option<Credentials>,
+    ) -> Result<S3Settings, Failure> {
+        let credentials = match (instead, credentials) {
             (Some(instead), _) => instead,
             (None, None) => Credentials::Ambient,
             (None, Some(spec)) => self.keys(&spec.secret_name).await?,
         };
-        let bucket = &store.spec.bucket;
         Ok(S3Settings {
             bucket: bucket.name.clone(),
             region: bucket.region.clone(),
@@ -63,6 +68,18 @@ impl Cluster {
             force_path_style: bucket.force_path_style,
             credentials,
         })
+    }
+
+    /// The replicas of a store, below the prefix of a release. An endpoint that is typed is the store's.
+    pub(super) async fn replicas(&self, store: &AssetStore, prefix: &str, typed: &StoreArgs) -> Result<Vec<Target>, Failure> {
+        let mut targets = Vec::new();
+        for replica in &store.spec.replicas {
+            let instead = typed.profile.clone().map(Credentials::Profile);
+            let settings = self.settings(&replica.bucket, replica.credentials.as_ref(), instead).await;
+            let settings = settings.map_err(|cause| failed(&format!("reach replica {:?}", replica.name), &cause))?;
+            targets.push(Target::of_replica(replica, prefix, settings));
+        }
+        Ok(targets)
     }
 
     async fn keys(&self, name: &str) -> Result<Credentials, Failure> {
@@ -98,9 +115,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::StoreArgs;
     use crate::clock::TokioClock;
-    use crate::publish::target::Target;
     use crate::testing::apiserver::ApiServer;
     use crate::testing::builders::{NAMESPACE, STORE_URL, store};
 
@@ -118,24 +133,45 @@ mod tests {
         server.create("user", &object).unwrap();
         let cluster = Cluster { client: server.client("publish"), namespace: NAMESPACE.into() };
         let found = cluster.store("store").await.unwrap();
-        let failure = cluster.settings(&found, None).await.unwrap_err();
+        let settings = async |instead| cluster.settings(&found.spec.bucket, found.spec.credentials.as_ref(), instead).await;
+        let failure = settings(None).await.unwrap_err();
         assert!(failure.to_string().contains("Secret shop/keys"), "{failure}");
         let (id, key) = ("QUtJRA==", "c2VjcmV0");
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": NAMESPACE},
             "data": {"accessKeyId": id, "secretAccessKey": key}});
         server.create("user", &secret).unwrap();
-        let settings = cluster.settings(&found, None).await.unwrap();
+        let of_secret = settings(None).await.unwrap();
         let (access_key_id, secret_access_key) = ("AKID".to_owned(), "secret".to_owned());
-        assert_eq!(settings.credentials, Credentials::Static { access_key_id, secret_access_key, session_token: None });
-        let instead = cluster.settings(&found, Some(Credentials::Profile("ci".into()))).await.unwrap();
+        assert_eq!(of_secret.credentials, Credentials::Static { access_key_id, secret_access_key, session_token: None });
+        let instead = settings(Some(Credentials::Profile("ci".into()))).await.unwrap();
         assert_eq!(instead.credentials, Credentials::Profile("ci".into()));
 
-        let target = Target::of_store(&found.spec, "shop/", settings.clone(), &typed(None));
+        let target = Target::of_store(&found.spec, "shop/", of_secret.clone(), &typed(None));
         assert_eq!((target.layout.prefix(), &target.base_urls[..]), ("sites/shop/", &[format!("{STORE_URL}shop/")][..]));
         assert_eq!(target.settings.endpoint.as_deref(), Some("http://minio.storage.svc:9000"));
         assert_eq!(target.hosts.len(), 1);
-        let outside = Target::of_store(&found.spec, "shop/", settings, &typed(Some("https://s3.example.com")));
+        let outside = Target::of_store(&found.spec, "shop/", of_secret, &typed(Some("https://s3.example.com")));
         assert_eq!(outside.settings.endpoint.as_deref(), Some("https://s3.example.com"), "from outside the cluster");
+    }
+
+    #[tokio::test]
+    async fn an_asset_store_says_which_replicas_a_sweep_has_to_reach() {
+        let server = ApiServer::new(Arc::new(TokioClock::starting_at(Timestamp::UNIX_EPOCH)), 1);
+        let mut object = store();
+        object["spec"]["replicas"] = json!([
+            {"name": "eu", "bucket": {"name": "assets-eu", "prefix": "web/", "region": "eu-central-1"}},
+            {"name": "us", "bucket": {"name": "assets-us", "region": "us-west-2"}, "credentials": {"secretName": "us-keys"}},
+        ]);
+        server.create("user", &object).unwrap();
+        let cluster = Cluster { client: server.client("sweep"), namespace: NAMESPACE.into() };
+        let found = cluster.store("store").await.unwrap();
+        let failure = cluster.replicas(&found, "shop/", &typed(None)).await.unwrap_err().to_string();
+        assert!(failure.contains("replica \"us\"") && failure.contains("Secret shop/us-keys"), "{failure}");
+        let mine = StoreArgs { profile: Some("mine".into()), ..typed(Some("https://s3.example.com")) };
+        let replicas = cluster.replicas(&found, "shop/", &mine).await.unwrap();
+        let reached: Vec<_> =
+            replicas.iter().map(|to| (&*to.settings.bucket, to.layout.prefix(), to.settings.endpoint.as_deref())).collect();
+        assert_eq!(reached, [("assets-eu", "web/shop/", None), ("assets-us", "shop/", None)], "what is typed is of the store alone");
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ mod target;
 pub use digest::print_digest;
 pub use failure::{Exit, Failure};
 pub use opened::{Opened, open};
-pub use place::of_store;
+pub use place::{of_store, replicas_of_store};
 pub use target::{BucketUrl, KeyPrefix, Target, version_label};
 
 use cluster::Cluster;

@@ -34,8 +34,20 @@ pub async fn of_store(to: Option<&BucketUrl>, cluster: &ClusterArgs, store: &Sto
     }
 }
 
+/// The replicas of the store that is named, for a command that has to do the same there; none for a bucket that is typed.
+///
+/// # Errors
+/// When the cluster does not answer, or does not say how one of them is reached.
+pub async fn replicas_of_store(cluster: &ClusterArgs, store: &StoreArgs) -> Result<Vec<Target>, Failure> {
+    let Some(name) = &cluster.store else { return Ok(Vec::new()) };
+    let prefix = cluster.prefix.as_ref().map_or("", |prefix| &prefix.0);
+    let cluster = Cluster::connect(cluster).await?;
+    cluster.replicas(&cluster.store(name).await?, prefix, store).await
+}
+
 async fn of_asset_store(cluster: &Cluster, name: &str, prefix: &str, typed: &StoreArgs) -> Result<Target, Failure> {
     let store = cluster.store(name).await?;
-    let settings = cluster.settings(&store, typed.profile.clone().map(Credentials::Profile)).await?;
+    let settings =
+        cluster.settings(&store.spec.bucket, store.spec.credentials.as_ref(), typed.profile.clone().map(Credentials::Profile)).await?;
     Ok(Target::of_store(&store.spec, prefix, settings, typed))
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::api::AssetStoreSpec;
-use crate::api::store::WriteGuard;
+use crate::api::store::{ReplicaSpec, WriteGuard};
 use crate::bucket::s3::{Credentials, S3Settings};
 use crate::cli::StoreArgs;
 use crate::lint::{Host, HostRole, hosts_of};
@@ -114,6 +114,12 @@ impl Target {
             base_urls: vec![format!("{}{prefix}", spec.public_url)],
             hosts: hosts_of(spec),
         }
+    }
+
+    /// As an AssetStore says of one of its replicas.
+    pub(super) fn of_replica(replica: &ReplicaSpec, prefix: &str, settings: S3Settings) -> Self {
+        let layout = Layout::new(replica.bucket.prefix.as_deref().unwrap_or_default(), prefix);
+        Self { settings, layout, guard: WriteGuard::Conditional, base_urls: Vec::new(), hosts: Vec::new() }
     }
 
     /// For messages: `prefix "shop/" of bucket "web"`.

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::RoleError;
+use crate::bucket::BucketError;
 use crate::cli::{OutputArg, StoreCommand, SweepArgs};
 use crate::clock::SystemClock;
 use crate::manifest::Layout;
 use crate::publish;
 use crate::retention::{Plan, Tally};
 use crate::sweep::{GRACE, Tools, plan, sweep};
+use crate::upload::replica::Place;
 
 /// Does it.
 pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
@@ -28,7 +30,13 @@ async fn run_sweep(args: &SweepArgs) -> Result<(), RoleError> {
     let (layout, clock) = (of_one_release(&target.layout)?, Arc::new(SystemClock));
     let opened = publish::open(&target, clock.clone(), "rollcall store sweep")?;
     // Whoever names a bucket does not say which replicas it has: there the objects stay.
-    let tools = Tools { bucket: opened.bucket.clone(), clock, grace: GRACE, replicas: Vec::new() };
+    let replicas = publish::replicas_of_store(&args.cluster, &args.store).await?;
+    let replicas = replicas.iter().map(|replica| {
+        let opened = publish::open(replica, clock.clone(), "rollcall store sweep")?;
+        Ok(Place { bucket: opened.bucket, layout: replica.layout.clone() })
+    });
+    let replicas = replicas.collect::<Result<_, BucketError>>()?;
+    let tools = Tools { bucket: opened.bucket.clone(), clock, grace: GRACE, replicas };
     let told = swept(args, &tools, layout).await;
     opened.close().await;
     Ok(std::io::stdout().write_all(told?.as_bytes())?)

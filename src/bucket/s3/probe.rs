@@ -25,6 +25,9 @@ use crate::bucket::{Attributes, Body, Bucket as _, BucketError, Expected, Listed
 /// For all of it: a dozen round trips one after the other take some seconds across an ocean.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A token that no object has.
+const NO_ETAG: &str = "\"00000000000000000000000000000000\"";
+
 /// Objects that are written and looked for in the next listing.
 const LISTED: usize = 3;
 
@@ -145,20 +148,29 @@ impl S3Bucket {
     }
 
     async fn copy_and_copy_again(&self, from: &str, to: &str) -> Result<Finding, BucketError> {
-        if let Err(error) = self.copy_once(from, to).await {
+        if self.copy_once(from, to, Some(NO_ETAG)).await.is_ok() {
+            return Ok(Finding::ignored("the store copies another object than the one that its token names: the condition was ignored"));
+        }
+        if let Err(error) = self.copy_once(from, to, None).await {
             return Ok(Finding::unknown(format!("a copy was not made: {}", told(&error))));
         }
         if self.look(self.call("probe", to)).await?.is_none() {
             return Ok(Finding::ignored("a copy was answered with success, and nothing is there"));
         }
-        Ok(match self.copy_once(from, to).await {
+        Ok(match self.copy_once(from, to, None).await {
             Ok(()) => Finding::ignored("the store copies, and onto what is there: the condition was ignored"),
             Err(error) => Finding::holds(format!("the store copies, and not onto what is there: {}", told(&error))),
         })
     }
 
-    async fn copy_once(&self, from: &str, to: &str) -> Result<(), SdkError<impl ProvideErrorMetadata + use<>, HttpResponse>> {
-        self.client.copy_object().bucket(&self.name).key(to).copy_source(source(&self.name, from)).if_none_match("*").send().await.map(drop)
+    async fn copy_once(
+        &self,
+        from: &str,
+        to: &str,
+        etag: Option<&str>,
+    ) -> Result<(), SdkError<impl ProvideErrorMetadata + use<>, HttpResponse>> {
+        let request = self.client.copy_object().bucket(&self.name).key(to).copy_source(source(&self.name, from));
+        request.set_copy_source_if_match(etag.map(str::to_owned)).if_none_match("*").send().await.map(drop)
     }
 
     async fn clear(&self, place: &str) -> Result<(), BucketError> {
