@@ -67,7 +67,8 @@ pub struct BucketSource {
     #[serde(default)]
     pub force_path_style: bool,
     /// Where the keys that may list and read the folder come from; the ambient chain of the controller's pod without it. Where the
-    /// AssetStore's own keys may read the folder, too, its store copies by itself; else the bytes go through the controller.
+    /// AssetStore's own keys may read the folder, too, its store copies by itself; else the bytes go through the controller. With the
+    /// ambient chain whoever may write AssetReleases can have any folder read that the controller's pod may read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsSpec>,
     /// What the keys of the build begin with; the rest of each key is the file's path in the build. `{version}` stands for

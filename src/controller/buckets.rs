@@ -27,6 +27,9 @@ pub trait Buckets: Send + Sync + 'static {
 /// Clients kept open; a cluster has a handful of stores. The one that was opened first goes first.
 const CLIENTS_MAX: usize = 64;
 
+/// Of one bucket: a store's keys and those of who only reads builds there, and those from before a rotation.
+const CLIENTS_OF_A_BUCKET_MAX: usize = 3;
+
 /// Stores whose capabilities are remembered: beyond that, each is tried out again when it is met again.
 const PROBED_MAX: usize = 256;
 
@@ -53,7 +56,12 @@ impl S3Buckets {
             return Ok(bucket.clone());
         }
         let bucket = Arc::new(S3Bucket::connect(settings)?);
-        open.retain(|(known, _)| !(known.bucket == settings.bucket && known.endpoint == settings.endpoint));
+        let is_of_the_bucket = |known: &S3Settings| known.bucket == settings.bucket && known.endpoint == settings.endpoint;
+        if open.iter().filter(|(known, _)| is_of_the_bucket(known)).count() >= CLIENTS_OF_A_BUCKET_MAX
+            && let Some(oldest) = open.iter().position(|(known, _)| is_of_the_bucket(known))
+        {
+            open.remove(oldest);
+        }
         if open.len() >= CLIENTS_MAX {
             open.remove(0);
         }
@@ -89,6 +97,8 @@ impl Buckets for S3Buckets {
     async fn probe(&self, settings: &S3Settings, store_prefix: &str, guard: WriteGuard) -> Result<Capabilities, BucketError> {
         let (client, cell) = (self.client(settings)?, self.cell(settings, store_prefix, guard));
         let (_, found) = cell.get_or_try_init(|| async { Ok((Instant::now(), client.probe(store_prefix).await?)) }).await?;
+        // This client may be younger than what was found.
+        client.heed(found);
         Ok(found.clone())
     }
 }

@@ -216,6 +216,8 @@ pub(super) fn upload_status(progress: Progress) -> UploadStatus {
 pub(super) fn publish_failure(failure: &PublishFailure) -> WorkFailure {
     let mending = match (failure, failure.class()) {
         (PublishFailure::Reclaiming { until, .. }, _) => Mending::At(*until),
+        // Somebody else's publish goes on or dies, in a day at most; each try reads the build anew.
+        (PublishFailure::KeyInUse { .. }, _) => Mending::Seldom,
         (_, FailureClass::Permanent) => Mending::Never,
         (_, FailureClass::Transient) => Mending::Retry,
     };

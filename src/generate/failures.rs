@@ -271,7 +271,7 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
             "Either the archive was made again under the same URL, or the digest is of another one. Never just take over the new digest."
         }
         Refusal::OtherBuild { .. } => {
-            "Either the folder does not hold the whole build (yet), or holds another one, or the digest is of another one. Never just take over the new digest: run `rollcall digest` where the build was made. When the folder was mended, annotate the release with `rollcall.dev/requestedAt=<now>`."
+            "Either the folder does not hold the whole build (yet), or holds another one, or the digest is of another one. Never just take over the new digest: run `rollcall digest`, of the controller's version, where the build was made. When the folder was mended, annotate the release with `rollcall.dev/requestedAt=<now>`."
         }
         Refusal::ArchiveTooLarge { .. } | Refusal::TooManyEntries { .. } | Refusal::FileTooLarge { .. } | Refusal::BuildTooLarge { .. } => {
             "Leave out what pages do not need (source maps, films), or split the build into two releases."

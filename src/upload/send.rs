@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::PublishFailure;
 use super::attempt::Attempt;
 use crate::api::ContentHash;
-use crate::bucket::{Attributes, BucketError, Created, Stored};
+use crate::bucket::{Attributes, Created, Stored};
 use crate::manifest::headers::UNKNOWN_TYPE;
 use crate::manifest::object::IMMUTABLE;
 use crate::manifest::variant::Encoding;
@@ -68,10 +68,11 @@ impl Attempt<'_> {
     }
 
     /// What lies there, if its hash is known.
-    async fn compare_one(&self, file: &ManifestFile, key: &str) -> Result<Option<Created>, BucketError> {
-        let there = self.tools.bucket.head(key).await?.filter(|there| there.sha256.is_some());
-        let is_ours = |there: &Stored| there.sha256.as_ref() == Some(&file.sha256);
-        Ok(there.map(|there| if is_ours(&there) { Created::Same } else { Created::Other(Box::new(there)) }))
+    async fn compare_one(&self, file: &ManifestFile, key: &str) -> Result<Option<Created>, PublishFailure> {
+        match self.tools.bucket.head(key).await?.filter(|there| there.sha256.is_some()) {
+            Some(there) if there.sha256.as_ref() == Some(&file.sha256) => self.proven(file, key, there).await.map(Some),
+            there => Ok(there.map(|there| Created::Other(Box::new(there)))),
+        }
     }
 
     async fn create(&self, file: &ManifestFile, key: &str) -> Result<Created, PublishFailure> {

@@ -98,10 +98,23 @@ impl View<'_> {
         let is_fetched = self.observed.jobs.upload_of(self.version()).is_some_and(|upload| upload.objects_total > 0);
         if self.is_recorded() {
             let read = self.read_build().map(|build| format!(" ({})", build.sentence())).unwrap_or_default();
-            let message = format!("version {:?} is recorded in the store{read}; spec.source is not looked at", self.version());
-            return Verdict::yes("Recorded", message);
+            let source = self.unused_source();
+            return Verdict::yes("Recorded", format!("version {:?} is recorded in the store{read}; {source}", self.version()));
         }
         if is_fetched { Verdict::yes("Fetched", "the build was fetched and checked") } else { self.not_yet("NotFetched") }
+    }
+
+    /// What becomes of the source of a version that is recorded. One that is pinned to another build is told: somebody expects it.
+    fn unused_source(&self) -> String {
+        let pinned = self.observed.release.spec.source.as_ref().and_then(|source| source.bucket.as_ref()).map(|bucket| &bucket.digest);
+        let active = self.pointer.as_ref().filter(|_| self.is_active()).and_then(|pointer| pointer.active.as_ref());
+        let recorded = active.map(|active| active.digest.clone()).or_else(|| self.candidate_digest()).map(|digest| digest.to_string());
+        match (pinned, recorded) {
+            (Some(pinned), Some(recorded)) if *pinned != recorded => {
+                format!("it is the build {recorded} for ever, and spec.source names {pinned}: give that one another version")
+            }
+            _ => "spec.source is not looked at".to_owned(),
+        }
     }
 
     /// How the build was read, until its version is active: from then on the bucket is asked now and then only, for a sweep, and what

@@ -57,6 +57,24 @@ fn how_the_build_was_read_stands_in_the_condition_of_the_source() {
 }
 
 #[test]
+fn a_source_that_is_pinned_to_another_build_than_the_recorded_one_is_told() {
+    let other = digest("another");
+    let pinned = |digest: String| {
+        move |spec: &mut AssetReleaseSpec| {
+            let bucket = serde_json::json!({"name": "builds", "folder": "shop/", "digest": digest});
+            spec.source = Some(serde_json::from_value(serde_json::json!({"bucket": bucket})).unwrap());
+        }
+    };
+    let told = |fixture: &Observed| condition(&status_of(fixture), SOURCE_FETCHED).unwrap().message.clone();
+    for fixture in [fixture().after_v1(), fixture().activated("v1").activated("v2")] {
+        let said = told(&fixture.clone().spec(pinned(other.to_string())));
+        assert!(said.contains(&digest("v2").to_string()) && said.contains(&other.to_string()), "{said}");
+        let said = told(&fixture.spec(pinned(digest("v2").to_string())));
+        assert!(said.ends_with("spec.source is not looked at"), "{said}");
+    }
+}
+
+#[test]
 fn headers_that_differ_are_told_and_stop_nothing() {
     let mut observed = fixture().after_v1().staged();
     let (job, headers) = (verify(3), Some("1 of 16 objects looked at have other headers".to_owned()));

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::super::http::FOLDER;
 use super::super::{SPOOLED, SourceError, workspace};
@@ -151,6 +151,20 @@ impl InBucket {
         Some(Original { bucket, key: self.key(object), etag, size })
     }
 
+    /// Whether an object of this length is one that the store may be asked to copy.
+    #[must_use]
+    pub fn may_be_copied(&self, size: u64) -> bool {
+        size > SMALL && self.from.kinship == Kinship::Same
+    }
+
+    /// A place among the few large objects that are on their way at a time, copies too: one that has to be read back comes here.
+    ///
+    /// # Panics
+    /// Never: nobody closes the semaphore.
+    pub async fn turn(&self) -> SemaphorePermit<'_> {
+        self.turns.acquire().await.expect("nobody closes it")
+    }
+
     /// The store has said that it does not copy from there: it is not asked again.
     pub fn give_up_copying(&self, said: &str) {
         if !self.gave_up_copying.swap(true, Ordering::Relaxed) {
@@ -166,7 +180,7 @@ impl InBucket {
         let file = self.place(sha256);
         if !file.exists() {
             let object = self.find(path).ok_or_else(|| SourceError::NoBuild { place: self.from.place.to_string() })?;
-            let _turn = self.turns.acquire().await.expect("nobody closes it");
+            let _turn = self.turn().await;
             if self.take(object, Keep::Yes).await? != *sha256 {
                 return Err(self.changed(object));
             }
