@@ -277,4 +277,8 @@ impl Bucket for FaultyBucket {
     async fn deletes(&self) -> Result<Deletes, BucketError> {
         self.inner.deletes().await
     }
+
+    fn repeated(&self) -> u64 {
+        self.inner.repeated()
+    }
 }

@@ -185,6 +185,14 @@ pub enum BucketError {
         /// What was seen.
         cause: String,
     },
+    /// Another program writes below this prefix, under the lock that stands in for the store's conditions: try later.
+    #[error("the lock {key:?} is not ours: {cause}")]
+    Locked {
+        /// The key of the lock.
+        key: String,
+        /// Who has it, and until when; or why it was not to be had.
+        cause: String,
+    },
     /// The store knows who asks and refuses, or does not know who asks.
     #[error("{operation} {key:?} was denied: {cause}")]
     Denied {
@@ -257,6 +265,12 @@ pub trait Bucket: Send + Sync + 'static {
     /// Whether objects may be deleted here at all. Ask before the first one is: where the condition of a delete is not kept, none may.
     async fn deletes(&self) -> Result<Deletes, BucketError> {
         Ok(Deletes::Conditional)
+    }
+
+    /// How many requests that write were sent once more so far, as the one before was not answered. Whatever came of the last, the one
+    /// before may land later; where the store keeps conditions, it is turned away then.
+    fn repeated(&self) -> u64 {
+        0
     }
 }
 

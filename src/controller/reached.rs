@@ -150,7 +150,7 @@ mod tests {
 
     /// The blocker knows the bucket's failures by name.
     #[test]
-    fn every_failure_of_the_bucket_makes_the_store_doubtful_and_a_damaged_document_does_not() {
+    fn every_failure_of_the_bucket_makes_the_store_doubtful_and_a_damaged_document_or_a_lock_does_not() {
         let (key, cause) = (String::new, String::new);
         let failures = [
             BucketError::Unavailable { operation: "get", key: key(), cause: cause() },
@@ -159,6 +159,8 @@ mod tests {
             BucketError::Refused { operation: "get", key: key(), cause: cause() },
         ];
         assert!(failures.iter().all(|failure| Blocker::BucketFault(fault(failure)).doubts_the_store()));
+        let locked = BucketError::Locked { key: key(), cause: cause() };
+        assert!(!Blocker::BucketFault(fault(&locked)).doubts_the_store());
         let damaged = BucketFault { reason: "DocumentDamaged", message: String::new() };
         assert!(!Blocker::BucketFault(damaged).doubts_the_store());
     }

@@ -243,7 +243,7 @@ pub(super) async fn cluster_id(cx: &Context) -> Result<String, Failure> {
 pub(super) fn fault(error: &BucketError) -> BucketFault {
     let advice = match error {
         // A store that was tried out says so itself.
-        BucketError::Unavailable { .. } | BucketError::Unfit(_) => "",
+        BucketError::Unavailable { .. } | BucketError::Locked { .. } | BucketError::Unfit(_) => "",
         BucketError::Denied { .. } => "; check the store's credentials and its bucket policy",
         BucketError::NoSuchBucket { .. } => "; create it, or correct spec.bucket of the AssetStore",
         BucketError::Refused { .. } => "; the store does not do what Rollcall needs",

@@ -9,9 +9,6 @@ use crate::bucket::{Bucket, BucketError};
 use crate::manifest::Layout;
 use crate::upload::{Holder, SingleWriter};
 
-/// Locks that are kept. The one that was made first goes first; whoever still writes under it keeps it.
-const KEPT_MAX: usize = 1024;
-
 /// The locks of this process.
 #[derive(Default)]
 pub(super) struct Writers(Mutex<Kept>);
@@ -20,7 +17,24 @@ pub(super) struct Writers(Mutex<Kept>);
 struct Kept {
     /// What no other process has; asked for when the first lock is made.
     instance: Option<String>,
-    of: Vec<(S3Settings, Layout, Arc<SingleWriter>)>,
+    /// Those that are in use, were a moment ago, or have sent what may still land.
+    of: Vec<Known>,
+}
+
+struct Known {
+    settings: S3Settings,
+    layout: Layout,
+    writer: Arc<SingleWriter>,
+}
+
+impl Known {
+    fn is_at(&self, settings: &S3Settings, layout: &Layout) -> bool {
+        self.layout == *layout && self.settings.bucket == settings.bucket && self.settings.endpoint == settings.endpoint
+    }
+
+    fn is_needed(&self) -> bool {
+        Arc::strong_count(&self.writer) > 1 || !self.writer.is_at_rest()
+    }
 }
 
 impl Writers {
@@ -33,22 +47,21 @@ impl Writers {
         cx: &Context,
     ) -> Result<Arc<dyn Bucket>, BucketError> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, _, known)) = kept.of.iter().find(|(known, place, _)| known == settings && place == layout) {
-            return Ok(known.clone());
+        kept.of.retain(Known::is_needed);
+        if let Some(known) = kept.of.iter_mut().find(|known| known.is_at(settings, layout)) {
+            if known.settings != *settings {
+                known.writer = Arc::new(known.writer.by_way_of(bucket));
+                known.settings = settings.clone();
+            }
+            return Ok(known.writer.clone());
         }
         let instance = match &kept.instance {
             Some(instance) => instance.clone(),
             None => kept.instance.insert(fresh()?).clone(),
         };
-        let holder = Holder { name: format!("controller {}", cx.settings.instance), instance };
+        let holder = Holder::named("controller", &cx.settings.instance, instance);
         let writer = Arc::new(SingleWriter::over(bucket, layout, holder, cx.outside.clock.clone()));
-        let is_replaced =
-            |known: &S3Settings, place: &Layout| place == layout && known.bucket == settings.bucket && known.endpoint == settings.endpoint;
-        kept.of.retain(|(known, place, _)| !is_replaced(known, place));
-        if kept.of.len() >= KEPT_MAX {
-            kept.of.remove(0);
-        }
-        kept.of.push((settings.clone(), layout.clone(), writer.clone()));
+        kept.of.push(Known { settings: settings.clone(), layout: layout.clone(), writer: writer.clone() });
         Ok(writer)
     }
 }

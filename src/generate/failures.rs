@@ -25,6 +25,12 @@ pub(super) fn of_the_bucket() -> Vec<Entry> {
     let (key, cause) = (|| "shop/assets/main-BEcQUh0e.js".to_owned(), |text: &str| text.to_owned());
     let errors = [
         BucketError::Unavailable { operation: "create", key: key(), cause: cause("no answer within 30 s") },
+        BucketError::Locked {
+            key: "shop/.rollcall/lock.json".into(),
+            cause: cause(
+                "rollcall publish on host 3f2a91bc writes below this prefix, until 2026-11-20T16:05:50Z at least; should it be gone, others may from 2026-11-20T16:22:50Z",
+            ),
+        },
         BucketError::Denied { operation: "create", key: key(), cause: cause("AccessDenied") },
         BucketError::NoSuchBucket { bucket: "web-assets".into() },
         BucketError::Refused { operation: "create", key: key(), cause: cause("BadDigest") },
@@ -235,6 +241,9 @@ fn of_bucket(error: &BucketError) -> &'static str {
         BucketError::Denied { .. } => {
             "Check the AssetStore's credentials and the bucket policy: Rollcall lists, gets, puts and deletes below the prefix."
         }
+        BucketError::Locked { .. } => {
+            "Nothing, as a rule: the store is well, and with the write guard `SingleWriter` one program at a time writes below a prefix. It goes on when the other one is done, or 17 minutes after the time that is named if that one was killed; a controller that was restarted in the middle waits for its own old lock. Stagings and rollbacks wait, too."
+        }
         BucketError::NoSuchBucket { .. } => "Create the bucket, or correct `spec.bucket.name`, `region` or `endpoint` of the AssetStore.",
         BucketError::Unfit(_) => "It was tried out and found wanting: see `StoreOverwrites` and `StoreListsUnreliably`.",
         BucketError::Refused { .. } => {
@@ -245,7 +254,9 @@ fn of_bucket(error: &BucketError) -> &'static str {
 
 fn of_bucket_of_builds(error: &BucketError) -> &'static str {
     match error {
-        BucketError::Unavailable { .. } => "The store of the builds is down, slow or not reachable from the controller.",
+        BucketError::Unavailable { .. } | BucketError::Locked { .. } => {
+            "The store of the builds is down, slow or not reachable from the controller."
+        }
         BucketError::Denied { .. } => {
             "Allow the keys of `spec.source.bucket.credentials` (or the controller's own, without them) `s3:ListBucket` and `s3:GetObject` on the folder."
         }

@@ -126,8 +126,10 @@ mod tests {
         let invalid = PublishFailure::InvalidBuild { reason: "x", message: "y".into() };
         let reclaiming = PublishFailure::Reclaiming { key: key.clone(), until: jiff::Timestamp::UNIX_EPOCH };
         let gone = PublishFailure::Source(SourceError::Workspace { folder: "dist".into(), cause: "it is not there".into() });
+        let locked = BucketError::Locked { key: "lock".into(), cause: "another writes".into() };
         for (failure, exit) in [
             (Failure::from(unavailable), Exit::Unavailable),
+            (locked.into(), Exit::Unavailable),
             (reclaiming.into(), Exit::Unavailable),
             (denied.into(), Exit::CannotBeDone),
             (BucketError::NoSuchBucket { bucket: "web".into() }.into(), Exit::CannotBeDone),

@@ -29,7 +29,7 @@ pub fn open(target: &Target, clock: Arc<dyn Clock>, program: &str) -> Result<Ope
     match guard {
         WriteGuard::Conditional => Ok(Opened { bucket: tried, lock: None }),
         WriteGuard::SingleWriter => {
-            let holder = Holder { name: format!("{program} on {}", host()), instance: fresh()? };
+            let holder = Holder::named(program, &host(), fresh()?);
             let lock = Arc::new(SingleWriter::over(tried, layout, holder, clock));
             Ok(Opened { bucket: lock.clone(), lock: Some(lock) })
         }
@@ -45,7 +45,7 @@ impl Opened {
     }
 }
 
-/// For people who wait for the lock.
+/// For people who wait for the lock: it is hashed there.
 fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "an unknown host".to_owned(), |name| name.trim().to_owned())
 }

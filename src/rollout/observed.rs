@@ -205,7 +205,7 @@ pub enum OwnerFacts {
 /// The bucket did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketFault {
-    /// Stable CamelCase word: `StoreUnavailable`, `StoreAccessDenied`, `BucketNotFound`, `StoreRefused`, `DocumentDamaged`.
+    /// Stable CamelCase word: `StoreUnavailable`, `WriterLocked`, `StoreAccessDenied`, `BucketNotFound`, `StoreRefused`, `DocumentDamaged`.
     pub reason: &'static str,
     /// What was seen.
     pub message: String,

@@ -198,7 +198,8 @@ impl SourceError {
 /// Other words than those for the release's own store: that one is in order.
 fn of_bucket(error: &BucketError) -> &'static str {
     match error {
-        BucketError::Unavailable { .. } => "SourceUnavailable",
+        // No source is written to: nobody is asked for a lock there.
+        BucketError::Unavailable { .. } | BucketError::Locked { .. } => "SourceUnavailable",
         BucketError::Denied { .. } => "SourceAccessDenied",
         BucketError::NoSuchBucket { .. } => "SourceBucketNotFound",
         BucketError::Refused { .. } | BucketError::Unfit(_) => "SourceBucketRefused",
@@ -211,7 +212,9 @@ fn advice(error: &BucketError) -> &'static str {
     match error {
         BucketError::Denied { .. } => RIGHTS,
         BucketError::NoSuchBucket { .. } => PLACE,
-        BucketError::Unavailable { .. } | BucketError::Refused { .. } | BucketError::Unfit(_) => Default::default(),
+        BucketError::Unavailable { .. } | BucketError::Locked { .. } | BucketError::Refused { .. } | BucketError::Unfit(_) => {
+            Default::default()
+        }
     }
 }
 

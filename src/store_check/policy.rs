@@ -25,7 +25,7 @@ pub(super) fn writer(bucket: &str, prefix: &str) -> Value {
 }
 
 /// For a cluster that only reads: `source: {published: {}}`, pages from pods, another one publishes. It writes what it uses, takes what it
-/// needs out of tombstones, tries the store out, and claims a prefix that nobody has. A sweep of its own it cannot do.
+/// needs out of tombstones, tries the store out, claims a prefix that nobody has, and takes the lock where the write guard is `SingleWriter`. A sweep of its own it cannot do.
 pub(super) fn follower(bucket: &str, prefix: &str) -> Value {
     let below = |folder: &str| format!("arn:aws:s3:::{bucket}/{prefix}*.rollcall/{folder}");
     // Without a folder in front `*` is nothing: IAM's takes any number of characters, `/` too.
@@ -48,7 +48,7 @@ pub(super) fn follower(bucket: &str, prefix: &str) -> Value {
                 "Sid": "RollcallNotes",
                 "Effect": "Allow",
                 "Action": ["s3:PutObject"],
-                "Resource": [below("references/*"), below("sweeps/*"), below("probe/*"), below("owner.json")],
+                "Resource": [below("references/*"), below("sweeps/*"), below("probe/*"), below("owner.json"), below("lock.json")],
             },
             {
                 "Sid": "RollcallTidying",
@@ -97,6 +97,7 @@ mod tests {
     fn a_cluster_that_only_reads_may_write_no_object_of_a_build() {
         let policy = follower("web", "");
         assert!(policy.to_string().contains("arn:aws:s3:::web/*.rollcall/references/*"), "{policy}");
+        assert!(policy.to_string().contains("arn:aws:s3:::web/*.rollcall/lock.json"), "the lock of the one writer: {policy}");
         for statement in policy["Statement"].as_array().unwrap().iter().skip(2) {
             for resource in statement["Resource"].as_array().unwrap() {
                 assert!(resource.as_str().unwrap().contains("*.rollcall/"), "{resource}");

@@ -169,6 +169,7 @@ impl From<ReadFailure> for PublishFailure {
 pub(crate) fn bucket_reason(error: &BucketError) -> &'static str {
     match error {
         BucketError::Unavailable { .. } => "StoreUnavailable",
+        BucketError::Locked { .. } => "WriterLocked",
         BucketError::Denied { .. } => "StoreAccessDenied",
         BucketError::NoSuchBucket { .. } => "BucketNotFound",
         BucketError::Refused { .. } => "StoreRefused",

@@ -172,6 +172,10 @@ impl Bucket for Tried {
     async fn deletes(&self) -> Result<Deletes, BucketError> {
         Ok(self.found().await?.deletes())
     }
+
+    fn repeated(&self) -> u64 {
+        self.bucket.repeated()
+    }
 }
 
 #[cfg(test)]

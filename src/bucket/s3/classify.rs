@@ -168,7 +168,7 @@ mod tests {
             BucketError::Unavailable { .. } => "unavailable",
             BucketError::Denied { .. } => "denied",
             BucketError::NoSuchBucket { .. } => "no bucket",
-            BucketError::Refused { .. } | BucketError::Unfit(_) => "refused",
+            BucketError::Refused { .. } | BucketError::Locked { .. } | BucketError::Unfit(_) => "refused",
         }
     }
 

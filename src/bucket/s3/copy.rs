@@ -89,7 +89,7 @@ impl S3Bucket {
                 // Whoever may write here need not be allowed to read there; and not every store copies everything.
                 BucketError::Denied { cause, .. } | BucketError::Refused { cause, .. } => Ok(Try::Unable(cause)),
                 BucketError::NoSuchBucket { bucket } => Ok(Try::Unable(format!("the bucket {bucket:?} or the original's is not there"))),
-                error @ (BucketError::Unavailable { .. } | BucketError::Unfit(_)) => Err(error),
+                error @ (BucketError::Unavailable { .. } | BucketError::Locked { .. } | BucketError::Unfit(_)) => Err(error),
             },
         }
     }

@@ -4,7 +4,7 @@
 //! ending well, this way is left alone for a while: everything would be sent twice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -58,10 +58,12 @@ pub(super) struct Express {
     base: OnceCell<Option<String>>,
     doubt: Doubt,
     checks: Arc<Checks>,
+    /// Counts what was sent and got no answer: it is sent again.
+    repeated: Arc<AtomicU64>,
 }
 
 impl Express {
-    pub(super) fn new(connection: &Connection, region: &str, profile: Profile, checks: Arc<Checks>) -> Self {
+    pub(super) fn new(connection: &Connection, region: &str, profile: Profile, checks: Arc<Checks>, repeated: Arc<AtomicU64>) -> Self {
         Self {
             connector: connection.connector.clone(),
             credentials: Cached::new(connection.credentials.clone()),
@@ -70,6 +72,7 @@ impl Express {
             base: OnceCell::new(),
             doubt: Doubt::default(),
             checks,
+            repeated,
         }
     }
 
@@ -86,7 +89,10 @@ impl Express {
         let size = body.len() as u64;
         let Some(request) = self.request(client, bucket, key, body, attributes).await else { return Answer::Unclear };
         let sent = tokio::time::timeout(connect::patience(size), self.send(request, attributes)).await;
-        let answer = sent.ok().flatten().unwrap_or(Answer::Unclear);
+        let answer = sent.ok().flatten().unwrap_or_else(|| {
+            self.repeated.fetch_add(1, Ordering::Relaxed);
+            Answer::Unclear
+        });
         if answer != Answer::Unclear {
             self.doubt.answered();
         }
@@ -100,6 +106,8 @@ impl Express {
             200 => Answer::Done,
             412 => Answer::Taken,
             429 | 503 => Answer::TooMuch,
+            // A proxy's word as a rule: what stands behind it may be at it still.
+            500.. => return None,
             _ => Answer::Unclear,
         };
         if answer == Answer::Done {

@@ -19,7 +19,7 @@ mod streamed;
 mod uploads;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -71,6 +71,7 @@ pub struct S3Bucket {
     multipart_from: u64,
     /// The store was seen not to keep the condition of an upload in parts.
     only_whole: AtomicBool,
+    repeated: Arc<AtomicU64>,
     name: String,
     profile: Profile,
 }
@@ -91,10 +92,10 @@ impl S3Bucket {
     pub fn connect_to_vendor(settings: &S3Settings, vendor: Option<&str>) -> Result<Self, BucketError> {
         settings.check()?;
         let profile = Profile::of(vendor);
-        let pace = Arc::new(Pace::new());
-        let connection = connect::connection(settings, Slower(Arc::clone(&pace)));
+        let (pace, repeated) = (Arc::new(Pace::new()), Arc::new(AtomicU64::new(0)));
+        let connection = connect::connection(settings, Slower { pace: Arc::clone(&pace), repeated: Arc::clone(&repeated) });
         let checks = Arc::new(Checks::default());
-        let express = Express::new(&connection, &settings.region, profile, Arc::clone(&checks));
+        let express = Express::new(&connection, &settings.region, profile, Arc::clone(&checks), Arc::clone(&repeated));
         Ok(Self {
             client: connection.client,
             express,
@@ -103,6 +104,7 @@ impl S3Bucket {
             budget: Budget::full(),
             multipart_from: MULTIPART_FROM,
             only_whole: AtomicBool::new(false),
+            repeated,
             name: settings.bucket.clone(),
             profile,
         })
@@ -264,5 +266,9 @@ impl Bucket for S3Bucket {
             Some(answer) if answer.status == 412 => Ok(if self.look(call).await?.is_none() { Swapped::Done } else { Swapped::Lost }),
             _ => Err(call.failed(&error)),
         }
+    }
+
+    fn repeated(&self) -> u64 {
+        self.repeated.load(Ordering::Relaxed)
     }
 }

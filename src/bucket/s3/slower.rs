@@ -1,7 +1,9 @@
 //! Tells the pace when the store asks for less, whatever was asked of it: a part of a large object, a HEAD, a try of the SDK's own.
+//! Counts the writes that the SDK sends again without having been answered.
 //! Never decides anything.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_s3::config::interceptors::{BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef};
@@ -13,13 +15,19 @@ use super::pace::Pace;
 
 /// Looks at every answer that the SDK gets.
 #[derive(Debug)]
-pub(super) struct Slower(pub(super) Arc<Pace>);
+pub(super) struct Slower {
+    pub(super) pace: Arc<Pace>,
+    pub(super) repeated: Arc<AtomicU64>,
+}
 
-/// When a try was sent.
+/// A try of a call.
 #[derive(Debug, Clone, Copy)]
-struct SentAt(Duration);
+struct Sent {
+    at: Duration,
+    is_answered: bool,
+}
 
-impl Storable for SentAt {
+impl Storable for Sent {
     type Storer = StoreReplace<Self>;
 }
 
@@ -30,11 +38,15 @@ impl Intercept for Slower {
 
     fn read_before_transmit(
         &self,
-        _: &BeforeTransmitInterceptorContextRef<'_>,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        bag.interceptor_state().store_put(SentAt(self.0.now()));
+        let is_read = matches!(context.request().method(), "GET" | "HEAD");
+        if !is_read && bag.load::<Sent>().is_some_and(|before| !before.is_answered) {
+            self.repeated.fetch_add(1, Ordering::Relaxed);
+        }
+        bag.interceptor_state().store_put(Sent { at: self.pace.now(), is_answered: false });
         Ok(())
     }
 
@@ -44,8 +56,13 @@ impl Intercept for Slower {
         _: &RuntimeComponents,
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let (429 | 503, Some(SentAt(sent))) = (context.response().status().as_u16(), bag.load::<SentAt>()) {
-            self.0.turned_away(*sent);
+        let (status, Some(&sent)) = (context.response().status().as_u16(), bag.load::<Sent>()) else { return Ok(()) };
+        if matches!(status, 429 | 503) {
+            self.pace.turned_away(sent.at);
+        }
+        // Any other 5xx is a proxy's word as a rule: what stands behind it may be at it still.
+        if matches!(status, ..500 | 503) {
+            bag.interceptor_state().store_put(Sent { is_answered: true, ..sent });
         }
         Ok(())
     }
@@ -58,7 +75,7 @@ mod tests {
 
     use crate::api::ContentHash;
     use crate::bucket::s3::{Credentials, S3Bucket, S3Settings};
-    use crate::bucket::{Attributes, Body, Bucket as _, BucketError};
+    use crate::bucket::{Attributes, Body, Bucket as _, BucketError, Created};
 
     /// Has nothing, and takes nothing.
     async fn busy_store() -> String {
@@ -76,15 +93,36 @@ mod tests {
         endpoint
     }
 
-    #[tokio::test]
-    async fn large_bodies_that_are_turned_away_slow_the_pace() {
+    /// Answers no first PUT, and takes the next.
+    async fn forgetful_store() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let mut has_forgotten = false;
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut read = vec![0; 64 * 1024];
+                let length = client.read(&mut read).await.unwrap();
+                let is_put = read[..length].starts_with(b"PUT");
+                if is_put && !std::mem::replace(&mut has_forgotten, true) {
+                    continue;
+                }
+                let status = if is_put { "200 OK\r\netag: \"1\"" } else { "404 Not Found" };
+                client.write_all(format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").as_bytes()).await.ok();
+                while client.read(&mut read).await.is_ok_and(|length| length > 0) {}
+            }
+        });
+        endpoint
+    }
+
+    fn bucket_at(endpoint: String) -> S3Bucket {
         let credentials =
             Credentials::Static { access_key_id: "id".to_owned(), secret_access_key: "secret".to_owned(), session_token: None };
-        let (endpoint, region) = (Some(busy_store().await), "us-east-1".to_owned());
-        let settings = S3Settings { bucket: "web".to_owned(), region, endpoint, force_path_style: true, credentials };
-        let bucket = S3Bucket::connect(&settings).unwrap();
-        let before = bucket.pace.limit();
-        let bytes = vec![7; 300 * 1024];
+        let (endpoint, region) = (Some(endpoint), "us-east-1".to_owned());
+        S3Bucket::connect(&S3Settings { bucket: "web".to_owned(), region, endpoint, force_path_style: true, credentials }).unwrap()
+    }
+
+    async fn create(bucket: &S3Bucket, length: usize) -> Result<Created, BucketError> {
+        let bytes = vec![7; length];
         let attributes = Attributes {
             content_type: "video/mp4".to_owned(),
             cache_control: "no-cache".to_owned(),
@@ -93,8 +131,25 @@ mod tests {
             writer: None,
             sequence: None,
         };
-        let ended = bucket.create("a.mp4", Body::Bytes(bytes.into()), &attributes).await;
+        bucket.create("a.mp4", Body::Bytes(bytes.into()), &attributes).await
+    }
+
+    #[tokio::test]
+    async fn large_bodies_that_are_turned_away_slow_the_pace() {
+        let bucket = bucket_at(busy_store().await);
+        let before = bucket.pace.limit();
+        let ended = create(&bucket, 300 * 1024).await;
         assert!(matches!(ended, Err(BucketError::Unavailable { .. })), "{ended:?}");
         assert!(bucket.pace.limit() <= before / 8.0, "each of the SDK's three tries says so: {}", bucket.pace.limit());
+        assert_eq!(bucket.repeated(), 0, "who is turned away was answered");
+    }
+
+    #[tokio::test]
+    async fn writes_that_were_sent_again_without_an_answer_are_counted() {
+        for length in [300 * 1024, 1024] {
+            let bucket = bucket_at(forgetful_store().await);
+            assert_eq!(create(&bucket, length).await, Ok(Created::New));
+            assert_eq!(bucket.repeated(), 1, "{length} bytes");
+        }
     }
 }

@@ -5,19 +5,20 @@
 //! [`LOOK_EVERY`], and stops when it has not seen its own name for [`SURE_FOR`]; and whoever takes the lock writes its name, waits
 //! [`PAUSE`], which is longer, and holds it only if it then still finds its name there.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as Latch, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::super::documents::{Lasts, ReadFailure, encoded, read};
 use super::super::tombstones::free_at;
 use super::Holder;
-use crate::bucket::{Bucket, BucketError, Expected, SIGNED_REQUEST_LIFE, Swapped};
+use super::tenure::{Tenure, Working};
+use super::unanswered::{Sent, Unanswered};
+use crate::bucket::{Bucket, BucketError, Expected, Swapped};
 use crate::clock::Clock;
 use crate::manifest::WriterLock;
 use crate::manifest::record::FORMAT;
@@ -25,11 +26,14 @@ use crate::manifest::record::FORMAT;
 /// How often a holder sees whether the lock is still its own.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long a holder is sure of what it saw. Four looks: a store under load answers one of them.
-const SURE_FOR: Duration = Duration::from_secs(8);
+/// How long a holder is sure of what it saw. Three looks of at most [`LOOK_EVERY`] each: a store under load answers one of them.
+pub(super) const SURE_FOR: Duration = Duration::from_secs(8);
 
 /// Between writing our name and holding the lock: longer than whoever held it is sure of it.
 pub(super) const PAUSE: Duration = Duration::from_secs(10);
+
+/// From the look that found the lock free to the end of writing our name: nobody who wrote theirs in between holds it yet.
+const CLAIMED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the document says that it holds, from each renewal on; for those who wait.
 const HOLDS_FOR: Duration = Duration::from_secs(60);
@@ -49,43 +53,37 @@ pub(super) struct Lock {
     holder: Holder,
     clock: Arc<dyn Clock>,
     held: Mutex<Option<Arc<Tenure>>>,
-    /// When a write was last broken off or not answered: it may land later.
-    unanswered: Latch<Option<Instant>>,
-}
-
-/// One time of holding the lock.
-struct Tenure {
-    id: String,
-    lost: CancellationToken,
-    state: Latch<State>,
-}
-
-struct State {
-    /// Begin of the last look that found our name.
-    seen: Instant,
-    /// What the document says.
-    until: Timestamp,
-    busy: usize,
-    worked: Instant,
-}
-
-/// Something is being done under the lock.
-pub(super) struct Working {
-    lock: Arc<Lock>,
-    tenure: Arc<Tenure>,
-    sent: AtomicBool,
+    unanswered: Arc<Unanswered>,
+    /// Tells whoever waits to hold the lock that nobody wants it any more.
+    unwanted: Notify,
 }
 
 impl Lock {
     pub(super) fn new(bucket: Arc<dyn Bucket>, key: String, holder: Holder, clock: Arc<dyn Clock>) -> Self {
-        Self { bucket, key, holder, clock, held: Mutex::default(), unanswered: Latch::default() }
+        Self { bucket, key, holder, clock, held: Mutex::default(), unanswered: Arc::default(), unwanted: Notify::new() }
+    }
+
+    /// Another lock of the same process at the same place, which knows what this one was not answered.
+    pub(super) fn over(&self, bucket: Arc<dyn Bucket>) -> Self {
+        let next = Self::new(bucket, self.key.clone(), self.holder.clone(), self.clock.clone());
+        Self { unanswered: self.unanswered.clone(), ..next }
     }
 
     /// Takes the lock, unless it is held already.
     pub(super) async fn hold(self: &Arc<Self>) -> Result<Working, BucketError> {
+        if let Some(working) = self.work_under(self.held.lock().await.as_ref()) {
+            return Ok(working);
+        }
+        // By itself: whoever is broken off meanwhile leaves no claim behind, but a lock that is given back when it is idle.
+        let lock = self.clone();
+        let taking = tokio::spawn(async move { lock.take_unless_held().await });
+        taking.await.unwrap_or_else(|_| Err(self.failed("taking it was broken off")))
+    }
+
+    async fn take_unless_held(self: &Arc<Self>) -> Result<Working, BucketError> {
         let mut held = self.held.lock().await;
-        if let Some(tenure) = held.as_ref().filter(|tenure| tenure.is_sure()) {
-            return Ok(Working::begin(self, tenure));
+        if let Some(working) = self.work_under(held.as_ref()) {
+            return Ok(working);
         }
         if let Some(over) = held.take() {
             over.lost.cancel();
@@ -97,10 +95,35 @@ impl Lock {
         Ok(working)
     }
 
+    fn work_under(self: &Arc<Self>, held: Option<&Arc<Tenure>>) -> Option<Working> {
+        held.filter(|tenure| tenure.is_sure()).map(|tenure| Working::begin(self, tenure))
+    }
+
     pub(super) async fn give_back(&self) {
+        self.unwanted.notify_waiters();
         if let Some(tenure) = self.held.lock().await.take() {
             self.end(&tenure).await;
         }
+    }
+
+    /// Whether nothing is lost with it: it is not held, and neither it nor another one at its place has sent what may land.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_free = self.held.try_lock().is_ok_and(|held| held.is_none());
+        is_free && self.unanswered.is_clear() && Arc::strong_count(&self.unanswered) == 1
+    }
+
+    /// Whether this may be sent to that key.
+    pub(super) fn admit(&self, key: &str, sent: &Sent) -> Result<(), BucketError> {
+        let refused = |cause| BucketError::Unavailable { operation: "write", key: key.to_owned(), cause };
+        self.unanswered.admits(key, sent).map_err(refused)
+    }
+
+    pub(super) fn not_answered(&self, key: &str, sent: Sent) {
+        self.unanswered.note(key, sent, self.clock.now());
+    }
+
+    pub(super) fn repeated(&self) -> u64 {
+        self.bucket.repeated()
     }
 
     #[cfg(test)]
@@ -114,6 +137,9 @@ impl Lock {
     }
 
     async fn take(&self) -> Result<Tenure, BucketError> {
+        // Tries the store out, if nobody has: two minutes that must not lie between the look and the write.
+        self.bucket.deletes().await?;
+        let in_time = Instant::now() + CLAIMED_WITHIN;
         let there = self.look().await?;
         if let Some((_, lock)) = &there {
             self.may_be_taken(lock)?;
@@ -121,21 +147,47 @@ impl Lock {
         let id = format!("{}/{}", self.holder.instance, TENURES.fetch_add(1, Ordering::Relaxed));
         let until = self.clock.now() + HOLDS_FOR;
         let expected = there.map_or(Expected::Absent, |(etag, _)| Expected::ETag(etag));
-        if self.write(&id, Some(until), &expected).await? == Swapped::Lost {
-            return Err(self.failed("somebody else took it at the same time"));
+        self.claim(&id, until, &expected, in_time).await?;
+        let mut waited = Ok(());
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = self.unwanted.notified() => waited = Err(self.failed("it was given back before it was ours")),
         }
-        tokio::time::sleep(PAUSE).await;
         let seen = Instant::now();
-        match self.look().await? {
-            Some((_, lock)) if lock.tenure == id => Ok(Tenure::new(id, seen, until)),
-            Some((_, lock)) => Err(self.held_by(&lock)),
-            None => Err(self.failed("it was taken away as soon as it was written")),
+        let found = match waited {
+            Ok(()) => self.look().await,
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(Some((_, lock))) if lock.tenure == id => Ok(Tenure::new(id, seen, until)),
+            Ok(Some((_, lock))) => Err(self.held_by(&lock)),
+            Ok(None) => Err(self.failed("it was taken away as soon as it was written")),
+            Err(error) => {
+                self.release(&id).await;
+                Err(error)
+            }
         }
     }
 
-    /// A lock that was given back is free, one of this very process too; any other when nothing that its holder sent can land any more.
+    /// Writes our name. One that comes too late may have taken the lock from somebody who holds it, and whose writes may land: then it
+    /// stands by its time, for us as for everybody.
+    async fn claim(&self, id: &str, until: Timestamp, expected: &Expected, in_time: Instant) -> Result<(), BucketError> {
+        self.unanswered.claim(id);
+        match tokio::time::timeout_at(in_time, self.write(id, Some(until), expected)).await {
+            Ok(Ok(Swapped::Done)) if Instant::now() <= in_time => {
+                self.unanswered.settle(id);
+                Ok(())
+            }
+            Ok(Ok(Swapped::Lost)) => Err(self.failed("somebody else took it at the same time")),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(Swapped::Done)) | Err(_) => Err(self.failed("the store was too slow to take it: somebody else may hold it by now")),
+        }
+    }
+
+    /// A lock that was given back is free, one that this very process took in time too; any other when nothing that its holder sent can land any more.
     fn may_be_taken(&self, lock: &WriterLock) -> Result<(), BucketError> {
-        let is_ours = lock.tenure.strip_prefix(&self.holder.instance).is_some_and(|rest| rest.starts_with('/'));
+        let is_of_us = lock.tenure.strip_prefix(&self.holder.instance).is_some_and(|rest| rest.starts_with('/'));
+        let is_ours = is_of_us && !self.unanswered.was_late(&lock.tenure);
         match lock.until {
             Some(until) if !is_ours && self.clock.now() <= free_at(until) => Err(self.held_by(lock)),
             _ => Ok(()),
@@ -154,7 +206,7 @@ impl Lock {
     }
 
     fn failed(&self, cause: &str) -> BucketError {
-        BucketError::Unavailable { operation: "lock", key: self.key.clone(), cause: cause.to_owned() }
+        BucketError::Locked { key: self.key.clone(), cause: cause.to_owned() }
     }
 
     /// The token first: what is read then is not older.
@@ -179,13 +231,21 @@ impl Lock {
         self.bucket.replace(&self.key, body, &attributes, expected).await
     }
 
-    /// Whether the lock is still this one's; dates it anew when it is time.
     async fn is_ours(&self, tenure: &Tenure) -> Result<bool, BucketError> {
+        Ok(self.read().await?.is_some_and(|lock| lock.tenure == tenure.id))
+    }
+
+    /// Dates the lock anew when it is time; answers whether it is still this one's.
+    async fn renew(&self, tenure: &Tenure) -> Result<bool, BucketError> {
         let left = tenure.state().until.duration_since(self.clock.now());
         if left > jiff::SignedDuration::try_from(RENEWED_AT).expect("some seconds fit") {
-            return Ok(self.read().await?.is_some_and(|lock| lock.tenure == tenure.id));
+            return Ok(true);
         }
+        let _writing = tenure.writing.lock().await;
         let Some((etag, _)) = self.look().await?.filter(|(_, lock)| lock.tenure == tenure.id) else { return Ok(false) };
+        if tenure.lost.is_cancelled() {
+            return Ok(false);
+        }
         let until = self.clock.now() + HOLDS_FOR;
         if self.write(&tenure.id, Some(until), &Expected::ETag(etag)).await? == Swapped::Lost {
             return Ok(false);
@@ -194,19 +254,24 @@ impl Lock {
         Ok(true)
     }
 
-    /// Ends a tenure that nobody works under. The lock is free at once if every write was answered, and if it is still ours.
+    /// Ends a tenure. The lock is free at once if nobody works under it, nothing of ours can land any more, and it is still ours.
     async fn end(&self, tenure: &Tenure) {
-        let is_clear = tenure.is_sure() && tenure.state().busy == 0 && self.is_answered();
+        let is_over = tenure.is_sure() && tenure.state().busy == 0;
         tenure.lost.cancel();
-        if is_clear && let Ok(Some((etag, _))) = self.look().await.map(|there| there.filter(|(_, lock)| lock.tenure == tenure.id)) {
-            // What cannot be written ends by time.
-            let _ = self.write(&tenure.id, None, &Expected::ETag(etag)).await;
+        // A renewal that is on its way would land on top.
+        let _writing = tenure.writing.lock().await;
+        if is_over {
+            self.release(&tenure.id).await;
         }
     }
 
-    /// Whether nothing that was sent can land any more.
-    fn is_answered(&self) -> bool {
-        latch(&self.unanswered).is_none_or(|at| at.elapsed() > SIGNED_REQUEST_LIFE)
+    /// Writes that a lock of ours is free. What cannot be written ends by time.
+    async fn release(&self, id: &str) {
+        if self.unanswered.is_clear()
+            && let Ok(Some((etag, _))) = self.look().await.map(|there| there.filter(|(_, lock)| lock.tenure == *id))
+        {
+            let _ = self.write(id, None, &Expected::ETag(etag)).await;
+        }
     }
 
     /// Whether the tenure was ended, as nobody works under it any more.
@@ -226,72 +291,31 @@ impl Lock {
 
 /// Looks after a tenure until it is over.
 async fn keep(lock: Arc<Lock>, tenure: Arc<Tenure>) {
+    let mut next = Instant::now();
     loop {
+        next = Instant::now().max(next + LOOK_EVERY);
         tokio::select! {
             () = tenure.lost.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep_until(next) => {}
         }
         if lock.end_if_idle(&tenure).await {
             return;
         }
-        let (begun, sure_until) = (Instant::now(), tenure.state().seen + SURE_FOR);
-        match tokio::time::timeout_at(sure_until, lock.is_ours(&tenure)).await {
+        if !tenure.is_sure() {
+            return tenure.lost.cancel();
+        }
+        let begun = Instant::now();
+        // One that hangs must not take the time of the next.
+        match tokio::time::timeout(LOOK_EVERY, lock.is_ours(&tenure)).await {
             Ok(Ok(true)) => tenure.state().seen = begun,
-            // An answer that did not come: there may be time for another look.
-            Ok(Err(_)) if Instant::now() + LOOK_EVERY < sure_until => {}
+            Ok(Err(_)) | Err(_) if tenure.is_sure() => continue,
             Ok(Ok(false) | Err(_)) | Err(_) => return tenure.lost.cancel(),
         }
-    }
-}
-
-impl Tenure {
-    fn new(id: String, seen: Instant, until: Timestamp) -> Self {
-        let state = State { seen, until, busy: 0, worked: Instant::now() };
-        Self { id, lost: CancellationToken::new(), state: Latch::new(state) }
-    }
-
-    fn is_sure(&self) -> bool {
-        !self.lost.is_cancelled() && self.state().seen.elapsed() < SURE_FOR
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        latch(&self.state)
-    }
-}
-
-/// Every change under these latches is one of figures: a holder that panicked spoiled nothing.
-fn latch<T>(latch: &Latch<T>) -> MutexGuard<'_, T> {
-    latch.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Working {
-    fn begin(lock: &Arc<Lock>, tenure: &Arc<Tenure>) -> Self {
-        tenure.state().busy += 1;
-        Self { lock: lock.clone(), tenure: tenure.clone(), sent: AtomicBool::new(false) }
-    }
-
-    pub(super) async fn lost(&self) {
-        self.tenure.lost.cancelled().await;
-    }
-
-    /// Sends a write. One that is broken off, or that the store did not answer, may land later.
-    pub(super) async fn write<T>(&self, write: impl Future<Output = Result<T, BucketError>>) -> Result<T, BucketError> {
-        self.sent.store(true, Ordering::Relaxed);
-        let answer = write.await;
-        if !matches!(answer, Err(BucketError::Unavailable { .. })) {
-            self.sent.store(false, Ordering::Relaxed);
-        }
-        answer
-    }
-}
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        let mut state = self.tenure.state();
-        state.busy -= 1;
-        state.worked = Instant::now();
-        if self.sent.load(Ordering::Relaxed) {
-            *latch(&self.lock.unanswered) = Some(Instant::now());
+        // Time is left for another look. What was not renewed is tried again, as long as nobody else may take it.
+        match tokio::time::timeout_at(begun + SURE_FOR - LOOK_EVERY, lock.renew(&tenure)).await {
+            Ok(Ok(false)) => return tenure.lost.cancel(),
+            _ if tenure.state().until < lock.clock.now() => return tenure.lost.cancel(),
+            _ => {}
         }
     }
 }

@@ -6,6 +6,8 @@
 //! same protocol over these steps, so the lock may come and go between them. What remains open: decision 16.
 
 mod lock;
+mod tenure;
+mod unanswered;
 
 use std::sync::Arc;
 
@@ -16,7 +18,9 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
 
-use self::lock::{Lock, Working};
+use self::lock::Lock;
+use self::tenure::Working;
+use self::unanswered::Sent;
 use crate::api::ContentHash;
 use crate::bucket::probe::Deletes;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
@@ -35,6 +39,16 @@ pub struct Holder {
     pub instance: String,
 }
 
+impl Holder {
+    /// A program on a host (a machine or a pod). The lock is as public as the assets, so of the host only the first eight digits of its
+    /// name's SHA-256 are told: whoever has that name can tell whether it is meant.
+    #[must_use]
+    pub fn named(program: &str, host: &str, instance: String) -> Self {
+        let host = ContentHash::of(host.as_bytes()).to_string();
+        Self { name: format!("{program} on host {}", &host[..8]), instance }
+    }
+}
+
 /// A prefix of a bucket with one writer at a time.
 pub struct SingleWriter {
     bucket: Arc<dyn Bucket>,
@@ -46,8 +60,25 @@ impl SingleWriter {
     /// Guards what is written below a release's prefix. Share it within a process: each one is a writer of its own.
     #[must_use]
     pub fn over(bucket: Arc<dyn Bucket>, layout: &Layout, holder: Holder, clock: Arc<dyn Clock>) -> Self {
-        let lock = Arc::new(Lock::new(bucket.clone(), layout.lock(), holder, clock));
-        Self { bucket, lock, keys: (0..KEYS).map(|_| Mutex::new(())).collect() }
+        let lock = Lock::new(bucket.clone(), layout.lock(), holder, clock);
+        Self::under(lock, bucket)
+    }
+
+    /// The same writer by another way to the store, as with new credentials: it takes the lock from this one, of the same process, and
+    /// knows what this one was not answered.
+    #[must_use]
+    pub fn by_way_of(&self, bucket: Arc<dyn Bucket>) -> Self {
+        Self::under(self.lock.over(bucket.clone()), bucket)
+    }
+
+    fn under(lock: Lock, bucket: Arc<dyn Bucket>) -> Self {
+        Self { bucket, lock: Arc::new(lock), keys: (0..KEYS).map(|_| Mutex::new(())).collect() }
+    }
+
+    /// Whether nothing is lost if it is dropped, and another one made for its prefix when there is more to write.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.lock.is_at_rest()
     }
 
     /// Lets the next writer in, if nothing of ours can land any more. Otherwise, and without this, the lock ends by time.
@@ -61,9 +92,16 @@ impl SingleWriter {
         self.keys[usize::from(u16::from_be_bytes([hash[0], hash[1]])) % KEYS].lock().await
     }
 
-    /// Does something under the lock, and breaks it off when the lock is lost.
-    async fn locked<T>(&self, work: impl AsyncFnOnce(&Working) -> Result<T, BucketError>) -> Result<T, BucketError> {
+    /// Does something at a key under the lock, and breaks it off when the lock is lost.
+    async fn locked<T>(
+        &self,
+        key: &str,
+        sent: &Sent,
+        work: impl AsyncFnOnce(&Working) -> Result<T, BucketError>,
+    ) -> Result<T, BucketError> {
         let working = self.lock.hold().await?;
+        // Before any look: what is there now may be written over by what was sent before.
+        self.lock.admit(key, sent)?;
         tokio::select! {
             biased;
             () = working.lost() => Err(self.lock.taken()),
@@ -119,40 +157,42 @@ fn is_expected(found: Option<&Stored>, expected: &Expected) -> bool {
 impl Bucket for SingleWriter {
     async fn create(&self, key: &str, body: Body, attributes: &Attributes) -> Result<Created, BucketError> {
         let (_alone, size, sha256) = (self.alone_at(key).await, body.size(), &attributes.sha256);
+        let sent = Sent::Bytes(sha256.clone());
         let work = async |working: &Working| {
             if let Some(found) = self.bucket.head(key).await? {
                 return self.compare(key, found, size, sha256).await;
             }
-            match working.write(self.bucket.create(key, body, attributes)).await? {
+            match working.write(key, sent.clone(), self.bucket.create(key, body, attributes)).await? {
                 Created::New => self.look_after(key, size, sha256).await,
                 // The store kept the condition after all.
                 kept => Ok(kept),
             }
         };
-        self.locked(work).await
+        self.locked(key, &sent, work).await
     }
 
     async fn copy(&self, key: &str, original: &Original, attributes: &Attributes) -> Result<Copied, BucketError> {
-        let _alone = self.alone_at(key).await;
+        let (_alone, sent) = (self.alone_at(key).await, Sent::Bytes(attributes.sha256.clone()));
         let work = async |working: &Working| {
             if let Some(found) = self.bucket.head(key).await? {
                 return self.compare(key, found, original.size, &attributes.sha256).await.map(Copied::Ended);
             }
-            match working.write(self.bucket.copy(key, original, attributes)).await? {
+            match working.write(key, sent.clone(), self.bucket.copy(key, original, attributes)).await? {
                 Copied::Ended(Created::New) => self.look_after(key, original.size, &attributes.sha256).await.map(Copied::Ended),
                 ended => Ok(ended),
             }
         };
-        self.locked(work).await
+        self.locked(key, &sent, work).await
     }
 
     async fn replace(&self, key: &str, body: Body, attributes: &Attributes, expected: &Expected) -> Result<Swapped, BucketError> {
         let (_alone, size) = (self.alone_at(key).await, body.size());
+        let sent = Sent::Bytes(attributes.sha256.clone());
         let work = async |working: &Working| {
             if !is_expected(self.bucket.head(key).await?.as_ref(), expected) {
                 return Ok(Swapped::Lost);
             }
-            if working.write(self.bucket.replace(key, body, attributes, expected)).await? == Swapped::Lost {
+            if working.write(key, sent.clone(), self.bucket.replace(key, body, attributes, expected)).await? == Swapped::Lost {
                 return Ok(Swapped::Lost);
             }
             match self.look_after(key, size, &attributes.sha256).await? {
@@ -160,7 +200,7 @@ impl Bucket for SingleWriter {
                 Created::Other(_) => Ok(Swapped::Lost),
             }
         };
-        self.locked(work).await
+        self.locked(key, &sent, work).await
     }
 
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, BucketError> {
@@ -184,22 +224,27 @@ impl Bucket for SingleWriter {
     }
 
     async fn give_up_uploads(&self, prefix: &str, before: Timestamp) -> Result<u64, BucketError> {
-        self.locked(async |working: &Working| working.write(self.bucket.give_up_uploads(prefix, before)).await).await
+        // Of uploads that were begun long ago, by their own names: whenever it lands, no object changes.
+        self.locked(prefix, &Sent::Delete, async |_: &Working| self.bucket.give_up_uploads(prefix, before).await).await
     }
 
     /// For Rollcall's own small documents: objects only where [`Bucket::deletes`] says that they may go.
     async fn delete(&self, key: &str, etag: &str) -> Result<Swapped, BucketError> {
-        let _alone = self.alone_at(key).await;
+        let (_alone, sent) = (self.alone_at(key).await, Sent::Delete);
         let work = async |working: &Working| match self.bucket.head(key).await? {
             None => Ok(Swapped::Done),
             Some(found) if found.etag != etag => Ok(Swapped::Lost),
-            Some(_) => working.write(self.bucket.delete(key, etag)).await,
+            Some(_) => working.write(key, sent.clone(), self.bucket.delete(key, etag)).await,
         };
-        self.locked(work).await
+        self.locked(key, &sent, work).await
     }
 
     async fn deletes(&self) -> Result<Deletes, BucketError> {
         self.bucket.deletes().await
+    }
+
+    fn repeated(&self) -> u64 {
+        self.bucket.repeated()
     }
 }
 
