@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::context::Context;
 use crate::bucket::s3::{S3Settings, fresh};
 use crate::bucket::{Bucket, BucketError};
+use crate::clock::Clock;
 use crate::manifest::Layout;
 use crate::upload::{Holder, SingleWriter};
 
@@ -37,6 +38,34 @@ impl Known {
     }
 }
 
+impl Kept {
+    fn of(
+        &mut self,
+        settings: &S3Settings,
+        layout: &Layout,
+        bucket: Arc<dyn Bucket>,
+        host: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<SingleWriter>, BucketError> {
+        self.of.retain(Known::is_needed);
+        if let Some(known) = self.of.iter_mut().find(|known| known.is_at(settings, layout)) {
+            if known.settings != *settings {
+                known.writer = Arc::new(known.writer.by_way_of(bucket));
+                known.settings = settings.clone();
+            }
+            return Ok(known.writer.clone());
+        }
+        let instance = match &self.instance {
+            Some(instance) => instance.clone(),
+            None => self.instance.insert(fresh()?).clone(),
+        };
+        let holder = Holder::named("controller", host, instance);
+        let writer = Arc::new(SingleWriter::over(bucket, layout, holder, clock));
+        self.of.push(Known { settings: settings.clone(), layout: layout.clone(), writer: writer.clone() });
+        Ok(writer)
+    }
+}
+
 impl Writers {
     /// The one writer below this prefix. With other settings it is another one, which takes the lock of the first: they are one process.
     pub(super) fn of(
@@ -47,21 +76,67 @@ impl Writers {
         cx: &Context,
     ) -> Result<Arc<dyn Bucket>, BucketError> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.of.retain(Known::is_needed);
-        if let Some(known) = kept.of.iter_mut().find(|known| known.is_at(settings, layout)) {
-            if known.settings != *settings {
-                known.writer = Arc::new(known.writer.by_way_of(bucket));
-                known.settings = settings.clone();
-            }
-            return Ok(known.writer.clone());
+        Ok(kept.of(settings, layout, bucket, &cx.settings.instance, cx.outside.clock.clone())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::api::ContentHash;
+    use crate::bucket::lax::LaxBucket;
+    use crate::bucket::memory::MemoryBucket;
+    use crate::bucket::s3::Credentials;
+    use crate::bucket::{Attributes, Body};
+    use crate::clock::TokioClock;
+
+    fn with_key(key: &str) -> S3Settings {
+        let credentials =
+            Credentials::Static { access_key_id: key.to_owned(), secret_access_key: "secret".to_owned(), session_token: None };
+        let (endpoint, region) = (Some("http://store.test".to_owned()), "us-east-1".to_owned());
+        S3Settings { bucket: "web".to_owned(), region, endpoint, force_path_style: true, credentials }
+    }
+
+    struct World {
+        kept: Kept,
+        clock: Arc<TokioClock>,
+        bucket: Arc<LaxBucket>,
+    }
+
+    impl World {
+        fn of(&mut self, key: &str, prefix: &str) -> Arc<SingleWriter> {
+            let (bucket, layout) = (self.bucket.clone(), Layout::new("", prefix));
+            self.kept.of(&with_key(key), &layout, bucket, "test", self.clock.clone()).unwrap()
         }
-        let instance = match &kept.instance {
-            Some(instance) => instance.clone(),
-            None => kept.instance.insert(fresh()?).clone(),
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_is_kept_while_it_is_used_or_holds_its_lock_and_forgotten_at_rest() {
+        let clock = Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()));
+        let bucket = Arc::new(LaxBucket::over(Arc::new(MemoryBucket::new(clock.clone())), Duration::from_millis(5)));
+        let mut world = World { kept: Kept::default(), clock, bucket };
+        let first = world.of("old", "shop/");
+        assert!(Arc::ptr_eq(&first, &world.of("old", "shop/")), "it is shared");
+        let rotated = world.of("new", "shop/");
+        assert!(!Arc::ptr_eq(&first, &rotated) && world.kept.of.len() == 1, "one place, one writer");
+        let attributes = Attributes {
+            content_type: "text/plain".into(),
+            cache_control: "no-store".into(),
+            content_encoding: None,
+            sha256: ContentHash::of(b"a"),
+            writer: None,
+            sequence: None,
         };
-        let holder = Holder::named("controller", &cx.settings.instance, instance);
-        let writer = Arc::new(SingleWriter::over(bucket, layout, holder, cx.outside.clock.clone()));
-        kept.of.push(Known { settings: settings.clone(), layout: layout.clone(), writer: writer.clone() });
-        Ok(writer)
+        rotated.create("shop/a.js", Body::Bytes(Bytes::from_static(b"a")), &attributes).await.unwrap();
+        drop((first, rotated));
+        drop(world.of("new", "blog/"));
+        assert_eq!(world.kept.of.len(), 2, "it holds its lock");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        drop(world.of("new", "blog/"));
+        assert_eq!(world.kept.of.len(), 1, "it has given it back");
     }
 }
