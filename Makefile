@@ -59,7 +59,7 @@ bench: setup ## Latency of flips, memory and requests of an idle controller, on 
 .PHONY: soak
 soak: setup ## Publishers in storms and killed (1,000 each), and storms in the simulation, SEEDS of them (300: 8 minutes) from FIRST_SEED (1000) on
 	@ROLLCALL_UPLOAD_SEEDS=1000 cargo test --locked --all-features --test it upload::storms
-	@ROLLCALL_KILLED_SEEDS=1000 cargo test --locked --all-features --test it killed_at_any_moment
+	@ROLLCALL_KILLED_SEEDS=334 cargo test --locked --all-features --test it killed_at_any_moment
 	@ROLLCALL_SEEDS="$${SEEDS:-300}" ROLLCALL_FIRST_SEED="$${FIRST_SEED:-1000}" cargo test --locked --all-features --test it simulation::storms::no_storm -- --nocapture
 
 .PHONY: fuzz

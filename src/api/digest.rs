@@ -30,7 +30,13 @@ impl ManifestDigest {
     /// The digest of a manifest's stored bytes.
     #[must_use]
     pub fn of(stored: &[u8]) -> Self {
-        Self(format!("{}{}", Self::SCHEME, ContentHash::of(stored)))
+        Self::of_hash(&ContentHash::of(stored))
+    }
+
+    /// The digest of stored bytes that have this hash.
+    #[must_use]
+    pub fn of_hash(hash: &ContentHash) -> Self {
+        Self(format!("{}{hash}", Self::SCHEME))
     }
 
     /// The 64 hexadecimal characters without the scheme: object keys use them.

@@ -100,5 +100,5 @@ fn assembled(files: &[(&str, &str)]) -> (Manifest, BuildNames) {
     let new: Vec<NewFile> = files.iter().map(new).collect();
     let texts: BTreeMap<String, &str> = files.iter().map(|(path, text)| ((*path).to_owned(), *text)).collect();
     let names = readers::read(&BuildManifestSpec::default(), &new, &texts).expect("the sample is readable");
-    (assemble(new, &names).expect("the sample is publishable"), names)
+    (assemble(new, &names).expect("the sample is publishable").manifest, names)
 }

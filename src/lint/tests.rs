@@ -19,7 +19,7 @@ fn built(files: &[(&str, &str)]) -> (Manifest, BuildNames) {
     let new: Vec<NewFile> = files.iter().map(new).collect();
     let texts = files.iter().map(|(path, text)| ((*path).to_owned(), *text)).collect();
     let names = readers::read(&BuildManifestSpec::default(), &new, &texts).unwrap();
-    (assemble(new, &names).unwrap(), names)
+    (assemble(new, &names).unwrap().manifest, names)
 }
 
 fn report(files: &[(&str, &str)], previous: Option<&[(&str, &str)]>, hosts: &[Host]) -> Report {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::readers::BuildNames;
 use super::{Class, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
 use super::{classify, headers, variant};
-use crate::api::ContentHash;
+use crate::api::{ContentHash, ManifestDigest};
 
 /// Largest file without a content hash in its name. Entry files are copied through memory to their public key, which must be
 /// quick, since pages change in that moment; what is larger needs a hashed name.
@@ -46,6 +46,17 @@ pub enum InvalidBuild {
     },
 }
 
+/// A build's manifest and its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assembled {
+    /// What was made.
+    pub manifest: Manifest,
+    /// Length in bytes as it is stored.
+    pub stored_size: u64,
+    /// Of the bytes as they are stored.
+    pub digest: ManifestDigest,
+}
+
 /// Files that build tools and desktops leave behind and that nobody asks for: left out of the manifest and of the upload.
 /// `.vite/` is read for names before. What else a build tool's reader leaves out, it says itself. Other dot files are published: `.well-known/` is one of them.
 #[must_use]
@@ -58,10 +69,10 @@ pub fn is_left_out(path: &str) -> bool {
 ///
 /// # Errors
 /// When the build cannot be published as it is.
-pub fn assemble(files: Vec<NewFile>, build: &BuildNames) -> Result<Manifest, InvalidBuild> {
+pub fn assemble(files: Vec<NewFile>, build: &BuildNames) -> Result<Assembled, InvalidBuild> {
     let files: Vec<_> = files.into_iter().filter(|file| !is_left_out(&file.path) && !build.leaves_out(&file.path)).collect();
     let variants = variants(&files);
-    let mut listed = Vec::new();
+    let mut listed = Vec::with_capacity(files.len());
     for (file, is_variant) in files.into_iter().zip(variants) {
         // A variant goes with its original in everything: class, type, and the moment in which it is written.
         let original = if is_variant { variant::original(&file.path).map(|(original, _)| original) } else { None };
@@ -79,9 +90,9 @@ pub fn assemble(files: Vec<NewFile>, build: &BuildNames) -> Result<Manifest, Inv
         return Err(InvalidBuild::NoFiles);
     }
     let manifest = Manifest::new(listed);
-    match manifest.to_bytes().len() as u64 {
-        bytes if bytes > MANIFEST_BYTES_MAX => Err(InvalidBuild::TooManyFiles { bytes }),
-        _ => Ok(manifest),
+    match manifest.identity() {
+        (bytes, _) if bytes > MANIFEST_BYTES_MAX => Err(InvalidBuild::TooManyFiles { bytes }),
+        (stored_size, digest) => Ok(Assembled { manifest, stored_size, digest }),
     }
 }
 
@@ -139,7 +150,7 @@ mod tests {
         let files = [new("index.html", 1), new("assets/a-lowercas.js", 2), new(".vite/manifest.json", 3), new("x/.DS_Store", 4)];
         let text = BTreeMap::from([(".vite/manifest.json".to_owned(), r#"{"src/a.ts":{"file":"assets/a-lowercas.js"}}"#)]);
         let names = readers::read(&BuildManifestSpec::default(), &files, &text).unwrap();
-        let manifest = assemble(files.to_vec(), &names).unwrap();
+        let manifest = assemble(files.to_vec(), &names).unwrap().manifest;
         let brief: Vec<_> = manifest.files.iter().map(|file| (file.path.as_str(), file.class, file.logical_name.as_deref())).collect();
         assert_eq!(brief, [("assets/a-lowercas.js", Class::Asset, Some("src/a.ts")), ("index.html", Class::Entry, None)]);
         assert_eq!(manifest.files[0].key(), "assets/a-lowercas.js");
@@ -151,7 +162,7 @@ mod tests {
     #[test]
     fn a_variant_goes_with_its_original_and_a_file_that_only_looks_like_one_by_itself() {
         let paths = ["a-BEcQUh0e.js", "a-BEcQUh0e.js.br", "b-BEcQUh0e.js.gz", "data.json", "data.json.gz", "index.html", "index.html.br"];
-        let manifest = assemble(paths.iter().map(|path| new(path, 1)).collect(), &no_names()).unwrap();
+        let manifest = assemble(paths.iter().map(|path| new(path, 1)).collect(), &no_names()).unwrap().manifest;
         let brief: Vec<_> = manifest.files.iter().map(|file| (file.class, &*file.content_type, file.encoding())).collect();
         let (script, json, page) = ("text/javascript; charset=utf-8", "application/json; charset=utf-8", "text/html; charset=utf-8");
         let expected = [

@@ -3,9 +3,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 
 use super::variant::{self, Encoding};
 use super::{headers, object};
@@ -162,7 +164,8 @@ impl Manifest {
     /// A manifest of these files, sorted.
     #[must_use]
     pub fn new(mut files: Vec<ManifestFile>) -> Self {
-        files.sort_by(|a, b| a.path.cmp(&b.path));
+        // In place: no path is there twice.
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Self { manifest_version: FORMAT, files }
     }
 
@@ -173,6 +176,14 @@ impl Manifest {
         let mut stored = Vec::with_capacity(self.files.len() * LINE_BYTES);
         serde_json::to_writer(&mut stored, self).expect("a manifest has only strings and numbers");
         stored
+    }
+
+    /// Length and digest of the canonical bytes, which are not kept: 38 MB at 200,000 files.
+    #[must_use]
+    pub fn identity(&self) -> (u64, ManifestDigest) {
+        let mut passing = Passing { hasher: Sha256::new(), bytes: 0 };
+        serde_json::to_writer(BufWriter::new(&mut passing), self).expect("a manifest has only strings and numbers");
+        (passing.bytes, ManifestDigest::of_hash(&ContentHash::from_array(passing.hasher.finalize().into())))
     }
 
     /// Reads stored bytes that must have this digest.
@@ -225,6 +236,24 @@ impl Manifest {
     }
 }
 
+/// Hashes and counts what is written.
+struct Passing {
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Write for Passing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn check_digest(stored: &[u8], expected: &ManifestDigest) -> Result<(), InvalidManifest> {
     let actual = ManifestDigest::of(stored);
     if actual == *expected { Ok(()) } else { Err(InvalidManifest::WrongDigest { expected: expected.clone(), actual }) }
@@ -255,6 +284,7 @@ mod tests {
         let one = Manifest::new(vec![file("b.js", None), file("a.js", None)]);
         let other = Manifest::new(vec![file("a.js", None), file("b.js", None)]);
         assert_eq!(ManifestDigest::of(&one.to_bytes()), ManifestDigest::of(&other.to_bytes()));
+        assert_eq!(one.identity(), (one.to_bytes().len() as u64, ManifestDigest::of(&one.to_bytes())));
         assert_eq!(one.bytes(), 6);
     }
 

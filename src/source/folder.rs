@@ -1,4 +1,4 @@
-//! A build in a folder of this machine: walked, checked like an archive, and hashed with all cores.
+//! A build in a folder of this machine: walked, checked like an archive, and hashed with all cores and several reads at a time.
 //! Never follows a link, never writes, and keeps no file's content.
 
 use std::fs::File;
@@ -84,9 +84,10 @@ fn unreadable(path: &Path, error: &io::Error) -> SourceError {
     SourceError::Workspace { folder: path.to_path_buf(), cause: error.to_string() }
 }
 
-/// Paths of all files that are taken, in no order.
+/// Paths of all files that are taken.
 fn walk(root: &Path, selection: &Selection) -> Result<Vec<String>, SourceError> {
-    let (mut paths, mut collisions, mut folders) = (Vec::new(), Collisions::default(), vec![PathBuf::new()]);
+    // Each path is kept once, and given back from here: there may be 200,000.
+    let (mut paths, mut folders) = (Collisions::default(), vec![PathBuf::new()]);
     let limits = Limits::default();
     while let Some(folder) = folders.pop() {
         let place = root.join(&folder);
@@ -100,16 +101,15 @@ fn walk(root: &Path, selection: &Selection) -> Result<Vec<String>, SourceError> 
             if kind.is_dir() {
                 folders.push(below);
             } else if let Some(path) = taken(&below, kind, selection)? {
-                collisions.add(&path)?;
-                paths.push(path.into_string());
+                paths.add(&path)?;
             }
         }
         if paths.len() as u64 > limits.entries {
             return Err(Refusal::TooManyEntries { max: limits.entries }.into());
         }
     }
-    collisions.finish()?;
-    if paths.is_empty() { Err(Refusal::Empty.into()) } else { Ok(paths) }
+    paths.finish()?;
+    if paths.is_empty() { Err(Refusal::Empty.into()) } else { Ok(paths.into_paths()) }
 }
 
 /// The path of a file, if it is selected. What is left out may be anything: a link into `node_modules` harms nobody then.
@@ -129,10 +129,13 @@ fn taken(below: &Path, kind: std::fs::FileType, selection: &Selection) -> Result
     Ok(Some(BuildPath::parse(raw).map_err(unsafe_path)?))
 }
 
+/// Files that are not in memory are waited for: a disk takes several requests at a time, and hashing needs far less than a processor.
+const READERS: usize = 8;
+
 /// Hashes files side by side: each thread takes the next one that nobody has.
 fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError> {
     let folder = File::open(root).map_err(|error| unreadable(root, &error))?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(READERS);
     let next = AtomicUsize::new(0);
     let work = || {
         let (mut buffer, mut hashed) = (vec![0; CHUNK], Vec::with_capacity(paths.len() / threads + 1));
@@ -145,12 +148,9 @@ fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
-    let mut hashes = vec![None; paths.len()];
-    for part in parts {
-        part?.into_iter().for_each(|(at, hash)| hashes[at] = Some(hash));
-    }
-    let files = paths.into_iter().zip(hashes).filter_map(|(path, hash)| hash.map(|(size, sha256)| NewFile { path, size, sha256 }));
-    Ok(files.collect())
+    let mut hashed: Vec<_> = parts.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    hashed.sort_unstable_by_key(|(at, _)| *at);
+    Ok(paths.into_iter().zip(hashed).map(|(path, (_, (size, sha256)))| NewFile { path, size, sha256 }).collect())
 }
 
 fn take<'p>(next: &AtomicUsize, paths: &'p [String]) -> Option<(usize, &'p String)> {

@@ -88,7 +88,8 @@ pub fn folded(name: &str) -> String {
 /// Finds paths of one build that get into each other's way.
 #[derive(Debug, Default)]
 pub struct Collisions {
-    seen: BTreeMap<String, String>,
+    /// Folded paths, with the path itself where it is another one. There may be 200,000.
+    seen: BTreeMap<String, Option<String>>,
 }
 
 impl Collisions {
@@ -97,11 +98,32 @@ impl Collisions {
     /// # Errors
     /// When the same path, or one that some system takes for the same, was added before.
     pub fn add(&mut self, path: &BuildPath) -> Result<(), Refusal> {
-        match self.seen.insert(folded(path.as_str()), path.0.clone()) {
-            None => Ok(()),
-            Some(before) if before == path.0 => Err(Refusal::DuplicatePath { path: before }),
-            Some(before) => Err(Refusal::CollidingPaths { one: before, other: path.0.clone() }),
+        let key = folded(path.as_str());
+        if let Some(before) = self.seen.get(&key) {
+            let (one, other) = (before.clone().unwrap_or(key), path.0.clone());
+            return Err(if one == other { Refusal::DuplicatePath { path: one } } else { Refusal::CollidingPaths { one, other } });
         }
+        let differs = key != path.0;
+        self.seen.insert(key, differs.then(|| path.0.clone()));
+        Ok(())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    /// The paths that were added, in the order of their folded forms.
+    #[must_use]
+    pub fn into_paths(self) -> Vec<String> {
+        self.seen.into_iter().map(|(key, path)| path.unwrap_or(key)).collect()
     }
 
     /// Looks at all files together.
@@ -111,8 +133,9 @@ impl Collisions {
     pub fn finish(&self) -> Result<(), Refusal> {
         for (key, below) in &self.seen {
             for (end, _) in key.match_indices('/') {
-                if let Some(file) = self.seen.get(&key[..end]) {
-                    return Err(Refusal::FileIsFolder { file: file.clone(), below: below.clone() });
+                if let Some((folded, file)) = self.seen.get_key_value(&key[..end]) {
+                    let [file, below] = [(folded, file), (key, below)].map(|(key, path)| path.as_ref().unwrap_or(key).clone());
+                    return Err(Refusal::FileIsFolder { file, below });
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{BuildManifestSpec, ContentHash, Format};
 use crate::lint::{Host, HostRole, Linter, Report, Subject};
-use crate::manifest::build::{NewFile, assemble, is_left_out};
+use crate::manifest::build::{Assembled, NewFile, assemble, is_left_out};
 use crate::manifest::closure::Closure;
 use crate::manifest::readers::{self, BuildNames, READERS};
 use crate::manifest::{Manifest, ManifestFile};
@@ -49,7 +49,7 @@ fn check(files: &[NewFile], build: &BuildNames) {
     assert!(names.logical.keys().chain(&names.hashed).all(has), "a file that is not in the build: {names:?}");
     assert_eq!(names.logical.values().collect::<BTreeSet<_>>().len(), names.logical.len(), "a name twice: {names:?}");
     assert_ne!(build.reading.format, Format::Auto);
-    if let Ok(manifest) = assemble(files.to_vec(), build) {
+    if let Ok(Assembled { manifest, .. }) = assemble(files.to_vec(), build) {
         let published = files.iter().filter(|file| !is_left_out(&file.path) && !build.leaves_out(&file.path)).count();
         assert_eq!(manifest.files.len(), published);
     }
@@ -64,7 +64,7 @@ pub fn lint_text(bytes: &[u8]) {
     let paths = ["index.html", "a-BEcQUh0e.css", "a-BEcQUh0e.js", "a.json"];
     let files = files(paths.into_iter().map(|path| (path, bytes)));
     let names = BuildNames::none(readers::Decided::AskedFor);
-    let manifest = assemble(files.clone(), &names).expect("these files can be published");
+    let manifest = assemble(files.clone(), &names).expect("these files can be published").manifest;
     let report = report(&manifest, &names, &text);
     assert_eq!(report, self::report(&manifest, &names, &text), "the same text, looked at twice");
     let known = |path: &str| paths.contains(&path);

@@ -177,7 +177,7 @@ mod tests {
 
     fn manifest(paths: &[&str]) -> Manifest {
         let new = |path: &&str| NewFile { path: (*path).to_owned(), size: path.len() as u64, sha256: ContentHash::of(path.as_bytes()) };
-        assemble(paths.iter().map(new).collect(), &BuildNames::none(Decided::NothingFound)).unwrap()
+        assemble(paths.iter().map(new).collect(), &BuildNames::none(Decided::NothingFound)).unwrap().manifest
     }
 
     /// A bucket that has every file of a build; a file's bytes are its path.

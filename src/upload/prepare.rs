@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Publish, PublishFailure};
 use crate::api::ManifestDigest;
 use crate::bucket::Body;
-use crate::manifest::build;
+use crate::manifest::build::{self, Assembled};
 use crate::manifest::closure::{self, Closure, TEXT_BYTES_MAX};
 use crate::manifest::readers::{self, BuildNames, Reading};
 use crate::manifest::{Layout, Manifest, ManifestFile};
@@ -50,10 +50,9 @@ impl Prepared {
     pub async fn read(request: &Publish, build: Build) -> Result<(Self, BuildNames), PublishFailure> {
         let names = build_names(request, &build).await?;
         let Build { files, bytes } = build;
-        let manifest = build::assemble(files, &names).map_err(|error| invalid(error.reason(), &error))?;
+        let Assembled { manifest, stored_size, digest } =
+            build::assemble(files, &names).map_err(|error| invalid(error.reason(), &error))?;
         check_keys(&request.layout, &manifest)?;
-        let stored = manifest.to_bytes();
-        let (stored_size, digest) = (stored.len() as u64, ManifestDigest::of(&stored));
         Ok((Self { bytes, manifest: Arc::new(manifest), reading: names.reading.clone(), stored_size, digest }, names))
     }
 

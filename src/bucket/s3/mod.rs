@@ -219,10 +219,12 @@ impl Bucket for S3Bucket {
             Err(error) if answer(&error).is_some_and(|answer| answer.is_missing()) => return Ok(None),
             Err(error) => return Err(call.failed(&error)),
         };
-        if object.content_length().and_then(|length| u64::try_from(length).ok()).is_some_and(|length| length > bytes_max) {
+        let length = object.content_length().and_then(|length| u64::try_from(length).ok());
+        if length.is_some_and(|length| length > bytes_max) {
             return Err(longer_than(key, bytes_max));
         }
-        let mut bytes = BytesMut::new();
+        // At once: growing would hold a manifest of 38 MB twice.
+        let mut bytes = BytesMut::with_capacity(length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
         self.take(call, &mut object, bytes_max, |chunk| bytes.extend_from_slice(chunk)).await?;
         Ok(Some(bytes.freeze()))
     }

@@ -6,6 +6,7 @@ use proptest::sample::select;
 
 use super::tests::Sample;
 use super::*;
+use crate::manifest::build::{Assembled, assemble};
 
 /// Paths that the builds of these tests are made of, and that values in the manifests are likely to meet.
 const PATHS: [&str; 8] = [
@@ -137,7 +138,7 @@ proptest! {
         prop_assert_eq!(&read, &sample.read(format, named.then_some(place)));
         let Ok(build) = read else { return Ok(()) };
         is_sound(&build, &sample)?;
-        if let Ok(manifest) = crate::manifest::build::assemble(sample.files.clone(), &build) {
+        if let Ok(Assembled { manifest, .. }) = assemble(sample.files.clone(), &build) {
             let published = sample.texts.keys().filter(|path| !is_left_out(path) && !build.leaves_out(path)).count();
             prop_assert_eq!(manifest.files.len(), published);
         }

@@ -128,7 +128,7 @@ fn webpacks_statistics_beside_a_web_app_manifest() {
         [("src/sign.svg", "21b70a.svg"), ("cart.js", "cart.6c380f.js"), ("main.js", "main.9f20ed.js"), ("main.css", "main.bd3232.css")]
     );
     assert_eq!(strings(&build.names.hashed), ["21b70a.svg", "cart.6c380f.js", "main.9f20ed.js", "main.bd3232.css"]);
-    let manifest = crate::manifest::build::assemble(sample.files.clone(), &build).unwrap();
+    let manifest = crate::manifest::build::assemble(sample.files.clone(), &build).unwrap().manifest;
     let class = |path: &str| manifest.files.iter().find(|file| file.path == path).map(|file| file.class);
     assert_eq!(class("stats.json"), None, "it is not for visitors");
     assert_eq!(class("manifest.json"), Some(crate::manifest::Class::Entry), "the page's own is");
