@@ -130,7 +130,7 @@ fn taken(below: &Path, kind: std::fs::FileType, selection: &Selection) -> Result
 }
 
 /// Files that are not in memory are waited for: a disk takes several requests at a time, and hashing needs far less than a processor.
-const READERS: usize = 8;
+const READERS: usize = 16;
 
 /// Hashes files side by side: each thread takes the next one that nobody has.
 fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError> {
