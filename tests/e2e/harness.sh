@@ -145,30 +145,39 @@ watch_until() { # VERSION [OPTION…] -- CMD…
 
 # Each pod has one build at a time and takes v2 as soon as its own mount of a ConfigMap says so. Tells who switched when.
 naive_order() {
-  local url=http://naive.naive.svc.cluster.local/
+  local version url=http://naive.naive.svc.cluster.local/
   kubectl create namespace naive > /dev/null
   kubectl -n naive apply -f "$root/tests/e2e/naive.yaml" > /dev/null
   kubectl -n naive rollout status deployment/naive --timeout=30s > /dev/null
   wait_for 15 "the Service" answers "$url"
-  visitors_come naive --url "$url"
+  naive_change v2 "$url"
+  # At times the mounts of all three pods on the one node are refreshed within a moment, and no visitor comes in between: once more.
+  for version in v1 v2 v1; do
+    if jq -e '.broken > 0' "$scratch/naive.json" > /dev/null; then return; fi
+    naive_change "$version" "$url"
+  done
+}
+
+naive_change() { # VERSION URL
+  visitors_come naive --url "$2"
   sleep 3
-  kubectl -n naive patch configmap version --type merge -p '{"data":{"version":"v2"}}' > /dev/null
-  tell_switches
+  kubectl -n naive patch configmap version --type merge -p "{\"data\":{\"version\":\"$1\"}}" > /dev/null
+  tell_switches "$1"
   sleep 2
   visitors_leave naive
 }
 
-tell_switches() {
+tell_switches() { # VERSION
   local began name address switched=''
   began=$(date +%s%N)
   until [ "$(wc -w <<< "$switched")" = 3 ]; do
     while read -r name address; do
       case $switched in *"$name"*) continue ;; esac
-      [ "$(version_of "$address")" = v2 ] || continue
+      [ "$(version_of "$address")" = "$1" ] || continue
       switched="$switched $name"
-      printf '  %5s s  switched    %s serves v2: %d/3\n' "$(seconds_since "$began")" "$name" "$(wc -w <<< "$switched")"
+      printf '  %5s s  switched    %s serves %s: %d/3\n' "$(seconds_since "$began")" "$name" "$1" "$(wc -w <<< "$switched")"
     done < <(kubectl -n naive get pods --no-headers -o custom-columns=N:.metadata.name,I:.status.podIP)
-    [ $((($(date +%s%N) - began) / 1000000000)) -lt 60 ] || { echo "the naive pods never heard of v2" >&2; return 1; }
+    [ $((($(date +%s%N) - began) / 1000000000)) -lt 60 ] || { echo "the naive pods never heard of $1" >&2; return 1; }
   done
 }
 
