@@ -17,7 +17,9 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use futures::{TryStreamExt as _, future};
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use crate::api::ContentHash;
 use crate::manifest::Writer;
@@ -171,6 +173,15 @@ pub enum Copied {
 
 /// The bytes of an object, piece by piece.
 pub type Pieces = BoxStream<'static, Result<Bytes, BucketError>>;
+
+/// The hash of all the bytes; none of them are kept.
+///
+/// # Errors
+/// When one of the pieces does not come.
+pub async fn hash_of(pieces: Pieces) -> Result<ContentHash, BucketError> {
+    let hasher = pieces.try_fold(Sha256::new(), |hasher, piece| future::ok(hasher.chain_update(piece))).await?;
+    Ok(ContentHash::from_array(hasher.finalize().into()))
+}
 
 /// Why a bucket did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,13 +1,10 @@
 //! Objects of a build that lies in a bucket of the same store: copied by the store, then looked at.
 //! Never takes a copy for right on anybody's word: its hash is the store's own computation, or is computed here.
 
-use futures::TryStreamExt as _;
-use sha2::{Digest as _, Sha256};
-
 use super::PublishFailure;
 use super::attempt::Attempt;
 use crate::api::ContentHash;
-use crate::bucket::{Attributes, BucketError, Copied, Created, Stored};
+use crate::bucket::{Attributes, Copied, Created, Stored, hash_of};
 use crate::manifest::ManifestFile;
 use crate::source::Bytes;
 
@@ -57,9 +54,7 @@ impl Attempt<'_> {
             return Ok(computed.clone());
         }
         let pieces = self.tools.bucket.read(key, &stored.etag).await?.ok_or_else(|| vanished(key))?;
-        let add = |hasher: Sha256, piece: bytes::Bytes| async move { Ok::<_, BucketError>(hasher.chain_update(&piece)) };
-        let hasher = pieces.try_fold(Sha256::new(), add).await?;
-        Ok(ContentHash::from_array(hasher.finalize().into()))
+        Ok(hash_of(pieces).await?)
     }
 }
 

@@ -4,11 +4,10 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::send::object_attributes;
 use crate::api::ContentHash;
-use crate::bucket::{Attributes, Bucket, BucketError, Stored};
+use crate::bucket::{Attributes, Bucket, BucketError, Stored, hash_of};
 use crate::manifest::{Layout, Manifest, ManifestFile};
 
 /// Looks in flight.
@@ -154,12 +153,8 @@ pub async fn has_right_bytes(bucket: &dyn Bucket, drifted: &Drifted) -> Result<b
     if let Some(sha256) = &drifted.found.sha256 {
         return Ok(*sha256 == drifted.expected.sha256);
     }
-    let Some(mut pieces) = bucket.read(&drifted.key, &drifted.found.etag).await? else { return Ok(false) };
-    let mut hasher = Sha256::new();
-    while let Some(piece) = pieces.next().await {
-        hasher.update(&piece?);
-    }
-    Ok(ContentHash::from_array(hasher.finalize().into()) == drifted.expected.sha256)
+    let Some(pieces) = bucket.read(&drifted.key, &drifted.found.etag).await? else { return Ok(false) };
+    Ok(hash_of(pieces).await? == drifted.expected.sha256)
 }
 
 #[cfg(test)]

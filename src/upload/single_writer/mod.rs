@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
@@ -23,7 +22,7 @@ use self::tenure::Working;
 use self::unanswered::Sent;
 use crate::api::ContentHash;
 use crate::bucket::probe::Deletes;
-use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
+use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped, hash_of};
 use crate::clock::Clock;
 use crate::manifest::Layout;
 
@@ -124,12 +123,7 @@ impl SingleWriter {
 
     async fn hash(&self, key: &str, etag: &str) -> Result<ContentHash, BucketError> {
         let Some(pieces) = self.bucket.read(key, etag).await? else { return Err(vanished("read", key)) };
-        let add = |mut hasher: Sha256, piece: Bytes| {
-            hasher.update(&piece);
-            futures::future::ok(hasher)
-        };
-        let hasher = pieces.try_fold(Sha256::new(), add).await?;
-        Ok(ContentHash::from_array(hasher.finalize().into()))
+        hash_of(pieces).await
     }
 
     async fn look_after(&self, key: &str, size: u64, sha256: &ContentHash) -> Result<Created, BucketError> {
