@@ -207,11 +207,15 @@ pub struct StoreCapabilities {
     pub list_after_write: Capability,
     /// Bytes without the promised SHA-256 are refused, and nothing is kept of them.
     pub checksum_verified: Capability,
+    /// The same where the checksum header alone says the hash. With it a large file is signed by that header, and the store has one hash
+    /// of it to compute instead of two.
+    #[serde(default)]
+    pub checksum_header_verified: Capability,
     /// The store copies an object by itself, and not onto one that is there.
     pub copy: Capability,
     /// What was seen where something does not hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 7), inner(length(max = 1024)))]
+    #[schemars(length(max = 8), inner(length(max = 1024)))]
     pub evidence: Vec<String>,
 }
 
@@ -233,12 +237,13 @@ impl WriteGuard {
 }
 
 /// Whether a store does something.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum Capability {
     /// It was tried, and it does.
     Holds,
     /// It was tried, and it does not, although it said so.
     Ignored,
     /// It was tried, and what came of it says neither; `evidence` tells.
+    #[default]
     Unknown,
 }

@@ -44,6 +44,8 @@ pub struct Capabilities {
     pub list_after_write: Finding,
     /// Bytes that do not have the hash that was promised are refused, and nothing is kept of them.
     pub checksum_verified: Finding,
+    /// The same where the checksum header alone says the hash, and the signature does not.
+    pub checksum_header_verified: Finding,
     /// The store copies an object by itself, and not onto one that is there.
     pub copy: Finding,
 }
@@ -120,6 +122,7 @@ impl Capabilities {
             conditional_delete: holds(),
             list_after_write: holds(),
             checksum_verified: holds(),
+            checksum_header_verified: holds(),
             copy: holds(),
         }
     }
@@ -138,13 +141,14 @@ impl Capabilities {
             conditional_delete: finding("conditionalDelete", status.conditional_delete),
             list_after_write: finding("listAfterWrite", status.list_after_write),
             checksum_verified: finding("checksumVerified", status.checksum_verified),
+            checksum_header_verified: finding("checksumHeaderVerified", status.checksum_header_verified),
             copy: finding("copy", status.copy),
         }
     }
 
     /// Each with its name in the API, in a fixed order.
     #[must_use]
-    pub fn each(&self) -> [(&'static str, &Finding); 7] {
+    pub fn each(&self) -> [(&'static str, &Finding); 8] {
         [
             ("createOnly", &self.create_only),
             ("createOnlyMultipart", &self.create_only_multipart),
@@ -152,6 +156,7 @@ impl Capabilities {
             ("conditionalDelete", &self.conditional_delete),
             ("listAfterWrite", &self.list_after_write),
             ("checksumVerified", &self.checksum_verified),
+            ("checksumHeaderVerified", &self.checksum_header_verified),
             ("copy", &self.copy),
         ]
     }
@@ -196,6 +201,7 @@ impl Capabilities {
             conditional_delete: self.conditional_delete.capability,
             list_after_write: self.list_after_write.capability,
             checksum_verified: self.checksum_verified.capability,
+            checksum_header_verified: self.checksum_header_verified.capability,
             copy: self.copy.capability,
             evidence: lacking.map(|(name, finding)| format!("{name}: {}", finding.evidence)).collect(),
         }
@@ -248,6 +254,7 @@ mod tests {
             Capabilities { create_only_multipart: amiss(), ..strict() },
             Capabilities { conditional_delete: amiss(), ..strict() },
             Capabilities { checksum_verified: amiss(), ..strict() },
+            Capabilities { checksum_header_verified: amiss(), ..strict() },
             Capabilities { copy: amiss(), ..strict() },
         ] {
             assert_eq!(careful.objection(), None, "{careful:?}");

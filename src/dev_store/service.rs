@@ -56,10 +56,10 @@ impl S3 for Operations {
         let expected = expectation(input.if_match.take(), input.if_none_match.take())?;
         let upload = Upload::receive(&self.folder, &mut input, trailing_headers).await?;
         let description = description(input, &upload, self.clock.now());
-        let etag = ETag::Strong(description.etag());
+        let (etag, checksum_sha256) = (Some(ETag::Strong(description.etag())), checksum(&description));
         let file = upload.finish(&description.footer()).await.map_err(S3Error::internal_error)?;
         match bucket.put(file, description, &expected).map_err(S3Error::internal_error)? {
-            Change::Done => Ok(S3Response::new(PutObjectOutput { e_tag: Some(etag), ..PutObjectOutput::default() })),
+            Change::Done => Ok(S3Response::new(PutObjectOutput { e_tag: etag, checksum_sha256, ..PutObjectOutput::default() })),
             Change::Unexpected => Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")),
             Change::Missing => Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
         }

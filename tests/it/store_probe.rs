@@ -22,7 +22,7 @@ async fn probe(server: Server<'_>) -> Capabilities {
 }
 
 /// All but whether it copies.
-fn seen(found: &Capabilities) -> [Capability; 6] {
+fn seen(found: &Capabilities) -> [Capability; 7] {
     let all = found.each().map(|(_, finding)| finding.capability);
     std::array::from_fn(|at| all[at])
 }
@@ -37,7 +37,7 @@ async fn the_embedded_store_is_seen_to_be_strict() {
     let folder = tempfile::tempdir().unwrap();
     let store = dev_store::Running::start(folder.path(), "contract").await;
     let found = probe(store.server()).await;
-    assert_eq!(seen(&found), [Holds, Unknown, Holds, Holds, Holds, Holds], "it has no uploads in parts: {found:?}");
+    assert_eq!(seen(&found), [Holds, Unknown, Holds, Holds, Holds, Holds, Holds], "it has no uploads in parts: {found:?}");
     assert_eq!(found.objection(), None);
 }
 
@@ -45,7 +45,7 @@ async fn the_embedded_store_is_seen_to_be_strict() {
 async fn versitygw_is_seen_to_be_strict() {
     let Some(server) = ThirdParty::versitygw().await else { return };
     let found = third_party(&server).await;
-    assert_eq!(seen(&found), [Holds; 6], "{found:?}");
+    assert_eq!(seen(&found), [Holds; 7], "{found:?}");
     assert_eq!(found.objection(), None);
 }
 
@@ -53,8 +53,8 @@ async fn versitygw_is_seen_to_be_strict() {
 async fn rclone_is_seen_to_take_every_condition_and_keep_none() {
     let Some(server) = ThirdParty::rclone().await else { return };
     let found = third_party(&server).await;
-    // createOnly, createOnlyMultipart, conditionalReplace, conditionalDelete, listAfterWrite, checksumVerified
-    assert_eq!(seen(&found), [Ignored, Unknown, Ignored, Ignored, Holds, Ignored], "{found:?}");
+    // createOnly, createOnlyMultipart, conditionalReplace, conditionalDelete, listAfterWrite, checksumVerified, and by its header
+    assert_eq!(seen(&found), [Ignored, Unknown, Ignored, Ignored, Holds, Ignored, Ignored], "{found:?}");
     assert!(found.objection().unwrap().to_string().contains("overwrote the first"), "{found:?}");
 }
 
@@ -62,7 +62,7 @@ async fn rclone_is_seen_to_take_every_condition_and_keep_none() {
 async fn ministack_is_seen_to_do_as_aws_does() {
     let Some(server) = ThirdParty::ministack().await else { return };
     let found = third_party(&server).await;
-    assert_eq!(seen(&found), [Holds; 6], "{found:?}");
+    assert_eq!(seen(&found), [Holds; 7], "{found:?}");
     assert_eq!(found.objection(), None);
 }
 

@@ -1,4 +1,6 @@
-//! The one PUT: signed over the known hash, checked by the server, never without a condition (I3).
+//! The one PUT: signed over the known hash or over the checksum header, checked by the server, never without a condition (I3).
+
+use std::path::Path;
 
 use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::config::interceptors::BeforeSerializationInterceptorContextRef;
@@ -8,7 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 
 use super::classify::{Call, answer};
 use super::profile::Checksum;
-use super::streamed::{Streamed, changed, in_memory};
+use super::streamed::{Signed, Streamed, changed, in_memory};
 use super::{BLIND_BYTES_MAX, S3Bucket, connect, description};
 use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, BucketError, Expected};
@@ -24,31 +26,48 @@ pub(super) enum Put {
     Undecided,
 }
 
+/// What a PUT says of its object, whatever carries the bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) call: Call<'a>,
+    pub(super) attributes: &'a Attributes,
+    pub(super) expected: &'a Expected,
+}
+
 impl S3Bucket {
     pub(super) async fn put(&self, call: Call<'_>, body: &Body, attributes: &Attributes, expected: &Expected) -> Result<Put, BucketError> {
+        let asked = Asked { call, attributes, expected };
         match body {
-            Body::File { path, size } if *size > BLIND_BYTES_MAX => {
-                let streamed = Streamed::new(path, *size, &attributes.sha256, self.checks.again());
-                let has_changed = streamed.witness();
-                let put = self.put_stream(call, streamed.body, *size, attributes, expected).await;
-                if has_changed() { Err(changed(call)) } else { put }
-            }
+            Body::File { path, size } if *size > BLIND_BYTES_MAX => self.put_file(asked, path, *size).await,
             // One read, and a retry costs none.
             small => {
                 let bytes = in_memory(call, small, attributes)?;
-                self.put_stream(call, bytes.into(), small.size(), attributes, expected).await
+                self.put_stream(asked, bytes.into(), small.size(), Signed::Bytes).await
             }
         }
     }
 
-    async fn put_stream(
-        &self,
-        call: Call<'_>,
-        body: ByteStream,
-        size: u64,
-        attributes: &Attributes,
-        expected: &Expected,
-    ) -> Result<Put, BucketError> {
+    async fn put_file(&self, asked: Asked<'_>, path: &Path, size: u64) -> Result<Put, BucketError> {
+        let signed = self.checks.signed();
+        match (signed, self.put_file_signed(asked, path, size, signed).await) {
+            // A bucket's policy may have come to ask for signed bytes since the store was tried out.
+            (Signed::Checksum, Err(BucketError::Denied { .. })) => {
+                self.checks.sign_bytes();
+                self.put_file_signed(asked, path, size, Signed::Bytes).await
+            }
+            (_, put) => put,
+        }
+    }
+
+    async fn put_file_signed(&self, asked: Asked<'_>, path: &Path, size: u64, signed: Signed) -> Result<Put, BucketError> {
+        let streamed = Streamed::new(path, size, &asked.attributes.sha256, self.checks.again());
+        let has_changed = streamed.witness();
+        let put = self.put_stream(asked, streamed.body, size, signed).await;
+        if has_changed() { Err(changed(asked.call)) } else { put }
+    }
+
+    pub(super) async fn put_stream(&self, asked: Asked<'_>, body: ByteStream, size: u64, signed: Signed) -> Result<Put, BucketError> {
+        let Asked { call, attributes, expected } = asked;
         let request = self
             .client
             .put_object()
@@ -72,7 +91,7 @@ impl S3Bucket {
                     request.headers_mut().insert(name, value);
                 }
             })
-            .interceptor(KnownHash(attributes.sha256.clone()))
+            .interceptor(ForTheSigner(signed, attributes.sha256.clone()))
             .config_override(Builder::new().timeout_config(connect::timeouts(size)))
             .send()
             .await;
@@ -93,17 +112,20 @@ impl S3Bucket {
     }
 }
 
-/// Tells the signer the hash of the payload, so that the bytes are hashed once in their life, and never again to be sent.
+/// Tells the signer what it signs, so that the bytes are hashed once in their life, and never again to be sent.
 #[derive(Debug)]
-struct KnownHash(ContentHash);
+struct ForTheSigner(Signed, ContentHash);
 
-impl Intercept for KnownHash {
+impl Intercept for ForTheSigner {
     fn name(&self) -> &'static str {
-        "KnownHash"
+        "ForTheSigner"
     }
 
     fn read_before_execution(&self, _: &BeforeSerializationInterceptorContextRef<'_>, bag: &mut ConfigBag) -> Result<(), BoxError> {
-        bag.interceptor_state().store_put(PayloadSigningOverride::Precomputed(self.0.to_string()));
+        bag.interceptor_state().store_put(match self.0 {
+            Signed::Bytes => PayloadSigningOverride::Precomputed(self.1.to_string()),
+            Signed::Checksum => PayloadSigningOverride::UnsignedPayload,
+        });
         Ok(())
     }
 }

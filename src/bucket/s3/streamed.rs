@@ -19,6 +19,7 @@ use tokio_util::io::ReaderStream;
 use super::classify::Call;
 use super::description::checksum;
 use crate::api::ContentHash;
+use crate::bucket::probe::Finding;
 use crate::bucket::{Attributes, Body, BucketError, unreadable};
 
 /// The SDK reads 4 KiB at a time by default, which costs ten times the CPU; beyond 256 KiB nothing is gained.
@@ -49,18 +50,48 @@ pub(super) enum Again {
     ByTheStore,
 }
 
-/// Whether the store hashes what it gets, as far as its answers show. Hashing a large file once more costs 0.6 s of CPU for each GB.
+/// What the signature of a PUT speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signed {
+    /// The bytes, by their hash. The store computes it, and a second time for the checksum header.
+    Bytes,
+    /// The checksum header, against which the store holds the bytes: one hash for it instead of two.
+    Checksum,
+}
+
+/// Whether the store hashes what it gets. Hashing a large file once more costs either side 0.6 s of CPU for each GB.
 #[derive(Debug, Default)]
-pub(super) struct Checks(AtomicBool);
+pub(super) struct Checks {
+    /// As far as its last answer shows.
+    told: AtomicBool,
+    /// It was seen to refuse bytes by the checksum header alone.
+    by_header: AtomicBool,
+}
 
 impl Checks {
     /// The store said this of the checksum, in answer to bytes with that hash. One that does not compute it says nothing.
     pub(super) fn saw(&self, said: Option<&str>, sha256: &ContentHash) {
-        self.0.store(said.is_some_and(|said| said == checksum(sha256)), Ordering::Relaxed);
+        self.told.store(said.is_some_and(|said| said == checksum(sha256)), Ordering::Relaxed);
+    }
+
+    /// What was found out about the checksum header alone.
+    pub(super) fn heed(&self, header: &Finding) {
+        self.by_header.store(header.is_held(), Ordering::Relaxed);
+    }
+
+    /// The store no longer takes what is signed by its checksum alone.
+    pub(super) fn sign_bytes(&self) {
+        self.by_header.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn again(&self) -> Again {
-        if self.0.load(Ordering::Relaxed) { Again::ByTheStore } else { Again::Hashed }
+        if self.told.load(Ordering::Relaxed) { Again::ByTheStore } else { Again::Hashed }
+    }
+
+    /// For a large file. Both signs are asked for: what was tried out a week ago, and what the store said a moment ago.
+    pub(super) fn signed(&self) -> Signed {
+        let both = self.by_header.load(Ordering::Relaxed) && self.told.load(Ordering::Relaxed);
+        if both { Signed::Checksum } else { Signed::Bytes }
     }
 }
 
@@ -193,6 +224,22 @@ mod tests {
             checks.saw(other, &sha256);
             assert_eq!(checks.again(), Again::Hashed, "{other:?}");
         }
+    }
+
+    // I3: never on the word of an answer alone, nor on what was seen a week ago alone.
+    #[test]
+    fn the_checksum_alone_is_signed_where_the_store_was_seen_to_go_by_it_and_still_says_it() {
+        let (checks, sha256) = (Checks::default(), ContentHash::of(b"x"));
+        let (holds, ignored) = (Finding::holds("a wrong one was refused"), Finding::ignored("a wrong one was accepted"));
+        let told = Some(checksum(&sha256));
+        let seen = [(&holds, None), (&ignored, told.as_deref()), (&holds, told.as_deref())].map(|(header, said)| {
+            checks.heed(header);
+            checks.saw(said, &sha256);
+            checks.signed()
+        });
+        assert_eq!(seen, [Signed::Bytes, Signed::Bytes, Signed::Checksum]);
+        checks.sign_bytes();
+        assert_eq!((checks.signed(), checks.again()), (Signed::Bytes, Again::ByTheStore));
     }
 
     #[test]

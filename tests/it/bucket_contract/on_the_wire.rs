@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use rollcall::api::ContentHash;
+use rollcall::bucket::probe::{Capabilities, Probe as _};
 use rollcall::bucket::s3::S3Bucket;
 use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Swapped};
 use tempfile::TempDir;
@@ -137,6 +138,52 @@ async fn a_variant_carries_its_encoding_on_both_ways() {
     }
     let puts: Vec<_> = wire.relay.heads().into_iter().filter(|head| head.starts_with("put ")).collect();
     assert!(puts.len() == 2 && puts.iter().all(|head| head.lines().any(|line| line == "content-encoding: br")), "{puts:?}");
+}
+
+/// A large file with these bytes, whose hash is promised to be that of `promised`.
+async fn create_file(bucket: &S3Bucket, key: &str, bytes: &[u8], promised: &[u8]) -> Result<Created, BucketError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let body = Body::File { path: file.path().to_owned(), size: bytes.len() as u64 };
+    bucket.create(key, body, &attributes(promised, "v1")).await
+}
+
+/// What the PUTs were signed over.
+fn signed(wire: &Wire) -> Vec<String> {
+    let puts = wire.relay.heads().into_iter().filter(|head| head.starts_with("put "));
+    puts.filter_map(|head| Some(head.lines().find_map(|line| line.strip_prefix("x-amz-content-sha256: "))?.to_owned())).collect()
+}
+
+// I3: the store computes one hash of a large file instead of two, and what spoils it on the way is still found.
+#[tokio::test]
+async fn a_large_file_is_signed_by_its_checksum_where_the_store_goes_by_it() {
+    let wire = wire([]).await;
+    let (bytes, other) = (vec![7; LARGE], vec![8; LARGE]);
+    create(&wire.bucket, "a.js", b"a", "v1").await.unwrap();
+    create_file(&wire.bucket, "signed.js", &bytes, &bytes).await.unwrap();
+    wire.bucket.heed(&Capabilities::strict());
+    assert_eq!(create_file(&wire.bucket, "large.js", &bytes, &bytes).await, Ok(Created::New));
+    let hashes = [ContentHash::of(b"a"), ContentHash::of(&bytes)].map(|hash| hash.to_string());
+    assert_eq!(signed(&wire), [&hashes[0], &hashes[1], "unsigned-payload"]);
+    let last = wire.relay.heads().pop().unwrap();
+    let authorization = last.lines().find(|line| line.starts_with("authorization:")).unwrap();
+    assert!(authorization.contains(";x-amz-checksum-sha256;"), "{authorization}");
+
+    let spoiled = create_file(&wire.bucket, "spoiled.js", &other, &bytes).await;
+    assert!(matches!(spoiled, Err(BucketError::Refused { .. })), "{spoiled:?}");
+    assert_eq!(wire.direct().head("spoiled.js").await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_store_that_comes_to_ask_for_signed_bytes_gets_them() {
+    let wire = wire([Act::Forward, Act::Forward, Act::Answer("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>")]).await;
+    let bytes = vec![7; LARGE];
+    wire.bucket.heed(&Capabilities::strict());
+    create(&wire.bucket, "a.js", b"a", "v1").await.unwrap();
+    assert_eq!(create_file(&wire.bucket, "large.js", &bytes, &bytes).await, Ok(Created::New));
+    assert_eq!(create_file(&wire.bucket, "next.js", &bytes, &bytes).await, Ok(Created::New));
+    let hash = ContentHash::of(&bytes).to_string();
+    assert_eq!(signed(&wire)[1..], ["unsigned-payload", &hash, &hash]);
 }
 
 #[tokio::test]
