@@ -9,8 +9,8 @@ if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
   exec cargo test --locked --all-features
 fi
 
-# The programs of the test cluster are built by Go beside our own build by Rust: the linkers of both are seldom at work at once.
-tests/cluster/binaries.sh make &
+# The programs of the test cluster and the stores of the tests are built by Go beside our own build by Rust: the linkers of both are seldom at work at once.
+tests/cluster/binaries.sh make tests &
 binaries=$!
 trap 'kill "$binaries" 2>/dev/null || true' EXIT
 cargo test --locked --all-features --no-run

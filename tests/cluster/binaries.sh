@@ -4,8 +4,8 @@
 #
 #   binaries.sh path NAME          the path of one program, found or made
 #   binaries.sh link FOLDER NAME…  puts symbolic links to programs into a folder
-#   binaries.sh list [all|api]     names (api: what `cluster up --api-only` needs)
-#   binaries.sh make [all|api]     finds or makes them all, says where they are
+#   binaries.sh list [SET]         names: all (a cluster), api (`cluster up --api-only`), stores (of the tests), or tests (all of them)
+#   binaries.sh make [SET]         finds or makes them, says where they are
 #   binaries.sh fetch URL FILE     a pinned download; fails with 3 when there is no pin, 4 when the sum is wrong
 #   binaries.sh pin                for maintainers with an open network: writes release.sums anew
 #
@@ -18,7 +18,8 @@ sums=${ROLLCALL_RELEASE_SUMS:-$here/release.sums}
 KUBERNETES=1.36.3 ETCD=3.6.16 COREDNS=1.15.0 HELM=4.3.1 VERSITYGW=1.8.0 RCLONE=1.75.1 MINISTACK=1.5.33
 API="etcd kube-apiserver kube-controller-manager kubectl"
 ALL="$API kube-scheduler kubelet kube-proxy coredns helm versitygw"
-# Stores that only the tests of stores need, made when they are asked for: rclone takes six minutes of one core, once.
+# Stores that only the tests of stores need: rclone takes three to six minutes of one core, once. Before the tests begin, as nothing
+# can be downloaded where they run.
 STORES="rclone ministack"
 
 say() { echo "binaries: $*" >&2; }
@@ -28,7 +29,9 @@ names() {
   case $1 in
     all) echo "$ALL" ;;
     api) echo "$API" ;;
-    *) fail "unknown set '$1': all or api" ;;
+    stores) echo "$STORES" ;;
+    tests) echo "$ALL $STORES" ;;
+    *) fail "unknown set '$1': all, api, stores or tests" ;;
   esac
 }
 
@@ -167,7 +170,7 @@ link() { # FOLDER NAME…
   done
 }
 
-make_all() { # all|api
+make_all() { # SET
   local name target
   for name in $(names "$1"); do
     target=$(path "$name")

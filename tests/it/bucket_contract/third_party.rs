@@ -120,11 +120,31 @@ fn binary(program: &Program) -> Option<PathBuf> {
         return Some(PathBuf::from(given));
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/binaries.sh");
-    let found = Command::new(script).args(["path", program.name]).output();
-    let path = found.ok().filter(|output| output.status.success()).map(|output| String::from_utf8(output.stdout).unwrap());
-    if path.is_none() {
-        let Program { name, named_by, .. } = program;
-        crate::skip(&format!("no {name}; name one in {named_by}, or see what `tests/cluster/binaries.sh path {name}` lacks"));
+    let asked = Command::new(script).args(["path", program.name]).output();
+    let path = match asked {
+        Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
+        Ok(output) => return lacking(program, &String::from_utf8_lossy(&output.stderr)),
+        Err(error) => return lacking(program, &error.to_string()),
+    };
+    Some(PathBuf::from(path.trim()))
+}
+
+/// Says why, loudly: the last words of whoever tried to make it.
+fn lacking(program: &Program, words: &str) -> Option<PathBuf> {
+    let lines: Vec<_> = words.lines().collect();
+    let last = lines[lines.len().saturating_sub(5)..].join("\n");
+    crate::skip(&format!("no {}, and none is named in {}: {last}", program.name, program.named_by));
+    None
+}
+
+/// Where the tests run nothing can be downloaded: `make test` failed on each machine that had not yet made what is made on demand.
+#[test]
+fn every_store_of_the_tests_is_made_before_they_begin() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = Command::new(top.join("tests/cluster/binaries.sh")).args(["list", "tests"]).output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    for program in [VERSITYGW, RCLONE, MINISTACK] {
+        assert!(list.split_whitespace().any(|name| name == program.name), "{} is not among {list}", program.name);
     }
-    path.map(|path| PathBuf::from(path.trim()))
+    assert!(std::fs::read_to_string(top.join("tests/all.sh")).unwrap().contains("binaries.sh make tests"));
 }
