@@ -39,6 +39,12 @@ impl ManifestDigest {
         Self(format!("{}{hash}", Self::SCHEME))
     }
 
+    /// The hash of the stored bytes.
+    #[must_use]
+    pub fn hash(&self) -> ContentHash {
+        self.hex().parse().expect("a digest is the hash of bytes")
+    }
+
     /// The 64 hexadecimal characters without the scheme: object keys use them.
     #[must_use]
     pub fn hex(&self) -> &str {

@@ -301,6 +301,7 @@ fn verified(operation: &'static str, key: &str, body: Body, promised: &ContentHa
     let bytes = match body {
         Body::Bytes(bytes) => bytes,
         Body::File { path, .. } => std::fs::read(&path).map_err(|error| super::unreadable(operation, key, &error))?.into(),
+        Body::Made(making) => making.whole(),
     };
     let found = ContentHash::of(&bytes);
     if found == *promised { Ok(bytes) } else { Err(refused(format!("the bytes have sha256 {found}, promised was {promised}"))) }

@@ -13,9 +13,10 @@ pub mod probe;
 pub mod s3;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{TryStreamExt as _, future};
 use jiff::Timestamp;
@@ -41,6 +42,24 @@ pub enum Body {
         /// Length in bytes.
         size: u64,
     },
+    /// Made when it is sent, piece by piece: never held as a whole.
+    Made(Arc<dyn Making>),
+}
+
+/// What makes the bytes of an object, the same ones for each try.
+pub trait Making: std::fmt::Debug + Send + Sync {
+    /// Length of all pieces together, in bytes.
+    fn size(&self) -> u64;
+
+    /// From the first byte on.
+    fn pieces(&self) -> Box<dyn Iterator<Item = Bytes> + Send + Sync>;
+
+    /// All pieces in one.
+    fn whole(&self) -> Bytes {
+        let mut whole = BytesMut::new();
+        self.pieces().for_each(|piece| whole.extend_from_slice(&piece));
+        whole.freeze()
+    }
 }
 
 impl Body {
@@ -50,6 +69,7 @@ impl Body {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { size, .. } => *size,
+            Self::Made(making) => making.size(),
         }
     }
 }

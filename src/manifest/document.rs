@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
 
 use super::variant::{self, Encoding};
 use super::{headers, object};
 use crate::api::{ContentHash, ManifestDigest};
 
+mod encode;
 mod scan;
 
+pub use encode::Encoded;
 pub use scan::ManifestLine;
 
 /// Version of the document's format that this build writes and reads.
@@ -21,12 +22,6 @@ pub const FORMAT: i32 = 1;
 
 /// Largest manifest that is read: 200,000 files at about 190 bytes each are 38 MB.
 pub const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// What stands behind the last file.
-const END: &[u8] = b"]}";
-
-/// A file's line is rarely longer.
-const LINE_BYTES: usize = 256;
 
 /// Characters that would end or change a URL's path.
 const NOT_IN_A_PATH: &AsciiSet =
@@ -171,37 +166,6 @@ impl Manifest {
         Self { manifest_version: FORMAT, files }
     }
 
-    /// The canonical bytes: compact JSON, fields in the order of declaration, files by path.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        // Grown once: at 200,000 files each doubling would copy, and hold, tens of MB.
-        let mut stored = Vec::with_capacity(self.files.len() * LINE_BYTES);
-        serde_json::to_writer(&mut stored, self).expect("a manifest has only strings and numbers");
-        stored
-    }
-
-    /// Length and digest of the canonical bytes, which are not made as a whole for it: 38 MB at 200,000 files.
-    #[must_use]
-    pub fn identity(&self) -> (u64, ManifestDigest) {
-        let (mut hasher, mut bytes) = (Sha256::new(), 0);
-        let mut add = |part: &[u8]| {
-            hasher.update(part);
-            bytes += part.len() as u64;
-        };
-        let around = Self { manifest_version: self.manifest_version, files: Vec::new() }.to_bytes();
-        let (before, after) = around.split_at(around.len() - END.len());
-        add(before);
-        let mut line = Vec::with_capacity(LINE_BYTES);
-        for (number, file) in self.files.iter().enumerate() {
-            line.clear();
-            line.extend_from_slice(if number == 0 { b"" } else { b"," });
-            serde_json::to_writer(&mut line, file).expect("a file has only strings and numbers");
-            add(&line);
-        }
-        add(after);
-        (bytes, ManifestDigest::of_hash(&ContentHash::from_array(hasher.finalize().into())))
-    }
-
     /// Reads stored bytes that must have this digest.
     ///
     /// # Errors
@@ -283,8 +247,16 @@ mod tests {
         let other = Manifest::new(vec![file("a.js", None), file("b.js", None)]);
         assert_eq!(ManifestDigest::of(&one.to_bytes()), ManifestDigest::of(&other.to_bytes()));
         assert_eq!(one.bytes(), 6);
-        for manifest in [one, Manifest::new(vec![file("a.js", Some("a"))]), Manifest::new(Vec::new())] {
-            assert_eq!(manifest.identity(), (manifest.to_bytes().len() as u64, ManifestDigest::of(&manifest.to_bytes())));
+    }
+
+    #[test]
+    fn pieces_make_the_same_bytes_as_the_whole() {
+        let many = |count: usize| Manifest::new((0..count).map(|number| file(&format!("{number:05}.js"), Some("a"))).collect());
+        for manifest in [0, 1, 2, 1000].map(many) {
+            let (whole, pieces) = (manifest.to_bytes(), Encoded::new(&manifest).collect::<Vec<_>>());
+            assert_eq!(pieces.concat(), whole);
+            assert_eq!(manifest.identity(), (whole.len() as u64, ManifestDigest::of(&whole)));
+            assert!(pieces.iter().all(|piece| piece.len() < 70_000) && pieces.len() == whole.len() / 65_000 + 1, "{}", pieces.len());
         }
     }
 

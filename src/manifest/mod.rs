@@ -12,6 +12,6 @@ pub mod variant;
 
 mod document;
 
-pub use document::{Class, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, ManifestFile, ManifestLine};
+pub use document::{Class, Encoded, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, ManifestFile, ManifestLine};
 pub use object::Layout;
 pub use record::{BuildSummary, Intent, Owner, References, Swept, Tombstone, TombstonePhase, TriedOut, VersionRecord, Writer, WriterLock};

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::claim::read_own_record;
-use super::documents::{Lasts, encoded, json};
+use super::documents::{Lasts, encoded};
 use super::intent::Begun;
 use super::known::{self, Recent};
 use super::objects::Objects;
@@ -147,7 +147,7 @@ impl Attempt<'_> {
         let Some(stored) = self.tools.bucket.head(&key).await? else {
             return Err(PublishFailure::Vanishing { missing: 1, first: key });
         };
-        let (body, attributes) = json(self.prepared.manifest.to_bytes().into(), Lasts::ForEver);
+        let (body, attributes) = self.prepared.stored_manifest();
         // Lost: somebody else has just done it.
         self.tools.bucket.replace(&key, body, &attributes, &Expected::ETag(stored.etag)).await?;
         Ok(())
@@ -155,7 +155,7 @@ impl Attempt<'_> {
 
     async fn store_manifest(&self) -> Result<(), PublishFailure> {
         let key = self.request.layout.manifest(&self.prepared.digest);
-        let (body, attributes) = json(self.prepared.manifest.to_bytes().into(), Lasts::ForEver);
+        let (body, attributes) = self.prepared.stored_manifest();
         match self.tools.bucket.create(&key, body, &attributes).await? {
             Created::New | Created::Same => Ok(()),
             // The key is the digest, so other bytes there are damage, not somebody's version.

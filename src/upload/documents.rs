@@ -100,19 +100,24 @@ pub(crate) fn encoded(document: &impl Document, lasts: Lasts) -> (Body, Attribut
 
 /// JSON bytes as they are stored.
 pub(crate) fn json(bytes: Bytes, lasts: Lasts) -> (Body, Attributes) {
+    let attributes = attributes(ContentHash::of(&bytes), lasts);
+    (Body::Bytes(bytes), attributes)
+}
+
+/// Of JSON with this hash.
+pub(crate) fn attributes(sha256: ContentHash, lasts: Lasts) -> Attributes {
     let cache_control = match lasts {
         Lasts::ForEver => IMMUTABLE,
         Lasts::ForNow => REVALIDATE,
     };
-    let attributes = Attributes {
+    Attributes {
         content_type: JSON.to_owned(),
         cache_control: cache_control.to_owned(),
         content_encoding: None,
-        sha256: ContentHash::of(&bytes),
+        sha256,
         writer: None,
         sequence: None,
-    };
-    (Body::Bytes(bytes), attributes)
+    }
 }
 
 /// Whether a document may change or go.

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::documents::{self, Lasts};
 use super::{Publish, PublishFailure};
 use crate::api::ManifestDigest;
-use crate::bucket::Body;
+use crate::bucket::{Attributes, Body, Making};
 use crate::manifest::build::{self, Assembled};
 use crate::manifest::closure::{self, Closure, TEXT_BYTES_MAX};
 use crate::manifest::readers::{self, BuildNames, Reading};
-use crate::manifest::{Layout, Manifest, ManifestFile};
+use crate::manifest::{Encoded, Layout, Manifest, ManifestFile};
 use crate::source::{self, Build, SourceError};
 
 /// S3's limit for a key.
@@ -24,7 +25,7 @@ pub struct Prepared {
     pub manifest: Arc<Manifest>,
     /// How the build was read.
     pub reading: Reading,
-    /// Length of the manifest as it is stored. Its bytes are made again when they are sent: 38 MB at 200,000 files are not kept.
+    /// Length of the manifest as it is stored. Its bytes are made again while they are sent: 38 MB at 200,000 files are never held.
     pub(super) stored_size: u64,
     /// The manifest's digest: the identity of the build.
     pub digest: ManifestDigest,
@@ -54,6 +55,12 @@ impl Prepared {
             build::assemble(files, &names).map_err(|error| invalid(error.reason(), &error))?;
         check_keys(&request.layout, &manifest)?;
         Ok((Self { bytes, manifest: Arc::new(manifest), reading: names.reading.clone(), stored_size, digest }, names))
+    }
+
+    /// The manifest as it is stored.
+    pub(super) fn stored_manifest(&self) -> (Body, Attributes) {
+        let making = StoredManifest { manifest: Arc::clone(&self.manifest), size: self.stored_size };
+        (Body::Made(Arc::new(making)), documents::attributes(self.digest.hash(), Lasts::ForEver))
     }
 
     /// Sees that nothing in the build refers to what it lacks.
@@ -111,10 +118,28 @@ fn check_keys(layout: &Layout, manifest: &Manifest) -> Result<(), PublishFailure
     }
 }
 
+/// A manifest on its way into the bucket.
+#[derive(Debug)]
+struct StoredManifest {
+    manifest: Arc<Manifest>,
+    size: u64,
+}
+
+impl Making for StoredManifest {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn pieces(&self) -> Box<dyn Iterator<Item = bytes::Bytes> + Send + Sync> {
+        Box::new(Encoded::new(Arc::clone(&self.manifest)).map(bytes::Bytes::from))
+    }
+}
+
 /// The whole body in memory.
 pub(super) async fn content(body: &Body) -> Result<bytes::Bytes, PublishFailure> {
     match body {
         Body::Bytes(bytes) => Ok(bytes.clone()),
+        Body::Made(making) => Ok(making.whole()),
         Body::File { path, .. } => match tokio::fs::read(path).await {
             Ok(bytes) => Ok(bytes.into()),
             Err(error) => Err(SourceError::Workspace { folder: path.clone(), cause: error.to_string() }.into()),

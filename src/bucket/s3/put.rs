@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 
 use super::classify::{Call, answer};
 use super::profile::Checksum;
-use super::streamed::{Signed, Streamed, changed, in_memory};
+use super::streamed::{Signed, Streamed, changed, in_memory, made};
 use super::{BLIND_BYTES_MAX, S3Bucket, connect, description};
 use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, BucketError, Expected};
@@ -39,6 +39,9 @@ impl S3Bucket {
         let asked = Asked { call, attributes, expected };
         match body {
             Body::File { path, size } if *size > BLIND_BYTES_MAX => self.put_file(asked, path, *size).await,
+            Body::Made(making) if making.size() > BLIND_BYTES_MAX => {
+                self.put_stream(asked, made(making), making.size(), Signed::Bytes).await
+            }
             // One read, and a retry costs none.
             small => {
                 let bytes = in_memory(call, small, attributes)?;

@@ -1,7 +1,9 @@
-//! Files on their way into a request: read again, and never sent to their end with other bytes than were promised.
+//! Bodies on their way into a request: files are read again, documents made anew for each try.
+//! Never sends a file to its end with other bytes than were promised.
 //! A file may change between the moment in which it was hashed and the one in which it is sent. A store that checks the hash
 //! refuses it then; one that does not would keep other bytes under our name and our hash (I3).
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -20,7 +22,7 @@ use super::classify::Call;
 use super::description::checksum;
 use crate::api::ContentHash;
 use crate::bucket::probe::Finding;
-use crate::bucket::{Attributes, Body, BucketError, unreadable};
+use crate::bucket::{Attributes, Body, BucketError, Making, unreadable};
 
 /// The SDK reads 4 KiB at a time by default, which costs ten times the CPU; beyond 256 KiB nothing is gained.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -36,6 +38,7 @@ pub(super) fn in_memory(call: Call<'_>, body: &Body, attributes: &Attributes) ->
     let path = match body {
         Body::Bytes(bytes) => return Ok(bytes.clone()),
         Body::File { path, .. } => path,
+        Body::Made(making) => return Ok(making.whole()),
     };
     let bytes = std::fs::read(path).map_err(|error| unreadable(call.operation, call.key, &error))?;
     if ContentHash::of(&bytes) == attributes.sha256 { Ok(bytes.into()) } else { Err(changed(call)) }
@@ -116,6 +119,37 @@ impl Streamed {
     pub(super) fn witness(&self) -> impl Fn() -> bool + use<> {
         let changed = Arc::clone(&self.changed);
         move || changed.load(Ordering::Relaxed)
+    }
+}
+
+/// A large body that is made while it is sent. Nobody changes it meanwhile.
+pub(super) fn made(making: &Arc<dyn Making>) -> ByteStream {
+    let making = Arc::clone(making);
+    ByteStream::new(SdkBody::retryable(move || SdkBody::from_body_1_x(MadeBody { left: making.size(), pieces: making.pieces() })))
+}
+
+struct MadeBody {
+    left: u64,
+    pieces: Box<dyn Iterator<Item = Bytes> + Send + Sync>,
+}
+
+impl HttpBody for MadeBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.pieces.next().map(|piece| {
+            self.left -= piece.len() as u64;
+            Ok(Frame::data(piece))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
     }
 }
 

@@ -73,7 +73,7 @@ async fn bytes_of(build: &Build, path: &str) -> Result<Vec<u8>, SourceError> {
             assert_eq!(bytes.len() as u64, size);
             Ok(bytes)
         }
-        Body::Bytes(_) => panic!("it should lie in a file"),
+        Body::Bytes(_) | Body::Made(_) => panic!("it should lie in a file"),
     }
 }
 

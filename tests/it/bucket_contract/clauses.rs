@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rollcall::api::{ContentHash, ManifestDigest};
-use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Stored, Swapped};
+use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Making, Original, Stored, Swapped};
 use rollcall::manifest::Writer;
 
 /// All clauses but the big listing and the big file, which ask for their own sizes.
@@ -27,6 +27,7 @@ pub async fn all_but_checksums(bucket: &Arc<dyn Bucket>) {
     a_get_gives_the_bytes_up_to_its_limit(bucket).await;
     a_read_gives_only_what_was_seen(bucket).await;
     an_empty_object_is_an_object(bucket).await;
+    what_is_made_while_it_is_sent_is_stored_as_a_whole(bucket).await;
     a_listing_is_in_byte_order_and_stays_below_its_prefix(bucket).await;
     where_no_upload_was_left_none_is_given_up(bucket).await;
 }
@@ -52,6 +53,37 @@ pub async fn create(bucket: &dyn Bucket, key: &str, bytes: &[u8], version: &str)
 
 async fn replace(bucket: &dyn Bucket, key: &str, bytes: &[u8], expected: &Expected) -> Result<Swapped, BucketError> {
     bucket.replace(key, Body::Bytes(Bytes::copy_from_slice(bytes)), &attributes(bytes, "v1"), expected).await
+}
+
+/// The same letter, a thousand times in each piece.
+#[derive(Debug)]
+pub struct Letters {
+    pub letter: u8,
+    pub pieces: usize,
+}
+
+impl Making for Letters {
+    fn size(&self) -> u64 {
+        self.pieces as u64 * 1000
+    }
+
+    fn pieces(&self) -> Box<dyn Iterator<Item = Bytes> + Send + Sync> {
+        let letter = self.letter;
+        Box::new((0..self.pieces).map(move |_| Bytes::from(vec![letter; 1000])))
+    }
+}
+
+/// Below and above what is sent in one piece.
+async fn what_is_made_while_it_is_sent_is_stored_as_a_whole(bucket: &Arc<dyn Bucket>) {
+    for pieces in [3, 400] {
+        let (key, made) = (format!("made/{pieces}"), |letter| Body::Made(Arc::new(Letters { letter, pieces })));
+        let (old, new) = (vec![b'a'; pieces * 1000], vec![b'b'; pieces * 1000]);
+        assert_eq!(bucket.create(&key, made(b'a'), &attributes(&old, "v1")).await, Ok(Created::New));
+        assert_eq!(bucket.create(&key, made(b'a'), &attributes(&old, "v1")).await, Ok(Created::Same));
+        let etag = Expected::ETag(stored(&**bucket, &key).await.etag);
+        assert_eq!(bucket.replace(&key, made(b'b'), &attributes(&new, "v2"), &etag).await, Ok(Swapped::Done));
+        assert!(bucket.get(&key, 1_000_000).await.unwrap().unwrap() == new);
+    }
 }
 
 async fn stored(bucket: &dyn Bucket, key: &str) -> Stored {

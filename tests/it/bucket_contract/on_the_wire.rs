@@ -1,5 +1,7 @@
 //! What the S3 bucket sends, and what it makes of lost and odd answers. Over the embedded store, with a relay in between.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rollcall::api::ContentHash;
 use rollcall::bucket::probe::{Capabilities, Probe as _};
@@ -7,7 +9,7 @@ use rollcall::bucket::s3::S3Bucket;
 use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Swapped};
 use tempfile::TempDir;
 
-use super::clauses::{attributes, create};
+use super::clauses::{Letters, attributes, create};
 use super::over_s3::Server;
 use super::wire::{Act, CONFLICT, Relay, SLOW_DOWN};
 use crate::dev_store::Running;
@@ -56,6 +58,16 @@ async fn a_create_whose_answers_all_got_lost_is_unavailable_and_then_the_same() 
     let lost = create(&wire.bucket, "a.js", b"a", "v1").await;
     assert!(matches!(lost, Err(BucketError::Unavailable { .. })), "{lost:?}");
     assert_eq!(create(&wire.bucket, "a.js", b"a", "v1").await, Ok(Created::Same));
+}
+
+#[tokio::test]
+async fn what_is_made_while_it_is_sent_is_made_again_for_another_try() {
+    let wire = wire([Act::Forward, Act::Answer("500 Internal Server Error", "")]).await;
+    let (letters, bytes) = (Letters { letter: b'a', pieces: 400 }, vec![b'a'; 400_000]);
+    let created = wire.bucket.create("made", Body::Made(Arc::new(letters)), &attributes(&bytes, "v1")).await;
+    assert_eq!(created, Ok(Created::New));
+    assert_eq!(wire.methods(), ["head", "put", "put"]);
+    assert!(wire.direct().get("made", 400_000).await.unwrap().unwrap() == bytes);
 }
 
 #[tokio::test]
