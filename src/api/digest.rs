@@ -73,7 +73,7 @@ impl ContentHash {
 
     /// From the 32 raw bytes that a hasher returns.
     #[must_use]
-    pub fn from_array(raw: [u8; 32]) -> Self {
+    pub const fn from_array(raw: [u8; 32]) -> Self {
         Self(raw)
     }
 

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::slice;
+use std::sync::{Arc, Mutex};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
@@ -132,30 +132,32 @@ fn taken(below: &Path, kind: std::fs::FileType, selection: &Selection) -> Result
 /// Files that are not in memory are waited for: a disk takes several requests at a time, and hashing needs far less than a processor.
 const READERS: usize = 16;
 
-/// Hashes files side by side: each thread takes the next one that nobody has.
+/// Hashes files side by side: each thread takes the next one that nobody has. Into the list itself: there may be 200,000.
 fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError> {
     let folder = File::open(root).map_err(|error| unreadable(root, &error))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).max(READERS);
-    let next = AtomicUsize::new(0);
+    let mut files: Vec<_> = paths.into_iter().map(|path| NewFile { path, size: 0, sha256: NOT_HASHED }).collect();
+    let next = Mutex::new(files.iter_mut());
     let work = || {
-        let (mut buffer, mut hashed) = (vec![0; CHUNK], Vec::with_capacity(paths.len() / threads + 1));
-        while let Some((at, path)) = take(&next, &paths) {
-            hashed.push((at, hash(open(&folder, root, path)?, &root.join(path), path, &mut buffer)?));
+        let mut buffer = vec![0; CHUNK];
+        while let Some(file) = take(&next) {
+            let path = file.path.as_str();
+            (file.size, file.sha256) = hash(open(&folder, root, path)?, &root.join(path), path, &mut buffer)?;
         }
-        Ok::<_, SourceError>(hashed)
+        Ok(())
     };
-    let parts: Vec<_> = std::thread::scope(|scope| {
+    let ended: Result<(), SourceError> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    let mut hashed: Vec<_> = parts.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    hashed.sort_unstable_by_key(|(at, _)| *at);
-    Ok(paths.into_iter().zip(hashed).map(|(path, (_, (size, sha256)))| NewFile { path, size, sha256 }).collect())
+    ended.map(|()| files)
 }
 
-fn take<'p>(next: &AtomicUsize, paths: &'p [String]) -> Option<(usize, &'p String)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    paths.get(at).map(|path| (at, path))
+/// Stands in the list until a file was read; when one cannot be, nobody gets the list.
+const NOT_HASHED: ContentHash = ContentHash::from_array([0; 32]);
+
+fn take<'f>(next: &Mutex<slice::IterMut<'f, NewFile>>) -> Option<&'f mut NewFile> {
+    next.lock().expect("whoever holds it takes a file and nothing else").next()
 }
 
 /// Opens a file that was there a moment ago. Somebody may have put a link in its place meanwhile, or in that of a folder above it:

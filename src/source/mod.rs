@@ -106,7 +106,8 @@ impl Build {
     }
 
     fn new(mut files: Vec<NewFile>, bytes: Bytes) -> Self {
-        files.sort_by(|a, b| a.path.cmp(&b.path));
+        // In place: no path is there twice.
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Self { files, bytes }
     }
 }
