@@ -19,8 +19,8 @@ use super::{Build, Bytes, PathProblem, Refusal, SourceError};
 use crate::api::ContentHash;
 use crate::manifest::build::NewFile;
 
-/// One read. Nearly all files of a build fit into one.
-const CHUNK: usize = 256 * 1024;
+/// One read. Nearly all files of a build fit into one; 4 MiB for all readers.
+const CHUNK: usize = 64 * 1024;
 
 /// Longest file: what S3 takes in 10,000 parts of 8 MiB.
 const FILE_BYTES_MAX: u64 = 10_000 * 8 * 1024 * 1024;
@@ -129,8 +129,9 @@ fn taken(below: &Path, kind: std::fs::FileType, selection: &Selection) -> Result
     Ok(Some(BuildPath::parse(raw).map_err(unsafe_path)?))
 }
 
-/// Files that are not in memory are waited for: a disk takes several requests at a time, and hashing needs far less than a processor.
-const READERS: usize = 16;
+/// Files that are not in memory are waited for: a disk takes many requests at a time, and hashing needs far less than a processor. 10,000 files
+/// that were not in memory took 0.33 s to publish with 16, 0.29 s with 32, 0.28 s with 64 and with 128.
+const READERS: usize = 64;
 
 /// Hashes files side by side: each thread takes the next one that nobody has. Into the list itself: there may be 200,000.
 fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError> {
