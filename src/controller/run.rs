@@ -33,7 +33,7 @@ const CONCURRENCY: u16 = 16;
 /// until it has made its reads: 10 ms, and five times that while the API server takes those reports.
 const QUIET: Duration = Duration::from_millis(5);
 
-/// Runs until `shutdown` resolves and the passes under way have ended. `ready` is called when the releases are known.
+/// Runs until `shutdown` resolves, the passes under way have ended, and the locks of single writers are given back. `ready` is called when the releases are known.
 pub async fn run(
     cx: Arc<Context>,
     changes: Changes,
@@ -57,6 +57,7 @@ pub async fn run(
         () = passes => {}
         () = stores => {}
     }
+    cx.writers.close().await;
 }
 
 /// A release that is gone is not looked at again, so nobody else would drop its views and jobs.

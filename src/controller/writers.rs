@@ -2,6 +2,9 @@
 //! Never gives two parts of this process a lock each: they would wait for one another.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::context::Context;
 use crate::bucket::s3::{S3Settings, fresh};
@@ -66,7 +69,21 @@ impl Kept {
     }
 }
 
+/// What a write that is under way may take when the controller ends, of the 30 s that a pod has. The next controller waits for what has
+/// not ended by then for 18 minutes.
+const MAY_END_WITHIN: Duration = Duration::from_secs(15);
+
 impl Writers {
+    /// Begins nothing any more, and lets the next controller write below these prefixes as soon as what is under way has ended.
+    pub(super) async fn close(&self) {
+        let by = Instant::now() + MAY_END_WITHIN;
+        let writers: Vec<_> = {
+            let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.of.iter().map(|known| known.writer.clone()).collect()
+        };
+        futures::future::join_all(writers.iter().map(|writer| writer.close(by))).await;
+    }
+
     /// The one writer below this prefix. With other settings it is another one, which takes the lock of the first: they are one process.
     pub(super) fn of(
         &self,
@@ -82,8 +99,6 @@ impl Writers {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
 
     use super::*;

@@ -6,7 +6,7 @@
 //! [`PAUSE`], which is longer, and holds it only if it then still finds its name there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -56,11 +56,22 @@ pub(super) struct Lock {
     unanswered: Arc<Unanswered>,
     /// Tells whoever waits to hold the lock that nobody wants it any more.
     unwanted: Notify,
+    /// This process is about to end: nothing begins any more.
+    closed: AtomicBool,
 }
 
 impl Lock {
     pub(super) fn new(bucket: Arc<dyn Bucket>, key: String, holder: Holder, clock: Arc<dyn Clock>) -> Self {
-        Self { bucket, key, holder, clock, held: Mutex::default(), unanswered: Arc::default(), unwanted: Notify::new() }
+        Self {
+            bucket,
+            key,
+            holder,
+            clock,
+            held: Mutex::default(),
+            unanswered: Arc::default(),
+            unwanted: Notify::new(),
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Another lock of the same process at the same place, which knows what this one was not answered.
@@ -71,6 +82,9 @@ impl Lock {
 
     /// Takes the lock, unless it is held already.
     pub(super) async fn hold(self: &Arc<Self>) -> Result<Working, BucketError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(self.failed("this program is about to end"));
+        }
         if let Some(working) = self.work_under(self.held.lock().await.as_ref()) {
             return Ok(working);
         }
@@ -97,6 +111,18 @@ impl Lock {
 
     fn work_under(self: &Arc<Self>, held: Option<&Arc<Tenure>>) -> Option<Working> {
         held.filter(|tenure| tenure.is_sure()).map(|tenure| Working::begin(self, tenure))
+    }
+
+    /// Lets what is under way end, begins nothing else, and gives the lock back. What has not ended by then may land later, so that the
+    /// lock ends by time. Whoever passed the look at `closed` just before is counted, or finds no tenure.
+    pub(super) async fn close(&self, by: Instant) {
+        self.closed.store(true, Ordering::Relaxed);
+        let tenure = self.held.lock().await.clone();
+        if let Some(tenure) = tenure {
+            // The lock is looked after until then: see `keep`.
+            let _ = tokio::time::timeout_at(by, tenure.rest()).await;
+        }
+        self.give_back().await;
     }
 
     pub(super) async fn give_back(&self) {

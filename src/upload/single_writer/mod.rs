@@ -16,6 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use self::lock::Lock;
 use self::tenure::Working;
@@ -83,6 +84,11 @@ impl SingleWriter {
     /// Lets the next writer in, if nothing of ours can land any more. Otherwise, and without this, the lock ends by time.
     pub async fn give_back(&self) {
         self.lock.give_back().await;
+    }
+
+    /// For a process that is about to end: what is under way may end until `by`, nothing else begins, and then the lock is given back.
+    pub async fn close(&self, by: Instant) {
+        self.lock.close(by).await;
     }
 
     /// Two writes of one key within this process go one after the other.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex as Latch, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,8 @@ pub(super) struct Tenure {
     /// Whoever writes the document of this tenure: no renewal lands after the end.
     pub(super) writing: Mutex<()>,
     state: Latch<State>,
+    /// Tells whoever waits that nobody works under it.
+    rests: Notify,
 }
 
 pub(super) struct State {
@@ -32,11 +34,22 @@ pub(super) struct State {
 impl Tenure {
     pub(super) fn new(id: String, seen: Instant, until: Timestamp) -> Self {
         let state = State { seen, until, busy: 0, worked: Instant::now() };
-        Self { id, lost: CancellationToken::new(), writing: Mutex::default(), state: Latch::new(state) }
+        Self { id, lost: CancellationToken::new(), writing: Mutex::default(), state: Latch::new(state), rests: Notify::new() }
     }
 
     pub(super) fn is_sure(&self) -> bool {
         !self.lost.is_cancelled() && self.state().seen.elapsed() < SURE_FOR
+    }
+
+    /// Waits until nobody works under it.
+    pub(super) async fn rest(&self) {
+        loop {
+            let rests = self.rests.notified();
+            if self.state().busy == 0 {
+                return;
+            }
+            rests.await;
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -87,6 +100,9 @@ impl Drop for Working {
         let mut state = self.tenure.state();
         state.busy -= 1;
         state.worked = Instant::now();
+        if state.busy == 0 {
+            self.tenure.rests.notify_waiters();
+        }
     }
 }
 

@@ -158,6 +158,37 @@ async fn a_holder_whose_lock_was_taken_stops_before_the_other_may_write() {
     assert!(lost.contains("ours any more") || lost.contains("other writes below"), "{lost}");
 }
 
+// I3: the next controller writes at once, and nothing of this one lands after.
+#[tokio::test(start_paused = true)]
+async fn a_program_that_ends_lets_what_is_under_way_end_and_gives_the_lock_back() {
+    let world = World::new();
+    let (one, other) = (world.process("one"), world.process("other"));
+    one.create("shop/a.js", "a").await.unwrap();
+    one.line.delay(Duration::from_millis(1500));
+    let (ended, ()) = tokio::join!(one.create("shop/b.js", "b"), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        one.writer.close(Instant::now() + Duration::from_secs(15)).await;
+    });
+    assert_eq!(ended, Ok(Created::New));
+    assert!(told(&one.create("shop/c.js", "c").await).contains("this program is about to end"));
+    assert_eq!(other.create("shop/d.js", "d").await, Ok(Created::New));
+}
+
+// I3
+#[tokio::test(start_paused = true)]
+async fn a_program_that_ends_before_its_write_does_leaves_the_lock_to_end_by_time() {
+    let world = World::new();
+    let (one, other) = (world.process("one"), world.process("other"));
+    one.create("shop/a.js", "a").await.unwrap();
+    one.line.delay(Duration::from_millis(1500));
+    let (ended, ()) = tokio::join!(one.create("shop/b.js", "b"), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        one.writer.close(Instant::now() + Duration::from_secs(1)).await;
+    });
+    assert!(told(&ended).contains("ours any more"), "it is broken off");
+    assert!(told(&other.create("shop/c.js", "c").await).contains("one writes below this prefix"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_a_write_that_was_not_answered_the_lock_is_not_given_back() {
     let world = World::new();
