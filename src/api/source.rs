@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{bucket_name, endpoint_url, http_url, source_folder};
-use super::store::{CredentialsSpec, default_region};
+use super::store::{BucketSpec, CredentialsSpec, default_region};
 
 /// Where a build comes from; exactly one way.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -82,4 +82,18 @@ pub struct BucketSource {
     #[x_kube(validation = Rule::new("self.matches('^sha256:[0-9a-f]{64}$')")
         .message("must be sha256: and 64 lower-case hexadecimal characters, as `rollcall digest` prints it"))]
     pub digest: String,
+}
+
+impl BucketSource {
+    /// The bucket that the folder is in.
+    #[must_use]
+    pub fn bucket(&self) -> BucketSpec {
+        BucketSpec {
+            name: self.name.clone(),
+            region: self.region.clone(),
+            endpoint: self.endpoint.clone(),
+            force_path_style: self.force_path_style,
+            prefix: None,
+        }
+    }
 }

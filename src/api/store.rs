@@ -102,7 +102,7 @@ impl ReplicaSpec {
     #[must_use]
     pub fn place(&self) -> String {
         let bucket = &self.bucket;
-        let endpoint = bucket.endpoint.as_deref().map_or("s3:/", |endpoint| endpoint.trim_end_matches('/'));
+        let endpoint = bucket.service().unwrap_or("s3:/");
         format!("{endpoint}/{}/{}", bucket.name, bucket.prefix.as_deref().unwrap_or_default())
     }
 }
@@ -132,6 +132,14 @@ pub struct BucketSpec {
     #[schemars(length(min = 2, max = 256))]
     #[x_kube(validation = key_prefix())]
     pub prefix: Option<String>,
+}
+
+impl BucketSpec {
+    /// Which service it is of, other than AWS: its endpoint, however it is written.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        self.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/'))
+    }
 }
 
 pub(super) fn default_region() -> String {

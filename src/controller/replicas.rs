@@ -31,8 +31,7 @@ pub(super) async fn open_replica(cx: &Context, namespace: &str, store: &str, rep
 
 /// Name of the store's bucket, when the replica's store can copy out of it: one endpoint. Whether it does safely, its bucket knows.
 fn original_bucket(store: &BucketSpec, replica: &BucketSpec) -> Option<String> {
-    let endpoint = |bucket: &BucketSpec| bucket.endpoint.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-    (endpoint(store) == endpoint(replica)).then(|| store.name.clone())
+    (store.service() == replica.service()).then(|| store.name.clone())
 }
 
 impl Task {

@@ -68,18 +68,14 @@ impl Task {
             message: problem.message("spec.source.bucket", &self.namespace),
             mending: Mending::Retry,
         })?;
-        Ok(S3Settings {
-            bucket: spec.name.clone(),
-            region: spec.region.clone(),
-            endpoint: spec.endpoint.clone(),
-            force_path_style: spec.force_path_style,
-            credentials,
-        })
+        Ok(S3Settings::at(&spec.bucket(), credentials))
     }
 
     /// What is not known of the store is not relied on: then the bytes come here.
     async fn kinship(&self, source: &BucketSource) -> Kinship {
-        let Some(store) = self.store.as_ref().filter(|store| is_one_service(source, &store.bucket)) else { return Kinship::Other };
+        let Some(store) = self.store.as_ref().filter(|store| is_one_service(&source.bucket(), &store.bucket)) else {
+            return Kinship::Other;
+        };
         let address = address(&self.cx, &self.namespace, &store.bucket, store.credentials.as_ref()).await;
         let Ok(Ok(settings)) = address else { return Kinship::Other };
         let prefix = store.bucket.prefix.as_deref().unwrap_or_default();
@@ -93,7 +89,6 @@ impl Task {
 }
 
 /// One endpoint and one region.
-fn is_one_service(source: &BucketSource, store: &BucketSpec) -> bool {
-    let trimmed = |endpoint: &Option<String>| endpoint.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-    source.region == store.region && trimmed(&source.endpoint) == trimmed(&store.endpoint)
+fn is_one_service(source: &BucketSpec, store: &BucketSpec) -> bool {
+    source.region == store.region && source.service() == store.service()
 }

@@ -142,13 +142,7 @@ pub(super) async fn address(
     bucket: &BucketSpec,
     credentials: Option<&CredentialsSpec>,
 ) -> Result<Result<S3Settings, StoreProblem>, Failure> {
-    Ok(self::credentials(cx, namespace, credentials).await?.map(|credentials| S3Settings {
-        bucket: bucket.name.clone(),
-        region: bucket.region.clone(),
-        endpoint: bucket.endpoint.clone(),
-        force_path_style: bucket.force_path_style,
-        credentials,
-    }))
+    Ok(self::credentials(cx, namespace, credentials).await?.map(|credentials| S3Settings::at(bucket, credentials)))
 }
 
 /// The keys as they are now.

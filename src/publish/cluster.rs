@@ -61,13 +61,7 @@ impl Cluster {
             (None, None) => Credentials::Ambient,
             (None, Some(spec)) => self.keys(&spec.secret_name).await?,
         };
-        Ok(S3Settings {
-            bucket: bucket.name.clone(),
-            region: bucket.region.clone(),
-            endpoint: bucket.endpoint.clone(),
-            force_path_style: bucket.force_path_style,
-            credentials,
-        })
+        Ok(S3Settings::at(bucket, credentials))
     }
 
     /// The replicas of a store, below the prefix of a release. An endpoint that is typed is the store's.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::api::store::BucketSpec;
 use crate::bucket::BucketError;
 
 /// How to reach one bucket.
@@ -17,6 +18,20 @@ pub struct S3Settings {
     pub force_path_style: bool,
     /// Who writes.
     pub credentials: Credentials,
+}
+
+impl S3Settings {
+    /// The bucket that an AssetStore, a replica or a source names.
+    #[must_use]
+    pub fn at(bucket: &BucketSpec, credentials: Credentials) -> Self {
+        Self {
+            bucket: bucket.name.clone(),
+            region: bucket.region.clone(),
+            endpoint: bucket.endpoint.clone(),
+            force_path_style: bucket.force_path_style,
+            credentials,
+        }
+    }
 }
 
 /// Who writes.
