@@ -21,8 +21,8 @@ setup: ## Install what a bare Debian or Ubuntu lacks (root); nothing when all is
 	@tests/cluster/setup.sh
 
 .PHONY: binaries
-binaries: setup ## Find, download or build the test cluster's programs (10 minutes when built, once)
-	@tests/cluster/binaries.sh make
+binaries: setup ## Find, download or build the programs of the test cluster and of the tests (15 minutes when built, once)
+	@tests/cluster/binaries.sh make tests
 
 .PHONY: cluster-up
 cluster-up: setup ## Start a one-node Kubernetes of its own (7 s); prints how to enter it

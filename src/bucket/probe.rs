@@ -275,4 +275,13 @@ mod tests {
         let lax = Capabilities { conditional_delete: Finding::ignored("deleted all the same"), ..Capabilities::strict() };
         assert_eq!(lax.status().evidence, ["conditionalDelete: deleted all the same"]);
     }
+
+    #[test]
+    fn what_was_written_down_before_there_was_a_capability_says_that_it_is_unknown() {
+        let mut before = serde_json::to_value(Capabilities::strict().status()).unwrap();
+        before.as_object_mut().unwrap().remove("checksumHeaderVerified").expect("it is written down now");
+        let found = Capabilities::recalled(&serde_json::from_value(before).unwrap());
+        assert_eq!(found.checksum_header_verified.capability, Capability::Unknown);
+        assert!(found.checksum_verified.is_held());
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{BoxStream, select_all};
-use futures::{Stream, StreamExt};
+use futures::{FutureExt as _, Stream, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config};
@@ -40,6 +40,7 @@ pub async fn run(
     ready: impl FnOnce() + Send + 'static,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
+    let shutdown = shutdown.shared();
     let (releases, writer) = reflector::store();
     let seen = tell_when_known(merged(&cx, Api::<AssetRelease>::namespaced, Api::all), cx.settings.namespaces.len().max(1), ready);
     let stream = forget_the_gone(reflector(writer, seen), cx.clone()).touched_objects();
@@ -49,15 +50,19 @@ pub async fn run(
         .reconcile_on(changed_inside(changes.releases))
         .reconcile_on(changed_pointers(&cx))
         .reconcile_on(changed_stores(&cx, releases))
-        .graceful_shutdown_on(shutdown)
+        .graceful_shutdown_on(shutdown.clone())
         .run(reconcile, |_, never: &std::convert::Infallible, _| -> Action { match *never {} }, cx.clone())
         .for_each(|_| std::future::ready(()));
+    // Beside the passes under way, which may take longer than a pod has.
+    let closed = async {
+        shutdown.await;
+        cx.writers.close().await;
+    };
     tokio::select! {
         biased;
-        () = passes => {}
+        ((), ()) = futures::future::join(passes, closed) => {}
         () = stores => {}
     }
-    cx.writers.close().await;
 }
 
 /// A release that is gone is not looked at again, so nobody else would drop its views and jobs.

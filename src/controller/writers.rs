@@ -1,7 +1,8 @@
 //! Locks of prefixes in stores that keep no conditions: one for each prefix, shared by everything that this process does there.
 //! Never gives two parts of this process a lock each: they would wait for one another.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::iter;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -29,11 +30,17 @@ struct Known {
     settings: S3Settings,
     layout: Layout,
     writer: Arc<SingleWriter>,
+    /// Those with earlier settings, as long as anything still writes by them.
+    before: Vec<Weak<SingleWriter>>,
 }
 
 impl Known {
     fn is_at(&self, settings: &S3Settings, layout: &Layout) -> bool {
         self.layout == *layout && self.settings.bucket == settings.bucket && self.settings.endpoint == settings.endpoint
+    }
+
+    fn writers(&self) -> impl Iterator<Item = Arc<SingleWriter>> {
+        iter::once(self.writer.clone()).chain(self.before.iter().filter_map(Weak::upgrade))
     }
 
     fn is_needed(&self) -> bool {
@@ -53,7 +60,9 @@ impl Kept {
         self.of.retain(Known::is_needed);
         if let Some(known) = self.of.iter_mut().find(|known| known.is_at(settings, layout)) {
             if known.settings != *settings {
-                known.writer = Arc::new(known.writer.by_way_of(bucket));
+                let next = Arc::new(known.writer.by_way_of(bucket));
+                known.before.retain(|writer| writer.strong_count() > 0);
+                known.before.push(Arc::downgrade(&std::mem::replace(&mut known.writer, next)));
                 known.settings = settings.clone();
             }
             return Ok(known.writer.clone());
@@ -64,13 +73,13 @@ impl Kept {
         };
         let holder = Holder::named("controller", host, instance);
         let writer = Arc::new(SingleWriter::over(bucket, layout, holder, clock));
-        self.of.push(Known { settings: settings.clone(), layout: layout.clone(), writer: writer.clone() });
+        self.of.push(Known { settings: settings.clone(), layout: layout.clone(), writer: writer.clone(), before: Vec::new() });
         Ok(writer)
     }
 }
 
-/// What a write that is under way may take when the controller ends, of the 30 s that a pod has. The next controller waits for what has
-/// not ended by then for 18 minutes.
+/// What a write that is under way may take when the controller ends; 5 s more are for giving the locks back. A pod has 30 s. The next
+/// controller waits for what has not ended by then for 18 minutes.
 const MAY_END_WITHIN: Duration = Duration::from_secs(15);
 
 impl Writers {
@@ -79,9 +88,9 @@ impl Writers {
         let by = Instant::now() + MAY_END_WITHIN;
         let writers: Vec<_> = {
             let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.of.iter().map(|known| known.writer.clone()).collect()
+            kept.of.iter().flat_map(Known::writers).collect()
         };
-        futures::future::join_all(writers.iter().map(|writer| writer.close(by))).await;
+        futures::future::join_all(writers.into_iter().map(async |writer| writer.close(by).await)).await;
     }
 
     /// The one writer below this prefix. With other settings it is another one, which takes the lock of the first: they are one process.
@@ -153,5 +162,15 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(30)).await;
         drop(world.of("new", "blog/"));
         assert_eq!(world.kept.of.len(), 1, "it has given it back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_whose_keys_were_replaced_is_closed_with_the_others() {
+        let clock = Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()));
+        let bucket = Arc::new(LaxBucket::over(Arc::new(MemoryBucket::new(clock.clone())), Duration::from_millis(5)));
+        let mut world = World { kept: Kept::default(), clock, bucket };
+        let _in_use = world.of("old", "shop/");
+        drop(world.of("new", "shop/"));
+        assert_eq!(world.kept.of[0].writers().count(), 2);
     }
 }

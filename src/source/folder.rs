@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::slice;
 use std::sync::{Arc, Mutex};
+use std::thread::Builder;
+use std::{iter, slice};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
@@ -136,8 +137,8 @@ const READERS: usize = 64;
 /// Hashes files side by side: each thread takes the next one that nobody has. Into the list itself: there may be 200,000.
 fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError> {
     let folder = File::open(root).map_err(|error| unreadable(root, &error))?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(READERS);
     let mut files: Vec<_> = paths.into_iter().map(|path| NewFile { path, size: 0, sha256: NOT_HASHED }).collect();
+    let others = std::thread::available_parallelism().map_or(1, usize::from).max(READERS).min(files.len()) - 1;
     let next = Mutex::new(files.iter_mut());
     let work = || {
         let mut buffer = vec![0; CHUNK];
@@ -148,8 +149,10 @@ fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError
         Ok(())
     };
     let ended: Result<(), SourceError> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        // With as many as the system gives: this one is there in any case.
+        let workers: Vec<_> = (0..others).map_while(|_| Builder::new().spawn_scoped(scope, work).ok()).collect();
+        let ends = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        iter::once(work()).chain(ends).collect()
     });
     ended.map(|()| files)
 }

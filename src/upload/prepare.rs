@@ -2,6 +2,7 @@
 //! Never writes to the bucket.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::documents::{self, Lasts};
@@ -119,10 +120,16 @@ fn check_keys(layout: &Layout, manifest: &Manifest) -> Result<(), PublishFailure
 }
 
 /// A manifest on its way into the bucket.
-#[derive(Debug)]
 struct StoredManifest {
     manifest: Arc<Manifest>,
     size: u64,
+}
+
+/// Without its files: there may be 200,000.
+impl fmt::Debug for StoredManifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoredManifest({} files, {} bytes)", self.manifest.files.len(), self.size)
+    }
 }
 
 impl Making for StoredManifest {

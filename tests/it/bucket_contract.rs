@@ -5,7 +5,7 @@ pub mod clauses;
 mod on_the_wire;
 pub mod over_s3;
 pub mod third_party;
-mod wire;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

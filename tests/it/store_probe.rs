@@ -2,12 +2,13 @@
 //! Never asserts more of a server than it was seen to do.
 
 use rollcall::api::store::Capability::{self, Holds, Ignored, Unknown};
-use rollcall::bucket::probe::{Capabilities, Probe as _};
+use rollcall::bucket::probe::{Capabilities, Finding, Probe as _};
 use rollcall::bucket::s3::S3Bucket;
 use serde_json::{Value, json};
 
 use crate::bucket_contract::over_s3::Server;
 use crate::bucket_contract::third_party::ThirdParty;
+use crate::bucket_contract::wire::{Act, Relay};
 use crate::dev_store;
 
 pub mod racy;
@@ -75,6 +76,46 @@ async fn a_store_that_checks_and_then_writes_is_found_out_by_the_race() {
     assert!(found.create_only.evidence.starts_with("of 8 creates of one key at once "), "{found:?}");
     assert!(found.conditional_replace.evidence.starts_with("of 8 replaces of one key at once "), "{found:?}");
     assert_eq!([found.copy, found.create_only_multipart].map(|finding| finding.capability), [Unknown, Unknown]);
+}
+
+/// What is found of the checksum header where the relay acts so on what is signed by it alone.
+async fn header_found(vendor: Option<&str>, mut act: impl FnMut(&str) -> Act + Send + 'static) -> (Finding, Relay) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = dev_store::Running::start(folder.path(), "contract").await;
+    let relay = Relay::ruled(&store.endpoint, move |head| act(head)).await;
+    let server = Server { endpoint: &relay.endpoint, ..store.server() };
+    let bucket = S3Bucket::connect_to_vendor(&server.settings("contract"), vendor).unwrap();
+    (bucket.probe("site/").await.unwrap().checksum_header_verified, relay)
+}
+
+fn by_header_alone(head: &str) -> bool {
+    head.contains("\r\nx-amz-content-sha256: unsigned-payload")
+}
+
+// I3: what a store does with a signature says nothing about the header.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_takes_wrong_bytes_by_their_header_is_found_out_although_it_checks_signatures() {
+    const KEPT: &str = "200 OK\r\netag: \"x\"\r\nlast-modified: Sat, 21 Nov 2026 00:00:00 GMT";
+    let is_deceived = |head: &str| head.contains("/deceived-header");
+    let (found, relay) = header_found(None, move |head| if is_deceived(head) { Act::Answer(KEPT, "") } else { Act::Forward }).await;
+    assert_eq!(found.capability, Ignored, "{found:?}");
+    let tried = relay.heads().into_iter().filter(|head| by_header_alone(head)).count();
+    assert_eq!(tried, 2, "right bytes and wrong ones");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_takes_signed_bytes_alone_is_not_seen_to_go_by_the_header() {
+    let refusal = Act::Answer("400 Bad Request", "<Error><Code>InvalidRequest</Code><Message>sign the payload</Message></Error>");
+    let (found, _) = header_found(None, move |head| if by_header_alone(head) { refusal } else { Act::Forward }).await;
+    assert_eq!(found.capability, Unknown, "{found:?}");
+    assert!(found.evidence.contains("sign the payload"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vendor_without_the_header_is_sent_nothing_by_it() {
+    let (found, relay) = header_found(Some("https://oss-cn-hangzhou.aliyuncs.com"), |_| Act::Forward).await;
+    assert_eq!((found.capability, found.evidence.as_str()), (Unknown, "no checksum header is sent to this vendor"));
+    assert!(!relay.heads().iter().any(|head| by_header_alone(head)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

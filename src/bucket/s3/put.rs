@@ -50,16 +50,19 @@ impl S3Bucket {
         }
     }
 
+    /// A bucket's policy, or what stands in front of it, may have come to ask for signed bytes since the store was tried out. What is turned
+    /// away for another reason is so twice, and told in the words of the second time.
     async fn put_file(&self, asked: Asked<'_>, path: &Path, size: u64) -> Result<Put, BucketError> {
         let signed = self.checks.signed();
-        match (signed, self.put_file_signed(asked, path, size, signed).await) {
-            // A bucket's policy may have come to ask for signed bytes since the store was tried out.
-            (Signed::Checksum, Err(BucketError::Denied { .. })) => {
-                self.checks.sign_bytes();
-                self.put_file_signed(asked, path, size, Signed::Bytes).await
-            }
-            (_, put) => put,
+        let put = self.put_file_signed(asked, path, size, signed).await;
+        if signed == Signed::Bytes || !matches!(put, Err(BucketError::Denied { .. } | BucketError::Refused { .. })) {
+            return put;
         }
+        let put = self.put_file_signed(asked, path, size, Signed::Bytes).await;
+        if put.is_ok() {
+            self.checks.turned_away();
+        }
+        put
     }
 
     async fn put_file_signed(&self, asked: Asked<'_>, path: &Path, size: u64, signed: Signed) -> Result<Put, BucketError> {

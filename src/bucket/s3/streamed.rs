@@ -3,7 +3,6 @@
 //! A file may change between the moment in which it was hashed and the one in which it is sent. A store that checks the hash
 //! refuses it then; one that does not would keep other bytes under our name and our hash (I3).
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -69,6 +68,8 @@ pub(super) struct Checks {
     told: AtomicBool,
     /// It was seen to refuse bytes by the checksum header alone.
     by_header: AtomicBool,
+    /// It has taken signed bytes, having turned the same away when they were signed by the checksum alone. Whatever was found before.
+    turned_away: AtomicBool,
 }
 
 impl Checks {
@@ -83,8 +84,8 @@ impl Checks {
     }
 
     /// The store no longer takes what is signed by its checksum alone.
-    pub(super) fn sign_bytes(&self) {
-        self.by_header.store(false, Ordering::Relaxed);
+    pub(super) fn turned_away(&self) {
+        self.turned_away.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn again(&self) -> Again {
@@ -93,8 +94,8 @@ impl Checks {
 
     /// For a large file. Both signs are asked for: what was tried out a week ago, and what the store said a moment ago.
     pub(super) fn signed(&self) -> Signed {
-        let both = self.by_header.load(Ordering::Relaxed) && self.told.load(Ordering::Relaxed);
-        if both { Signed::Checksum } else { Signed::Bytes }
+        let [by_header, told, turned_away] = [&self.by_header, &self.told, &self.turned_away].map(|sign| sign.load(Ordering::Relaxed));
+        if by_header && told && !turned_away { Signed::Checksum } else { Signed::Bytes }
     }
 }
 
@@ -135,13 +136,13 @@ struct MadeBody {
 
 impl HttpBody for MadeBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.pieces.next().map(|piece| {
-            self.left -= piece.len() as u64;
-            Ok(Frame::data(piece))
-        }))
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        let Some(piece) = self.pieces.next() else { return Poll::Ready(None) };
+        let left = self.left.checked_sub(piece.len() as u64);
+        self.left = left.ok_or_else(|| std::io::Error::other("it was made longer than it was said to be"))?;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -272,7 +273,8 @@ mod tests {
             checks.signed()
         });
         assert_eq!(seen, [Signed::Bytes, Signed::Bytes, Signed::Checksum]);
-        checks.sign_bytes();
+        checks.turned_away();
+        checks.heed(&holds);
         assert_eq!((checks.signed(), checks.again()), (Signed::Bytes, Again::ByTheStore));
     }
 

@@ -37,12 +37,6 @@ impl<M: Deref<Target = Manifest>> Encoded<M> {
     pub fn new(manifest: M) -> Self {
         Self { manifest, place: Place::Start }
     }
-
-    fn start(&mut self, piece: &mut Vec<u8>) -> usize {
-        let around = Manifest { manifest_version: self.manifest.manifest_version, files: Vec::new() }.to_bytes();
-        piece.extend_from_slice(&around[..around.len() - END.len()]);
-        0
-    }
 }
 
 impl<M: Deref<Target = Manifest>> Iterator for Encoded<M> {
@@ -51,7 +45,11 @@ impl<M: Deref<Target = Manifest>> Iterator for Encoded<M> {
     fn next(&mut self) -> Option<Vec<u8>> {
         let mut piece = Vec::with_capacity(PIECE_BYTES + LINE_BYTES);
         let mut number = match self.place {
-            Place::Start => self.start(&mut piece),
+            Place::Start => {
+                let around = Manifest { manifest_version: self.manifest.manifest_version, files: Vec::new() }.to_bytes();
+                piece.extend_from_slice(&around[..around.len() - END.len()]);
+                0
+            }
             Place::At(number) => number,
             Place::End => return None,
         };

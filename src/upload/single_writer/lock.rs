@@ -6,12 +6,13 @@
 //! [`PAUSE`], which is longer, and holds it only if it then still finds its name there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::super::documents::{Lasts, ReadFailure, encoded, read};
 use super::super::tombstones::free_at;
@@ -44,6 +45,9 @@ const RENEWED_AT: Duration = Duration::from_secs(40);
 /// A lock under which nothing was written for this long is given back.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// What giving the lock back may take, when the process ends.
+const RELEASED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Numbers the times that this process has taken a lock.
 static TENURES: AtomicU64 = AtomicU64::new(0);
 
@@ -56,8 +60,8 @@ pub(super) struct Lock {
     unanswered: Arc<Unanswered>,
     /// Tells whoever waits to hold the lock that nobody wants it any more.
     unwanted: Notify,
-    /// This process is about to end: nothing begins any more.
-    closed: AtomicBool,
+    /// This process is about to end: nothing begins any more, here or in another lock of this process at this place.
+    closed: CancellationToken,
 }
 
 impl Lock {
@@ -70,22 +74,19 @@ impl Lock {
             held: Mutex::default(),
             unanswered: Arc::default(),
             unwanted: Notify::new(),
-            closed: AtomicBool::new(false),
+            closed: CancellationToken::new(),
         }
     }
 
     /// Another lock of the same process at the same place, which knows what this one was not answered.
     pub(super) fn over(&self, bucket: Arc<dyn Bucket>) -> Self {
         let next = Self::new(bucket, self.key.clone(), self.holder.clone(), self.clock.clone());
-        Self { unanswered: self.unanswered.clone(), ..next }
+        Self { unanswered: self.unanswered.clone(), closed: self.closed.clone(), ..next }
     }
 
     /// Takes the lock, unless it is held already.
     pub(super) async fn hold(self: &Arc<Self>) -> Result<Working, BucketError> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(self.failed("this program is about to end"));
-        }
-        if let Some(working) = self.work_under(self.held.lock().await.as_ref()) {
+        if let Some(working) = self.work_under(self.held.lock().await.as_ref())? {
             return Ok(working);
         }
         // By itself: whoever is broken off meanwhile leaves no claim behind, but a lock that is given back when it is idle.
@@ -96,7 +97,7 @@ impl Lock {
 
     async fn take_unless_held(self: &Arc<Self>) -> Result<Working, BucketError> {
         let mut held = self.held.lock().await;
-        if let Some(working) = self.work_under(held.as_ref()) {
+        if let Some(working) = self.work_under(held.as_ref())? {
             return Ok(working);
         }
         if let Some(over) = held.take() {
@@ -109,20 +110,30 @@ impl Lock {
         Ok(working)
     }
 
-    fn work_under(self: &Arc<Self>, held: Option<&Arc<Tenure>>) -> Option<Working> {
-        held.filter(|tenure| tenure.is_sure()).map(|tenure| Working::begin(self, tenure))
+    /// Under `held`, so that whoever closes the lock counts all who have begun.
+    fn work_under(self: &Arc<Self>, held: Option<&Arc<Tenure>>) -> Result<Option<Working>, BucketError> {
+        self.is_open()?;
+        Ok(held.filter(|tenure| tenure.is_sure()).map(|tenure| Working::begin(self, tenure)))
+    }
+
+    fn is_open(&self) -> Result<(), BucketError> {
+        if self.closed.is_cancelled() { Err(self.failed("this program is about to end")) } else { Ok(()) }
     }
 
     /// Lets what is under way end, begins nothing else, and gives the lock back. What has not ended by then may land later, so that the
-    /// lock ends by time. Whoever passed the look at `closed` just before is counted, or finds no tenure.
+    /// lock ends by time. A lock that is just being taken is let go.
     pub(super) async fn close(&self, by: Instant) {
-        self.closed.store(true, Ordering::Relaxed);
-        let tenure = self.held.lock().await.clone();
-        if let Some(tenure) = tenure {
-            // The lock is looked after until then: see `keep`.
-            let _ = tokio::time::timeout_at(by, tenure.rest()).await;
-        }
-        self.give_back().await;
+        self.closed.cancel();
+        let at_rest = async {
+            let tenure = self.held.lock().await.clone();
+            if let Some(tenure) = tenure {
+                // It is looked after until then: see `keep`.
+                tenure.rest().await;
+            }
+        };
+        // Of no consequence here: whether anybody still works under it, `end` sees.
+        let _ = tokio::time::timeout_at(by, at_rest).await;
+        let _ = tokio::time::timeout_at(by + RELEASED_WITHIN, self.give_back()).await;
     }
 
     pub(super) async fn give_back(&self) {
@@ -170,6 +181,7 @@ impl Lock {
         if let Some((_, lock)) = &there {
             self.may_be_taken(lock)?;
         }
+        self.is_open()?;
         let id = format!("{}/{}", self.holder.instance, TENURES.fetch_add(1, Ordering::Relaxed));
         let until = self.clock.now() + HOLDS_FOR;
         let expected = there.map_or(Expected::Absent, |(etag, _)| Expected::ETag(etag));
@@ -178,6 +190,7 @@ impl Lock {
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             () = self.unwanted.notified() => waited = Err(self.failed("it was given back before it was ours")),
+            () = self.closed.cancelled() => waited = self.is_open(),
         }
         let seen = Instant::now();
         let found = match waited {

@@ -165,13 +165,41 @@ async fn a_program_that_ends_lets_what_is_under_way_end_and_gives_the_lock_back(
     let (one, other) = (world.process("one"), world.process("other"));
     one.create("shop/a.js", "a").await.unwrap();
     one.line.delay(Duration::from_millis(1500));
-    let (ended, ()) = tokio::join!(one.create("shop/b.js", "b"), async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        one.writer.close(Instant::now() + Duration::from_secs(15)).await;
-    });
+    let (ended, late, took) = tokio::join!(
+        one.create("shop/b.js", "b"),
+        async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            one.create("shop/c.js", "c").await
+        },
+        async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let begun = Instant::now();
+            one.writer.close(begun + Duration::from_secs(15)).await;
+            begun.elapsed()
+        }
+    );
     assert_eq!(ended, Ok(Created::New));
-    assert!(told(&one.create("shop/c.js", "c").await).contains("this program is about to end"));
+    assert!(told(&late).contains("this program is about to end"), "{late:?}");
+    assert!(took < Duration::from_secs(12), "it waits for the write, not for its time: {took:?}");
     assert_eq!(other.create("shop/d.js", "d").await, Ok(Created::New));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_ends_lets_go_of_the_lock_that_it_is_taking() {
+    for after in [100, 2000, 9000].map(Duration::from_millis) {
+        let world = World::new();
+        let (one, other) = (world.process("one"), world.process("other"));
+        one.line.delay(Duration::from_millis(100));
+        let (first, queued, took) = tokio::join!(one.create("shop/a.js", "a"), one.create("shop/b.js", "b"), async {
+            tokio::time::sleep(after).await;
+            let begun = Instant::now();
+            one.writer.close(begun + Duration::from_secs(15)).await;
+            begun.elapsed()
+        });
+        assert!([&first, &queued].iter().all(|end| told(end).contains("about to end")), "{after:?}: {first:?} {queued:?}");
+        assert!(took < Duration::from_secs(2), "{after:?}: {took:?}");
+        assert_eq!(other.create("shop/c.js", "c").await, Ok(Created::New), "{after:?}");
+    }
 }
 
 // I3

@@ -22,6 +22,7 @@ use rollcall::testing::apiserver::{ApiServer, Key, Kind};
 use rollcall::testing::builders::{self, APP, NAMESPACE};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::bucket_contract::third_party::ThirdParty;
 
@@ -60,6 +61,14 @@ pub fn secret(secret_access_key: &str) -> Value {
 
 /// The release of v1 of an application without pods, in the bucket `assets` of a store on this port; and its controller.
 pub fn begin(port: u16, secret_access_key: &str) -> (ApiServer, JoinHandle<()>) {
+    begin_until(std::future::pending(), port, secret_access_key)
+}
+
+fn begin_until(
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+    port: u16,
+    secret_access_key: &str,
+) -> (ApiServer, JoinHandle<()>) {
     let server = ApiServer::new(Arc::new(SystemClock), 1);
     let source = Arc::new(MemorySource::new());
     source.put(&builders::build_url("v1"), builders::build("v1"));
@@ -82,7 +91,7 @@ pub fn begin(port: u16, secret_access_key: &str) -> (ApiServer, JoinHandle<()>) 
     };
     let settings = controller::Settings { namespaces: Vec::new(), workspace: std::env::temp_dir(), instance: "test".into() };
     let (cx, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
-    (server, tokio::spawn(controller::run(cx, changes, || {}, std::future::pending())))
+    (server, tokio::spawn(controller::run(cx, changes, || {}, shutdown)))
 }
 
 /// Waits until Ready of the object says this, at most a minute and a half: a store is looked at every ten seconds, and S3's client
@@ -180,7 +189,9 @@ async fn with_the_guard_of_a_single_writer_a_release_goes_into_a_store_that_over
     let Some(rclone) = ThirdParty::rclone().await else { return };
     let keys = rclone.server();
     keys.client().create_bucket().bucket("assets").send().await.unwrap();
-    let (server, controller) = begin(keys.endpoint.rsplit(':').next().unwrap().parse().unwrap(), "any");
+    let stop = CancellationToken::new();
+    let port = keys.endpoint.rsplit(':').next().unwrap().parse().unwrap();
+    let (server, controller) = begin_until(stop.clone().cancelled_owned(), port, "any");
     let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let data = json!({"accessKeyId": encoded(keys.access_key_id), "secretAccessKey": encoded(keys.secret_access_key)});
     server.patch("user", &Key::new(Kind::named("Secret"), NAMESPACE, "keys"), &json!({"data": data})).unwrap();
@@ -189,10 +200,16 @@ async fn with_the_guard_of_a_single_writer_a_release_goes_into_a_store_that_over
     server.patch("user", &Key::new(Kind::named("AssetStore"), NAMESPACE, "store"), &guard).unwrap();
     assert_active(&server).await;
     let bucket = S3Bucket::connect(&keys.settings("assets")).unwrap();
-    let mut listed = bucket.list("", None).await.unwrap().objects.into_iter();
-    let place = listed.find(|listed| listed.key.ends_with(".rollcall/lock.json")).expect("it was taken").key;
-    let lock: WriterLock = serde_json::from_slice(&bucket.get(&place, 4096).await.unwrap().unwrap()).unwrap();
+    let lock = held(&bucket).await;
     // The instance "test", hashed.
     assert_eq!(lock.holder, "controller on host 9f86d081");
-    controller.abort();
+    stop.cancel();
+    controller.await.unwrap();
+    assert_eq!(held(&bucket).await.until, None, "it was given back, so that the next one need not wait for its time");
+}
+
+async fn held(bucket: &S3Bucket) -> WriterLock {
+    let mut listed = bucket.list("", None).await.unwrap().objects.into_iter();
+    let place = listed.find(|listed| listed.key.ends_with(".rollcall/lock.json")).expect("it was taken").key;
+    serde_json::from_slice(&bucket.get(&place, 4096).await.unwrap().unwrap()).unwrap()
 }

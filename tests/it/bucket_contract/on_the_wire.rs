@@ -188,14 +188,33 @@ async fn a_large_file_is_signed_by_its_checksum_where_the_store_goes_by_it() {
 
 #[tokio::test]
 async fn a_store_that_comes_to_ask_for_signed_bytes_gets_them() {
-    let wire = wire([Act::Forward, Act::Forward, Act::Answer("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>")]).await;
+    let policy = Act::Answer("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>");
+    let proxy = Act::Answer("400 Bad Request", "<Error><Code>InvalidRequest</Code></Error>");
+    for answer in [policy, proxy] {
+        let wire = wire([Act::Forward, Act::Forward, answer]).await;
+        let bytes = vec![7; LARGE];
+        wire.bucket.heed(&Capabilities::strict());
+        create(&wire.bucket, "a.js", b"a", "v1").await.unwrap();
+        assert_eq!(create_file(&wire.bucket, "large.js", &bytes, &bytes).await, Ok(Created::New));
+        // As before each job of the controller.
+        wire.bucket.heed(&Capabilities::strict());
+        assert_eq!(create_file(&wire.bucket, "next.js", &bytes, &bytes).await, Ok(Created::New));
+        let hash = ContentHash::of(&bytes).to_string();
+        assert_eq!(signed(&wire)[1..], ["unsigned-payload", &hash, &hash]);
+    }
+}
+
+#[tokio::test]
+async fn a_large_file_that_is_denied_in_any_case_is_told_so_and_says_nothing_of_its_signature() {
+    let denied = Act::Answer("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>");
+    let wire = wire([Act::Forward, Act::Forward, denied, denied]).await;
     let bytes = vec![7; LARGE];
     wire.bucket.heed(&Capabilities::strict());
     create(&wire.bucket, "a.js", b"a", "v1").await.unwrap();
-    assert_eq!(create_file(&wire.bucket, "large.js", &bytes, &bytes).await, Ok(Created::New));
+    let refused = create_file(&wire.bucket, "large.js", &bytes, &bytes).await;
+    assert!(matches!(refused, Err(BucketError::Denied { .. })), "{refused:?}");
     assert_eq!(create_file(&wire.bucket, "next.js", &bytes, &bytes).await, Ok(Created::New));
-    let hash = ContentHash::of(&bytes).to_string();
-    assert_eq!(signed(&wire)[1..], ["unsigned-payload", &hash, &hash]);
+    assert_eq!(signed(&wire).last().unwrap(), "unsigned-payload");
 }
 
 #[tokio::test]

@@ -29,14 +29,19 @@ pub struct Relay {
 
 impl Relay {
     pub async fn start(store: &str, script: impl IntoIterator<Item = Act>) -> Self {
+        let mut script: VecDeque<Act> = script.into_iter().collect();
+        Self::ruled(store, move |_| script.pop_front().unwrap_or(Act::Forward)).await
+    }
+
+    /// Decides by the head of each request, in lower case.
+    pub async fn ruled(store: &str, mut rule: impl FnMut(&str) -> Act + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let heads = Arc::new(Mutex::new(Vec::new()));
-        let mut script: VecDeque<Act> = script.into_iter().collect();
         let (store, seen) = (store.trim_start_matches("http://").to_owned(), Arc::clone(&heads));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                relay(client, &store, &mut script, &seen).await;
+                relay(client, &store, &mut rule, &seen).await;
             }
         });
         Self { endpoint, heads }
@@ -48,10 +53,11 @@ impl Relay {
     }
 }
 
-async fn relay(mut client: TcpStream, store: &str, script: &mut VecDeque<Act>, heads: &Mutex<Vec<String>>) {
+async fn relay(mut client: TcpStream, store: &str, rule: &mut (impl FnMut(&str) -> Act + Send), heads: &Mutex<Vec<String>>) {
     let Some((head, body)) = request(&mut client).await else { return };
-    heads.lock().unwrap().push(head.to_lowercase());
-    let act = script.pop_front().unwrap_or(Act::Forward);
+    let lower = head.to_lowercase();
+    let act = rule(&lower);
+    heads.lock().unwrap().push(lower);
     let answer = match act {
         Act::Answer(status, body) => {
             format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()

@@ -20,6 +20,8 @@ impl S3Bucket {
             match self.promise(&right, "what arrives", Signed::Checksum).await {
                 Ok(Put::Done) => self.deceive(&by_header, Signed::Checksum).await,
                 Ok(Put::Taken | Put::Undecided) => Ok(Finding::unknown("a create of a free key was turned away")),
+                // A moment's failure says nothing of the store, and what is found counts for days.
+                Err(error @ BucketError::Unavailable { .. }) => Err(error),
                 Err(error) => Ok(Finding::unknown(format!("bytes that only the checksum header vouches for were not accepted: {error}"))),
             }
         };
