@@ -2,6 +2,7 @@
 //! Never gives back a path that could lead out of a folder, or that two systems would understand differently.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization as _;
@@ -33,7 +34,7 @@ impl BuildPath {
                 "" | "." => {}
                 ".." => return Err(PathProblem::Parent),
                 _ if part.len() > PART_BYTES_MAX => return Err(PathProblem::TooLong),
-                _ if folded(part) == OWN_FOLDER.trim_end_matches('/') => return Err(PathProblem::Reserved),
+                _ if is_ours(part) => return Err(PathProblem::Reserved),
                 _ => parts.push(part),
             }
         }
@@ -62,6 +63,12 @@ impl fmt::Display for BuildPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// However it is spelled.
+fn is_ours(part: &str) -> bool {
+    let ours = OWN_FOLDER.trim_end_matches('/');
+    if part.is_ascii() { part.eq_ignore_ascii_case(ours) } else { folded(part) == ours }
 }
 
 fn check_characters(name: &str) -> Result<(), PathProblem> {
@@ -98,14 +105,17 @@ impl Collisions {
     /// # Errors
     /// When the same path, or one that some system takes for the same, was added before.
     pub fn add(&mut self, path: &BuildPath) -> Result<(), Refusal> {
-        let key = folded(path.as_str());
-        if let Some(before) = self.seen.get(&key) {
-            let (one, other) = (before.clone().unwrap_or(key), path.0.clone());
-            return Err(if one == other { Refusal::DuplicatePath { path: one } } else { Refusal::CollidingPaths { one, other } });
+        match self.seen.entry(folded(path.as_str())) {
+            Entry::Vacant(free) => {
+                let differs = *free.key() != path.0;
+                free.insert(differs.then(|| path.0.clone()));
+                Ok(())
+            }
+            Entry::Occupied(taken) => {
+                let (one, other) = (taken.get().as_ref().unwrap_or(taken.key()).clone(), path.0.clone());
+                Err(if one == other { Refusal::DuplicatePath { path: one } } else { Refusal::CollidingPaths { one, other } })
+            }
         }
-        let differs = key != path.0;
-        self.seen.insert(key, differs.then(|| path.0.clone()));
-        Ok(())
     }
 
     /// How many there are.
@@ -131,8 +141,16 @@ impl Collisions {
     /// # Errors
     /// When a file is also the folder of another file.
     pub fn finish(&self) -> Result<(), Refusal> {
+        let mut looked_at = "";
         for (key, below) in &self.seen {
-            for (end, _) in key.match_indices('/') {
+            let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+            // In order, the files of a folder stand together, but for those of folders in it: each folder is looked for a few times at most.
+            if folder == looked_at {
+                continue;
+            }
+            looked_at = folder;
+            let ends = folder.match_indices('/').map(|(end, _)| end).chain((!folder.is_empty()).then_some(folder.len()));
+            for end in ends {
                 if let Some((folded, file)) = self.seen.get_key_value(&key[..end]) {
                     let [file, below] = [(folded, file), (key, below)].map(|(key, path)| path.as_ref().unwrap_or(key).clone());
                     return Err(Refusal::FileIsFolder { file, below });
