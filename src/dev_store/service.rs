@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 
 use super::folder::{Change, Expectation, Folder, Shelf};
 use super::record::{Description, Headers};
-use super::upload::Upload;
+use super::upload::{Upload, unusable};
 use crate::clock::Clock;
 
 /// S3's page size.
@@ -41,7 +41,7 @@ impl Operations {
 
     /// Deletes one object; what is not there is deleted.
     fn delete(&self, bucket: &str, key: &str, expected: &Expectation) -> S3Result<()> {
-        match self.shelf(bucket)?.delete(key, expected).map_err(S3Error::internal_error)? {
+        match self.shelf(bucket)?.delete(key, expected).map_err(unusable)? {
             Change::Done | Change::Missing => Ok(()),
             Change::Unexpected => Err(s3_error!(PreconditionFailed, "the object is another one by now")),
         }
@@ -57,8 +57,8 @@ impl S3 for Operations {
         let upload = Upload::receive(&self.folder, &mut input, trailing_headers).await?;
         let description = description(input, &upload, self.clock.now());
         let (etag, checksum_sha256) = (Some(ETag::Strong(description.etag())), checksum(&description));
-        let file = upload.finish(&description.footer()).await.map_err(S3Error::internal_error)?;
-        match bucket.put(file, description, &expected).map_err(S3Error::internal_error)? {
+        let file = upload.finish(&description.footer()).await.map_err(unusable)?;
+        match bucket.put(file, description, &expected).map_err(unusable)? {
             Change::Done => Ok(S3Response::new(PutObjectOutput { e_tag: etag, checksum_sha256, ..PutObjectOutput::default() })),
             Change::Unexpected => Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")),
             Change::Missing => Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
@@ -74,7 +74,7 @@ impl S3 for Operations {
             return Err(s3_error!(NotImplemented, "a copy knows no dates as conditions"));
         }
         let expected = expectation_of_copy(&headers)?;
-        let found = self.shelf(bucket)?.read(key).map_err(S3Error::internal_error)?;
+        let found = self.shelf(bucket)?.read(key).map_err(unusable)?;
         let (file, original) = found.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
         check_conditions(&original, input.copy_source_if_match.as_ref(), None)?;
         if input.copy_source_if_none_match.as_ref().is_some_and(|condition| is(condition, &original)) {
@@ -83,8 +83,8 @@ impl S3 for Operations {
         let bucket = self.shelf(&input.bucket)?;
         let description = copied(input, original, self.clock.now());
         let (etag, last_modified) = (ETag::Strong(description.etag()), time(description.last_modified));
-        let upload = self.folder.duplicate(file, &description).map_err(S3Error::internal_error)?;
-        match bucket.put(upload, description, &expected).map_err(S3Error::internal_error)? {
+        let upload = self.folder.duplicate(file, &description).map_err(unusable)?;
+        match bucket.put(upload, description, &expected).map_err(unusable)? {
             Change::Done => {}
             Change::Unexpected => {
                 return Err(s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"));
@@ -98,13 +98,13 @@ impl S3 for Operations {
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
         let bucket = self.shelf(&input.bucket)?;
-        let found = bucket.read(&input.key).map_err(S3Error::internal_error)?;
+        let found = bucket.read(&input.key).map_err(unusable)?;
         let (mut file, object) = found.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))?;
         check_conditions(&object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let whole = 0..object.size;
         let range = input.range.map_or(Ok(whole), |range| range.check(object.size)).map_err(|_| s3_error!(InvalidRange))?;
         let content_range = input.range.map(|_| format!("bytes {}-{}/{}", range.start, range.end - 1, object.size));
-        file.seek(SeekFrom::Start(range.start)).map_err(S3Error::internal_error)?;
+        file.seek(SeekFrom::Start(range.start)).map_err(unusable)?;
         let length = range.end - range.start;
         let body = ReaderStream::with_capacity(tokio::fs::File::from_std(file).take(length), READ_BUFFER_BYTES);
         Ok(S3Response::new(GetObjectOutput {
@@ -206,7 +206,7 @@ impl S3 for Operations {
     }
 
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
-        if self.folder.make(&request.input.bucket).map_err(S3Error::internal_error)? {
+        if self.folder.make(&request.input.bucket).map_err(unusable)? {
             Ok(S3Response::new(CreateBucketOutput::default()))
         } else {
             Err(s3_error!(BucketAlreadyOwnedByYou))

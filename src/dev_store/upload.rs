@@ -34,8 +34,8 @@ impl Upload {
     /// Takes in the whole body and checks it.
     pub async fn receive(folder: &Folder, input: &mut PutObjectInput, trailers: Option<TrailingHeaders>) -> S3Result<Self> {
         let body = input.body.take().ok_or_else(|| s3_error!(IncompleteBody))?;
-        let file = folder.upload().map_err(S3Error::internal_error)?;
-        let writer = file.as_file().try_clone().map_err(S3Error::internal_error)?;
+        let file = folder.upload().map_err(unusable)?;
+        let writer = file.as_file().try_clone().map_err(unusable)?;
         let mut writer = BufWriter::with_capacity(BUFFER_BYTES, tokio::fs::File::from_std(writer));
         let mut hashers = Hashers::of(input)?;
         let size = copy(body, &mut writer, &mut hashers).await?;
@@ -51,6 +51,15 @@ impl Upload {
     }
 }
 
+/// The folder cannot be read or written, as on a full disk: whoever tries things out sees it here and in the client.
+pub fn unusable(error: std::io::Error) -> S3Error {
+    tracing::error!(%error, "the store's folder cannot be used");
+    let message = format!("the store's folder cannot be used: {error}");
+    let mut failed = S3Error::internal_error(error);
+    failed.set_message(message);
+    failed
+}
+
 async fn copy(mut body: StreamingBlob, writer: &mut BufWriter<tokio::fs::File>, hashers: &mut Hashers) -> S3Result<u64> {
     let mut size = 0;
     while let Some(chunk) = body.next().await {
@@ -58,7 +67,7 @@ async fn copy(mut body: StreamingBlob, writer: &mut BufWriter<tokio::fs::File>, 
         let chunk = chunk.map_err(|error| S3Error::with_source(S3ErrorCode::BadDigest, error))?;
         size += chunk.len() as u64;
         hashers.update(&chunk);
-        writer.write_all(&chunk).await.map_err(S3Error::internal_error)?;
+        writer.write_all(&chunk).await.map_err(unusable)?;
     }
     Ok(size)
 }

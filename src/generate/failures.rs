@@ -201,7 +201,7 @@ fn of_publish(failure: &PublishFailure) -> &'static str {
         PublishFailure::Source(SourceError::Unavailable { .. }) => {
             "The server of the archive is down or cannot be reached from the controller (network policy, proxy)."
         }
-        PublishFailure::Source(SourceError::Workspace { .. }) => {
+        PublishFailure::Source(SourceError::Workspace { .. } | SourceError::Unreadable { .. }) => {
             "The controller's disk is full: raise the chart's value `workspace.sizeLimit`."
         }
         PublishFailure::Source(SourceError::Bucket { error, .. }) => of_bucket_of_builds(error),

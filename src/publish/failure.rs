@@ -95,7 +95,7 @@ impl Failure {
         let needs_somebody = matches!(
             failure,
             PublishFailure::Cancelled
-                | PublishFailure::Source(SourceError::Workspace { .. })
+                | PublishFailure::Source(SourceError::Workspace { .. } | SourceError::Unreadable { .. })
                 | PublishFailure::Bucket(BucketError::Denied { .. } | BucketError::NoSuchBucket { .. } | BucketError::Unfit(_))
         );
         failure.class() == FailureClass::Transient && !needs_somebody
@@ -125,7 +125,7 @@ mod tests {
         let denied = BucketError::Denied { operation, key: key.clone(), cause };
         let invalid = PublishFailure::InvalidBuild { reason: "x", message: "y".into() };
         let reclaiming = PublishFailure::Reclaiming { key: key.clone(), until: jiff::Timestamp::UNIX_EPOCH };
-        let gone = PublishFailure::Source(SourceError::Workspace { folder: "dist".into(), cause: "it is not there".into() });
+        let gone = PublishFailure::Source(SourceError::Unreadable { path: "dist".into(), cause: "it is not there".into() });
         let locked = BucketError::Locked { key: "lock".into(), cause: "another writes".into() };
         for (failure, exit) in [
             (Failure::from(unavailable), Exit::Unavailable),

@@ -68,7 +68,7 @@ fn folder_of(pattern: &Glob) -> Option<Glob> {
 /// Reads the build in `root` on threads that may block.
 ///
 /// # Errors
-/// [`SourceError::Refused`] names the file that cannot be published; [`SourceError::Workspace`] the one that cannot be read.
+/// [`SourceError::Refused`] names the file that cannot be published; [`SourceError::Unreadable`] what cannot be read.
 pub async fn read(root: &Path, selection: Selection) -> Result<Build, SourceError> {
     let root: Arc<Path> = root.into();
     let work = move || {
@@ -82,7 +82,7 @@ pub async fn read(root: &Path, selection: Selection) -> Result<Build, SourceErro
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> SourceError {
-    SourceError::Workspace { folder: path.to_path_buf(), cause: error.to_string() }
+    SourceError::Unreadable { path: path.to_path_buf(), cause: error.to_string() }
 }
 
 /// Paths of all files that are taken.
@@ -91,7 +91,8 @@ fn walk(root: &Path, selection: &Selection) -> Result<Vec<String>, SourceError> 
     let (mut paths, mut folders) = (Collisions::default(), vec![PathBuf::new()]);
     let limits = Limits::default();
     while let Some(folder) = folders.pop() {
-        let place = root.join(&folder);
+        // Joined with nothing it would end with a slash.
+        let place = if folder.as_os_str().is_empty() { root.to_path_buf() } else { root.join(&folder) };
         for entry in std::fs::read_dir(&place).map_err(|error| unreadable(&place, &error))? {
             let entry = entry.map_err(|error| unreadable(&place, &error))?;
             let below = folder.join(entry.file_name());
@@ -138,7 +139,7 @@ const READERS: usize = 64;
 fn hash_all(root: &Path, paths: Vec<String>) -> Result<Vec<NewFile>, SourceError> {
     let folder = File::open(root).map_err(|error| unreadable(root, &error))?;
     let mut files: Vec<_> = paths.into_iter().map(|path| NewFile { path, size: 0, sha256: NOT_HASHED }).collect();
-    let others = std::thread::available_parallelism().map_or(1, usize::from).max(READERS).min(files.len()) - 1;
+    let others = std::thread::available_parallelism().map_or(1, usize::from).max(READERS).min(files.len()).saturating_sub(1);
     let next = Mutex::new(files.iter_mut());
     let work = || {
         let mut buffer = vec![0; CHUNK];
@@ -225,6 +226,16 @@ mod tests {
 
     fn reason(result: Result<Build, SourceError>) -> &'static str {
         result.expect_err("it should be refused").reason()
+    }
+
+    #[tokio::test]
+    async fn what_is_no_folder_is_told_by_its_own_name() {
+        let root = folder(&[("a.js", "a")]);
+        for (name, cause) in [("a.js", "Not a directory"), ("b", "No such file or directory")] {
+            let error = read(&root.path().join(name), Selection::default()).await.unwrap_err();
+            let told = format!("{} cannot be read: {cause} (os error", root.path().join(name).display());
+            assert!(error.to_string().starts_with(&told), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -154,6 +154,14 @@ pub enum SourceError {
         /// What was seen.
         cause: String,
     },
+    /// A folder that a command was given, or a file in it, cannot be read.
+    #[error("{} cannot be read: {cause}", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was seen.
+        cause: String,
+    },
     /// The bucket that the build lies in: it may answer later, or somebody mends credentials or bucket.
     #[error("the build in {place} cannot be read: {error}{}", advice(.error))]
     Bucket {
@@ -187,7 +195,7 @@ impl SourceError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unavailable { .. } => "SourceUnavailable",
-            Self::Workspace { .. } => "WorkspaceUnavailable",
+            Self::Workspace { .. } | Self::Unreadable { .. } => "WorkspaceUnavailable",
             Self::Bucket { error, .. } => of_bucket(error),
             Self::NoBuild { .. } => "SourceNotFound",
             Self::Changed { .. } => "SourceChanged",

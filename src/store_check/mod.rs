@@ -70,7 +70,7 @@ impl Checked {
 
     fn table(&self) -> String {
         let line =
-            |(name, finding): (&str, &Finding)| format!("{name:<19} {:<8} {}", format!("{:?}", finding.capability), finding.evidence);
+            |(name, finding): (&str, &Finding)| format!("{name:<22} {:<8} {}", format!("{:?}", finding.capability), finding.evidence);
         self.all().map(line).collect::<Vec<_>>().join("\n")
     }
 }
@@ -101,7 +101,7 @@ mod tests {
         let broken = checked(vec![("missingIs404", Finding::ignored("an html page"))]);
         assert_eq!(broken.verdict().unwrap_err().to_string(), "the public URL cannot be used: missingIs404: an html page");
         assert_eq!(broken.json("web", "")["usable"], json!(false));
-        assert!(broken.table().contains("missingIs404        Ignored  an html page"), "{}", broken.table());
+        assert!(broken.table().contains("missingIs404           Ignored  an html page"), "{}", broken.table());
         let lax = Capabilities { create_only: Finding::ignored("overwritten"), ..Capabilities::strict() };
         let under = |guard| Checked { capabilities: lax.clone(), guard, public: vec![] };
         assert!(under(WriteGuard::Conditional).verdict().is_err() && under(WriteGuard::SingleWriter).verdict().is_ok());

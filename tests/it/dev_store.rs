@@ -151,6 +151,20 @@ async fn what_was_stored_is_there_after_a_restart() {
     assert_eq!(reqwest::get(store.url("kept")).await.unwrap().text().await.unwrap(), "kept");
 }
 
+/// As on a full disk.
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_told_to_whoever_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Running::start(folder.path(), "web").await;
+    std::fs::remove_dir_all(folder.path().join(".uploads")).unwrap();
+    let put = store.server().client().put_object().bucket("web").key("a.js").body(Vec::new().into()).send().await;
+    let error = put.unwrap_err().into_service_error();
+    assert_eq!(error.code(), Some("InternalError"));
+    let told = error.message().unwrap_or_default();
+    assert!(told.starts_with("the store's folder cannot be used: No such file or directory"), "{told}");
+    store.stop().await;
+}
+
 #[tokio::test]
 async fn checksums_of_other_tools_are_compared_too() {
     let folder = tempfile::tempdir().unwrap();
