@@ -47,12 +47,16 @@ K
 
 missing_packages() {
   local what package
-  while read -r what package; do
-    case $what in
-      /*) [ -e "$what" ] || echo "$package" ;;
-      *) have "$what" || echo "$package" ;;
-    esac
-  done < <(needs) | sort -u
+  {
+    while read -r what package; do
+      case $what in
+        /*) [ -e "$what" ] || echo "$package" ;;
+        *) have "$what" || echo "$package" ;;
+      esac
+    done < <(needs)
+    # Debian's python3 comes without what makes an environment: a store of the tests is a Python program.
+    python3 -c 'import ensurepip, venv' 2> /dev/null || echo python3-venv
+  } | sort -u
 }
 
 # A service that apt starts would run beside the clusters for ever: policy-rc.d (invoke-rc.d's own switch) forbids it, for
