@@ -33,7 +33,8 @@ const CONCURRENCY: u16 = 16;
 /// until it has made its reads: 10 ms, and five times that while the API server takes those reports.
 const QUIET: Duration = Duration::from_millis(5);
 
-/// Runs until `shutdown` resolves, the passes under way have ended, and the locks of single writers are given back. `ready` is called when the releases are known.
+/// Runs until `shutdown` resolves, the passes under way have ended, and the locks of single writers are given back. `ready` is called when
+/// the releases are known.
 pub async fn run(
     cx: Arc<Context>,
     changes: Changes,

@@ -132,6 +132,12 @@ mod tests {
     }
 
     impl World {
+        fn new() -> Self {
+            let clock = Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()));
+            let bucket = Arc::new(LaxBucket::over(Arc::new(MemoryBucket::new(clock.clone())), Duration::from_millis(5)));
+            Self { kept: Kept::default(), clock, bucket }
+        }
+
         fn of(&mut self, key: &str, prefix: &str) -> Arc<SingleWriter> {
             let (bucket, layout) = (self.bucket.clone(), Layout::new("", prefix));
             self.kept.of(&with_key(key), &layout, bucket, "test", self.clock.clone()).unwrap()
@@ -140,9 +146,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_writer_is_kept_while_it_is_used_or_holds_its_lock_and_forgotten_at_rest() {
-        let clock = Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()));
-        let bucket = Arc::new(LaxBucket::over(Arc::new(MemoryBucket::new(clock.clone())), Duration::from_millis(5)));
-        let mut world = World { kept: Kept::default(), clock, bucket };
+        let mut world = World::new();
         let first = world.of("old", "shop/");
         assert!(Arc::ptr_eq(&first, &world.of("old", "shop/")), "it is shared");
         let rotated = world.of("new", "shop/");
@@ -166,9 +170,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_writer_whose_keys_were_replaced_is_closed_with_the_others() {
-        let clock = Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap()));
-        let bucket = Arc::new(LaxBucket::over(Arc::new(MemoryBucket::new(clock.clone())), Duration::from_millis(5)));
-        let mut world = World { kept: Kept::default(), clock, bucket };
+        let mut world = World::new();
         let _in_use = world.of("old", "shop/");
         drop(world.of("new", "shop/"));
         assert_eq!(world.kept.of[0].writers().count(), 2);

@@ -79,10 +79,10 @@ async fn a_store_that_checks_and_then_writes_is_found_out_by_the_race() {
 }
 
 /// What is found of the checksum header where the relay acts so on what is signed by it alone.
-async fn header_found(vendor: Option<&str>, mut act: impl FnMut(&str) -> Act + Send + 'static) -> (Finding, Relay) {
+async fn header_found(vendor: Option<&str>, act: impl FnMut(&str) -> Act + Send + 'static) -> (Finding, Relay) {
     let folder = tempfile::tempdir().unwrap();
     let store = dev_store::Running::start(folder.path(), "contract").await;
-    let relay = Relay::ruled(&store.endpoint, move |head| act(head)).await;
+    let relay = Relay::ruled(&store.endpoint, act).await;
     let server = Server { endpoint: &relay.endpoint, ..store.server() };
     let bucket = S3Bucket::connect_to_vendor(&server.settings("contract"), vendor).unwrap();
     (bucket.probe("site/").await.unwrap().checksum_header_verified, relay)

@@ -61,6 +61,14 @@ impl Process {
         self.writer.delete(key, &etag).await
     }
 
+    /// Ends after a while, with so much patience; how long that took.
+    async fn close(&self, after: Duration, patience: Duration) -> Duration {
+        tokio::time::sleep(after).await;
+        let begun = Instant::now();
+        self.writer.close(begun + patience).await;
+        begun.elapsed()
+    }
+
     /// Begins something and breaks it off after a second.
     async fn begin<T>(&self, work: impl Future<Output = T>) {
         assert!(tokio::time::timeout(Duration::from_secs(1), work).await.is_err(), "it was to be broken off");
@@ -171,12 +179,7 @@ async fn a_program_that_ends_lets_what_is_under_way_end_and_gives_the_lock_back(
             tokio::time::sleep(Duration::from_secs(2)).await;
             one.create("shop/c.js", "c").await
         },
-        async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let begun = Instant::now();
-            one.writer.close(begun + Duration::from_secs(15)).await;
-            begun.elapsed()
-        }
+        one.close(Duration::from_secs(1), Duration::from_secs(15)),
     );
     assert_eq!(ended, Ok(Created::New));
     assert!(told(&late).contains("this program is about to end"), "{late:?}");
@@ -190,12 +193,8 @@ async fn a_program_that_ends_lets_go_of_the_lock_that_it_is_taking() {
         let world = World::new();
         let (one, other) = (world.process("one"), world.process("other"));
         one.line.delay(Duration::from_millis(100));
-        let (first, queued, took) = tokio::join!(one.create("shop/a.js", "a"), one.create("shop/b.js", "b"), async {
-            tokio::time::sleep(after).await;
-            let begun = Instant::now();
-            one.writer.close(begun + Duration::from_secs(15)).await;
-            begun.elapsed()
-        });
+        let (first, queued, took) =
+            tokio::join!(one.create("shop/a.js", "a"), one.create("shop/b.js", "b"), one.close(after, Duration::from_secs(15)));
         assert!([&first, &queued].iter().all(|end| told(end).contains("about to end")), "{after:?}: {first:?} {queued:?}");
         assert!(took < Duration::from_secs(2), "{after:?}: {took:?}");
         assert_eq!(other.create("shop/c.js", "c").await, Ok(Created::New), "{after:?}");
@@ -209,10 +208,8 @@ async fn a_program_that_ends_before_its_write_does_leaves_the_lock_to_end_by_tim
     let (one, other) = (world.process("one"), world.process("other"));
     one.create("shop/a.js", "a").await.unwrap();
     one.line.delay(Duration::from_millis(1500));
-    let (ended, ()) = tokio::join!(one.create("shop/b.js", "b"), async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        one.writer.close(Instant::now() + Duration::from_secs(1)).await;
-    });
+    let second = Duration::from_secs(1);
+    let (ended, _) = tokio::join!(one.create("shop/b.js", "b"), one.close(second, second));
     assert!(told(&ended).contains("ours any more"), "it is broken off");
     assert!(told(&other.create("shop/c.js", "c").await).contains("one writes below this prefix"));
 }
