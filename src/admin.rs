@@ -11,6 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::metrics::Metrics;
+use crate::serving::prompt;
 
 /// What the endpoint tells.
 #[derive(Clone)]
@@ -52,7 +53,7 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
 /// Serves until `shutdown` resolves.
 pub async fn serve(admin: Admin, listen: SocketAddr, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await?;
-    axum::serve(listener, admin.router()).with_graceful_shutdown(shutdown).await
+    axum::serve(prompt(listener), admin.router()).with_graceful_shutdown(shutdown).await
 }
 
 #[cfg(test)]

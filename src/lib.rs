@@ -31,6 +31,7 @@
 //! | [`store_check`] | whether a store and its public URL can be used, for people |
 //! | [`dev_store`] | an S3 store in a folder, to try things out |
 //! | [`generate`] | everything in the repository that another part of it determines |
+//! | [`serving`] | how every server of ours takes connections |
 //! | [`cli`], [`roles`], [`telemetry`], [`admin`], [`metrics`], [`clock`] | what was typed, what becomes of it, and how one looks at it |
 //!
 //! Words, the same in YAML, code, logs and documentation:
@@ -71,6 +72,7 @@ pub mod publish;
 pub mod retention;
 pub mod roles;
 pub mod rollout;
+pub mod serving;
 pub mod source;
 pub mod store_check;
 pub mod store_headers;

@@ -152,7 +152,7 @@ async fn client(kubeconfig: Option<&std::path::Path>) -> Result<kube::Client, Ro
         }
     };
     config.default_retry = false;
-    Ok(kube::Client::try_from(config)?)
+    Ok(crate::cluster::client::connect(config)?)
 }
 
 /// Resolves on SIGTERM and SIGINT.

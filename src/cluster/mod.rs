@@ -4,6 +4,7 @@
 //! in-process API server (docs/decisions/0002). Never lets a call hang, and never writes without a precondition.
 
 pub mod calls;
+pub mod client;
 pub mod lite;
 pub mod nodes;
 pub mod pods;

@@ -23,6 +23,7 @@ use self::door::PublicObjects;
 use self::folder::Folder;
 use self::service::Operations;
 use crate::clock::SystemClock;
+use crate::serving::prompt;
 
 /// How the store is started.
 #[derive(Clone, PartialEq, Eq)]
@@ -127,7 +128,7 @@ impl DevStore {
         let Self { listener, address, service } = self;
         tracing::info!(%address, "the dev store listens; never use it for production");
         let router = axum::Router::new().fallback(door::enter).with_state(service);
-        let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown);
+        let serving = axum::serve(prompt(listener), router).with_graceful_shutdown(shutdown);
         serving.await.map_err(|source| DevStoreError::Listen { listen: address, source })
     }
 }

@@ -77,7 +77,7 @@ pub fn assemble(files: Vec<NewFile>, build: &BuildNames) -> Result<Assembled, In
         // A variant goes with its original in everything: class, type, and the moment in which it is written.
         let original = if is_variant { variant::original(&file.path).map(|(original, _)| original) } else { None };
         let like = original.unwrap_or(&file.path);
-        let is_hashed = build.names.hashed.contains(like) && !classify::is_page(like);
+        let is_hashed = build.names.hashed.contains(like) && !classify::is_never_hashed(like);
         let class = if is_hashed { Class::Asset } else { classify::class_of(like) };
         let content_type = headers::content_type(like);
         if class == Class::Entry && file.size > ENTRY_BYTES_MAX {

@@ -7,12 +7,13 @@ use super::Class;
 ///
 /// Pages are always entries. What a build tool wrote with a hash is an asset: Vite, Rollup, Astro and `SvelteKit`
 /// (`name-BEcQUh0e.js`, `name.BEcQUh0e.js`), Nuxt (`_nuxt/BEcQUh0e.js`), esbuild and Angular (`name-XIDF6MKT.js`), webpack, Parcel
-/// and Next.js (`name.3a4f5b6c.js`, 8 to 64 hexadecimal characters), each also before further endings (`.chunk.js`, `.js.map`).
+/// and Next.js (`name.3a4f5b6c.js`, 8 to 64 hexadecimal characters), each also before further endings (`.chunk.js`).
+/// Source maps are always entries: an edit of a comment changes a map, and not the hash in its name, which is the script's.
 /// Everything else is an entry, which is always safe: written last, cached shortly.
 #[must_use]
 pub fn class_of(path: &str) -> Class {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    if is_page(name) {
+    if is_never_hashed(name) {
         return Class::Entry;
     }
     let content = content(name);
@@ -31,6 +32,13 @@ pub fn class_of(path: &str) -> Class {
 #[must_use]
 pub fn is_page(path: &str) -> bool {
     has_ending(path, &["html", "htm", "xhtml"])
+}
+
+/// Whether no hash in the file's name says that its bytes stay: a page is written again under its name, and a source map carries
+/// the hash of the script that it is for.
+#[must_use]
+pub fn is_never_hashed(path: &str) -> bool {
+    is_page(path) || is_source_map(path)
 }
 
 /// Whether a path is a source map.
@@ -85,7 +93,7 @@ enum Content {
 }
 
 fn content(name: &str) -> Content {
-    let is_code = has_ending(name.strip_suffix(".map").unwrap_or(name), &["js", "mjs", "cjs", "css", "wasm"]);
+    let is_code = has_ending(name, &["js", "mjs", "cjs", "css", "wasm"]);
     if is_code { Content::Code } else { Content::Other }
 }
 
@@ -201,7 +209,6 @@ mod tests {
             "assets/garden-yCKz7xX8.js",
             "assets/signs-9e1QReoF.woff2",
             "assets/reviews-2ih19fzv.css",
-            "assets/cart-BEcQUh0e.js.map",
             "assets/release-DdoHrTGR.js",
             "main.3a4f5b6c.js",
             "main.3a4f5b6c7d8e9f001122.chunk.js",
@@ -228,6 +235,8 @@ mod tests {
         for path in [
             "index.html",
             "about-BEcQUh0e.html",
+            "assets/cart-BEcQUh0e.js.map",
+            "main.3a4f5b6c.css.map",
             "favicon.ico",
             "robots.txt",
             "version.json",

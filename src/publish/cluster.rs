@@ -13,6 +13,7 @@ use crate::api::store::{BucketSpec, CredentialsSpec};
 use crate::api::{AssetRelease, AssetStore};
 use crate::bucket::s3::{Credentials, S3Settings};
 use crate::cli::{ClusterArgs, StoreArgs};
+use crate::cluster::client::connect;
 
 /// A namespace of a cluster.
 pub(super) struct Cluster {
@@ -32,7 +33,7 @@ impl Cluster {
         // A repeated write may meet its own first success.
         config.default_retry = false;
         let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(|cause| failed("reach the cluster", &cause))?;
+        let client = connect(config).map_err(|cause| failed("reach the cluster", &cause))?;
         Ok(Self { client, namespace })
     }
 

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Expected, Stored, Swapped};
 use crate::manifest::build::ENTRY_BYTES_MAX;
-use crate::manifest::classify::is_page;
+use crate::manifest::classify::{is_page, is_source_map};
 use crate::manifest::variant::{self, Encoding};
 use crate::manifest::{Class, Layout, Manifest, ManifestFile, Writer};
 
@@ -183,6 +183,14 @@ fn is_right(stored: &Stored, file: &ManifestFile) -> bool {
         && stored.content_type.as_deref() == Some(&*file.content_type)
         && stored.cache_control.as_deref() == Some(&*file.cache_control)
         && stored.content_encoding.as_deref() == file.encoding().map(Encoding::word)
+        || is_kept_map(stored, file)
+}
+
+/// A source map that an older Rollcall stored under its name as an object: records name its bytes, so it stays (I3), and no page
+/// needs the newer ones.
+fn is_kept_map(stored: &Stored, file: &ManifestFile) -> bool {
+    let original = file.encoding().and_then(|_| variant::original(&file.path)).map_or(&*file.path, |(original, _)| original);
+    is_source_map(original) && stored.sequence.is_none() && stored.writer.is_some()
 }
 
 #[derive(Clone, Copy)]

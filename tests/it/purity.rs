@@ -185,3 +185,11 @@ fn no_lint_is_silenced_for_good_and_no_error_unwrapped() {
     let unwrapped: Vec<String> = lines_with(&shipped(), ".unwrap()").collect();
     assert_none(&[allowed, unwrapped].concat());
 }
+
+#[test]
+fn every_server_takes_connections_in_one_way_and_every_client_of_the_api_server_is_made_in_one_place() {
+    let shipped = shipped();
+    let served = lines_with(&shipped, "axum::serve(").filter(|line| !line.contains("axum::serve(prompt("));
+    let connected = lines_with(&shipped, "Client::try_from(").filter(|line| !line.starts_with("src/cluster/client.rs"));
+    assert_none(&served.chain(connected).collect::<Vec<_>>());
+}

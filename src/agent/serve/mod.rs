@@ -25,6 +25,7 @@ use super::catalogue::Catalogue;
 use super::core::{Event, Publication};
 use super::mirror::Mirror;
 use super::{AgentError, Context};
+use crate::serving::prompt;
 
 pub(super) use application::poll;
 use metrics::Metrics;
@@ -90,7 +91,7 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, AgentErro
 /// Serves until `stop`, then until the requests under way are answered.
 pub(super) async fn run(listener: TcpListener, router: Router, stop: impl Future<Output = ()> + Send + 'static) {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop).await {
+    if let Err(error) = axum::serve(prompt(listener), service).with_graceful_shutdown(stop).await {
         tracing::error!(%error, "a server ended");
     }
 }

@@ -1,8 +1,8 @@
 //! Entry files at their public keys: pages last (I10), never over a later flip (I4), repaired when something else lies there.
 
-use rollcall::api::ManifestDigest;
-use rollcall::bucket::Bucket as _;
+use rollcall::api::{ContentHash, ManifestDigest};
 use rollcall::bucket::memory::Change;
+use rollcall::bucket::{Attributes, Body, Bucket as _, Swapped};
 use rollcall::manifest::{Manifest, Writer};
 use rollcall::upload::{EntriesFailure, EntriesPublished, entries_confirmed, publish_entries};
 
@@ -138,4 +138,38 @@ async fn lost_or_damaged_bytes_are_named() {
     assert_eq!(site.put(1, 1).await, Err(EntriesFailure::BytesMissing { path: "sw.js".into(), key }));
     // Nothing that a page needs was changed before.
     assert_eq!(site.world.bucket.head("s/shop/index.html").await, Ok(None));
+}
+
+/// An edit of a comment changes a map and not the name that it has from its script.
+#[tokio::test(start_paused = true)]
+async fn a_source_map_changes_with_the_flip_and_one_that_was_stored_as_an_object_stays() {
+    let world = World::new();
+    for (version, text) in [("v1", "one"), ("v2", "two")] {
+        let mut files = build("one");
+        files.push(("assets/cart-BEcQUh0e.js.map".into(), text.as_bytes().to_vec()));
+        world.put(version, files);
+    }
+    let writer = Writer { release: "web/shop".into(), version: "v1".into(), digest: ManifestDigest::of(b"x") };
+    let key = "s/shop/assets/cart-BEcQUh0e.js.map";
+    for (version, sequence, text) in [("v1", 1, "one"), ("v2", 2, "two")] {
+        let manifest = world.publish(version).await.unwrap().manifest;
+        publish_entries(&*world.faulty, &world.layout, &manifest, sequence, &writer).await.unwrap();
+        assert_eq!(world.bucket.get(key, 99).await.unwrap().unwrap(), text);
+    }
+    // As versions before this one stored it.
+    let manifest = world.publish("v2").await.unwrap().manifest;
+    let stored = world.bucket.stored(key).unwrap();
+    assert_eq!(world.bucket.delete(key, &stored.etag).await.unwrap(), Swapped::Done);
+    let attributes = Attributes {
+        content_type: "application/json".into(),
+        cache_control: "public, max-age=31536000, immutable".into(),
+        content_encoding: None,
+        sha256: ContentHash::of(b"old"),
+        writer: Some(writer.clone()),
+        sequence: None,
+    };
+    world.bucket.create(key, Body::Bytes("old".into()), &attributes).await.unwrap();
+    publish_entries(&*world.faulty, &world.layout, &manifest, 3, &writer).await.unwrap();
+    assert_eq!(world.bucket.get(key, 99).await.unwrap().unwrap(), "old", "I3");
+    assert!(entries_confirmed(&*world.faulty, &world.layout, &manifest).await.unwrap().is_complete());
 }
