@@ -6,6 +6,7 @@
 pub mod build;
 pub mod conditions;
 pub mod digest;
+pub mod foreign;
 pub mod names;
 pub mod pointer;
 pub mod recreated;
@@ -19,6 +20,7 @@ pub mod store;
 
 pub use build::{BuildManifestSpec, BuildSpec, Format};
 pub use digest::{ContentHash, ManifestDigest};
+pub use foreign::ForeignText;
 pub use pointer::{PointedVersion, Pointer};
 pub use release::{AssetRelease, AssetReleaseSpec, AssetReleaseStatus};
 pub use report::Report;
