@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::metrics::Metrics;
-use crate::serving::prompt;
+use crate::serving::{Limits, Server};
 
 /// What the endpoint tells.
 #[derive(Clone)]
@@ -53,7 +53,8 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
 /// Serves until `shutdown` resolves.
 pub async fn serve(admin: Admin, listen: SocketAddr, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await?;
-    axum::serve(prompt(listener), admin.router()).with_graceful_shutdown(shutdown).await
+    Server::new("admin", Limits::INTERNAL).run(listener, admin.router(), shutdown).await;
+    Ok(())
 }
 
 #[cfg(test)]

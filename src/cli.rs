@@ -106,6 +106,13 @@ pub struct AgentArgs {
     /// Address of probes, report, name map and metrics; keep it out of the Service
     #[arg(long, env = "ROLLCALL_LISTEN_POD", default_value = "0.0.0.0:8411")]
     pub listen_pod: SocketAddr,
+    /// Visitors' connections at a time; beyond it unfinished requests and the longest idle connections give way
+    #[arg(long, env = "ROLLCALL_CONNECTIONS_MAX", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(16..=65_536))]
+    pub connections_max: u32,
+    /// The same from one address (IPv6: one /64 network), which may be an ingress with all visitors behind it
+    #[arg(long, env = "ROLLCALL_CONNECTIONS_PER_ADDRESS_MAX", default_value_t = 1024,
+          value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub connections_per_address_max: u32,
     /// Where the report goes
     #[arg(long, env = "ROLLCALL_REPORT", value_enum, default_value = "pod-condition")]
     pub report: ReportArg,

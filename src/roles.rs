@@ -12,8 +12,9 @@ use crate::clock::SystemClock;
 use crate::cluster::reports::HttpReportReader;
 use crate::controller::{self, Context, Outside, S3Buckets};
 use crate::metrics::Metrics;
+use crate::serving::Limits;
 use crate::source::{HttpFetcher, HttpSettings};
-use crate::{admin, agent, dev_store, generate, publish, source};
+use crate::{admin, agent, dev_store, generate, publish, serving, source};
 
 mod store;
 
@@ -97,6 +98,7 @@ async fn run_agent(args: AgentArgs) -> Result<(), RoleError> {
 }
 
 fn agent_settings(args: AgentArgs) -> agent::Settings {
+    let site = site_limits(&args);
     agent::Settings {
         channel: match args.report {
             ReportArg::PodCondition => agent::ReportChannel::PodCondition,
@@ -109,6 +111,7 @@ fn agent_settings(args: AgentArgs) -> agent::Settings {
         },
         listen_site: Some(args.listen),
         listen_pod: Some(args.listen_pod),
+        site,
         base_path: args.base_path.trim_end_matches('/').to_owned(),
         age_floor: Duration::from_secs(args.keep_hours.saturating_mul(3600)),
         drain: Duration::from_secs(args.drain_seconds),
@@ -116,6 +119,13 @@ fn agent_settings(args: AgentArgs) -> agent::Settings {
         miss_burst: args.miss_burst,
         ..agent::Settings::new(&args.pointer)
     }
+}
+
+fn site_limits(args: &AgentArgs) -> Limits {
+    let size = |number: u32| usize::try_from(number).expect("a usize has at least 32 bits");
+    let limits =
+        Limits { connections_max: size(args.connections_max), per_peer_max: size(args.connections_per_address_max), ..Limits::PUBLIC };
+    limits.within_files(serving::allow_all_files())
 }
 
 /// A value that no other life of an agent has: 128 random bits from the kernel.

@@ -11,7 +11,7 @@ use axum::Router;
 use kube::api::Api;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::core::{Core, Effect, Event, Publication, Rendering};
 use super::fetch::{FetchedManifest, fetch_manifest};
@@ -22,12 +22,10 @@ use super::report::{ConditionChannel, HttpChannel};
 use super::serve;
 use super::{AgentError, Application, Context, Identity, ReportChannel};
 use crate::api::{ManifestDigest, PointedVersion};
+use crate::serving::{Limits, Server};
 
 /// Events that may wait: every task sends few, and a full channel only makes the sender wait.
 const EVENTS_MAX: usize = 64;
-
-/// What answers under way may take when the drain is over.
-const ANSWERS_MAX: Duration = Duration::from_secs(5);
 
 /// Everything that the loop owns. Dropping it ends all of the agent's tasks at once.
 struct Driver {
@@ -135,15 +133,18 @@ impl Driver {
             draining: self.draining.subscribe(),
             events: self.events.clone(),
         };
-        let shared = Arc::new(serve::Shared::new(&self.context, feeds));
-        for (address, router) in [(settings.listen_site, serve::site(&shared)), (settings.listen_pod, serve::pod(&shared))] {
+        let servers = [("site", settings.listen_site, settings.site), ("pod", settings.listen_pod, Limits::INTERNAL)]
+            .map(|(name, address, limits)| (Server::new(name, limits), address));
+        let tallies = servers.each_ref().map(|(server, _)| server.tally());
+        let shared = Arc::new(serve::Shared::new(&self.context, feeds, tallies));
+        for ((server, address), router) in servers.into_iter().zip([serve::site(&shared), serve::pod(&shared)]) {
             if let Some(address) = address {
                 let listener = serve::listen(address).await?;
                 let mut stopping = self.stopping.subscribe();
                 let stop = async move {
                     let _stopped_or_dropped = stopping.wait_for(|stopping| *stopping).await.map(|_| ());
                 };
-                self.servers.spawn(serve::run(listener, router, stop));
+                self.servers.spawn(server.run(listener, router, stop));
             }
         }
         if let Application::Polled(url) = settings.application {
@@ -161,7 +162,8 @@ impl Driver {
 
     async fn stop(mut self) -> Result<(), AgentError> {
         self.stopping.send_replace(true);
-        let _answered_or_cut_off = timeout(ANSWERS_MAX, async { while self.servers.join_next().await.is_some() {} }).await;
+        // Each server bounds its own drain.
+        while self.servers.join_next().await.is_some() {}
         Ok(())
     }
 

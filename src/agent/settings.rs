@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::core::Pace;
+use crate::serving::Limits;
 
 /// Where the report goes. The HTTP endpoint answers in any case, when [`Settings::listen_pod`] is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Settings {
     /// Address for the pod's own business: probes, report, name map, metrics. Must be reachable by kubelet and controller, and
     /// not through the Service.
     pub listen_pod: Option<SocketAddr>,
+    /// What the web server for visitors allows them. Default [`Limits::PUBLIC`].
+    pub site: Limits,
     /// What stands in front of every path of the site, such as `/shop`; empty for none. Slashes at its ends do not matter.
     pub base_path: String,
     /// How long a version stays after nothing wanted or served it. Default 24 h.
@@ -67,6 +70,7 @@ impl Settings {
             application: Application::None,
             listen_site: None,
             listen_pod: None,
+            site: Limits::PUBLIC,
             base_path: String::new(),
             age_floor: Duration::from_secs(24 * 3600),
             retry_first: Duration::from_secs(1),

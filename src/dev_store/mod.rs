@@ -23,7 +23,7 @@ use self::door::PublicObjects;
 use self::folder::Folder;
 use self::service::Operations;
 use crate::clock::SystemClock;
-use crate::serving::prompt;
+use crate::serving::{Limits, Server, allow_all_files};
 
 /// How the store is started.
 #[derive(Clone, PartialEq, Eq)]
@@ -128,8 +128,8 @@ impl DevStore {
         let Self { listener, address, service } = self;
         tracing::info!(%address, "the dev store listens; never use it for production");
         let router = axum::Router::new().fallback(door::enter).with_state(service);
-        let serving = axum::serve(prompt(listener), router).with_graceful_shutdown(shutdown);
-        serving.await.map_err(|source| DevStoreError::Listen { listen: address, source })
+        Server::new("dev-store", Limits::PUBLIC.within_files(allow_all_files())).run(listener, router, shutdown).await;
+        Ok(())
     }
 }
 

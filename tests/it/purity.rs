@@ -186,10 +186,19 @@ fn no_lint_is_silenced_for_good_and_no_error_unwrapped() {
     assert_none(&[allowed, unwrapped].concat());
 }
 
+/// Whatever takes a connection by itself has no bound on connections, heads and time.
 #[test]
-fn every_server_takes_connections_in_one_way_and_every_client_of_the_api_server_is_made_in_one_place() {
+fn every_server_takes_connections_in_one_place() {
     let shipped = shipped();
-    let served = lines_with(&shipped, "axum::serve(").filter(|line| !line.contains("axum::serve(prompt("));
-    let connected = lines_with(&shipped, "Client::try_from(").filter(|line| !line.starts_with("src/cluster/client.rs"));
-    assert_none(&served.chain(connected).collect::<Vec<_>>());
+    let taking = ["axum::serve(", ".accept()", "serve_connection", "http1::Builder", "auto::Builder", "UnixListener"];
+    let elsewhere = |line: &String| !line.starts_with("src/serving/") && !line.starts_with("src/testing/");
+    assert_none(&taking.iter().flat_map(|word| lines_with(&shipped, word)).filter(elsewhere).collect::<Vec<_>>());
+    let listening = lines_with(&shipped, "TcpListener::bind(").map(|line| line.split(':').next().unwrap().to_owned());
+    assert_eq!(listening.collect::<Vec<_>>(), ["src/admin.rs", "src/agent/serve/mod.rs", "src/dev_store/mod.rs"]);
+}
+
+#[test]
+fn every_client_of_the_api_server_is_made_in_one_place() {
+    let elsewhere = |line: &String| !line.starts_with("src/cluster/client.rs");
+    assert_none(&lines_with(&shipped(), "Client::try_from(").filter(elsewhere).collect::<Vec<_>>());
 }

@@ -13,7 +13,6 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ use super::catalogue::Catalogue;
 use super::core::{Event, Publication};
 use super::mirror::Mirror;
 use super::{AgentError, Context};
-use crate::serving::prompt;
+use crate::serving::Tally;
 
 pub(super) use application::poll;
 use metrics::Metrics;
@@ -57,7 +56,8 @@ pub(super) struct Feeds {
 }
 
 impl Shared {
-    pub(super) fn new(context: &Context, feeds: Feeds) -> Self {
+    /// `tallies` are those of the site and of the pod's own business.
+    pub(super) fn new(context: &Context, feeds: Feeds, tallies: [Arc<Tally>; 2]) -> Self {
         let Feeds { catalogue, publications, served, draining, events } = feeds;
         let settings = &context.settings;
         let (fetch, mirror) = (Arc::clone(&context.fetch), Arc::clone(&context.mirror));
@@ -66,7 +66,7 @@ impl Shared {
             "" => String::new(),
             base => format!("/{base}"),
         };
-        Self { catalogue, publications, served, draining, events, base_path, mirror, misses, metrics: Metrics::default() }
+        Self { catalogue, publications, served, draining, events, base_path, mirror, misses, metrics: Metrics::new(tallies) }
     }
 }
 
@@ -86,12 +86,4 @@ pub(super) fn pod(shared: &Arc<Shared>) -> Router {
 /// When it is taken or not allowed.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, AgentError> {
     TcpListener::bind(address).await.map_err(|cause| AgentError::Listen { address, cause })
-}
-
-/// Serves until `stop`, then until the requests under way are answered.
-pub(super) async fn run(listener: TcpListener, router: Router, stop: impl Future<Output = ()> + Send + 'static) {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(prompt(listener), service).with_graceful_shutdown(stop).await {
-        tracing::error!(%error, "a server ended");
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::routing::{get, put};
 use serde::Deserialize;
@@ -19,6 +19,8 @@ use crate::agent::core::{Event, Publication};
 
 /// Longest wait of a long poll: below the 60 s after which many proxies give up.
 const WAIT_MAX: Duration = Duration::from_secs(50);
+/// Longest body of `PUT /v1/serving`: a digest or a version's label, and what JSON puts around it.
+const CONFIRMATION_BYTES_MAX: usize = 4096;
 
 pub(super) fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -28,6 +30,7 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/availability", get(availability))
         .route("/v1/manifest", get(name_map))
         .route("/v1/serving", put(serving))
+        .layer(DefaultBodyLimit::max(CONFIRMATION_BYTES_MAX))
         .with_state(shared)
 }
 

@@ -70,7 +70,7 @@ impl World {
             base_path: base_path.into(),
             mirror: mirror.clone(),
             misses: Misses::new(store.clone(), mirror.clone(), 1, burst),
-            metrics: Metrics::default(),
+            metrics: Metrics::new(Default::default()),
         };
         Self { store, mirror, known: Vec::new(), catalogue, publications, draining, inbox, shared: Arc::new(shared) }
     }
