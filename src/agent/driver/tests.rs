@@ -450,6 +450,44 @@ async fn a_request_to_stop_takes_readiness_away_and_lets_visitors_finish() {
     assert_eq!(status(site, "/").await, 0);
 }
 
+/// What the connection says until the server closes it.
+async fn raw(address: std::net::SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    connection.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut said = String::new();
+    connection.read_to_string(&mut said).await.unwrap();
+    said
+}
+
+/// The application shares the volume; the agent must not show what only the agent may read.
+#[tokio::test]
+async fn a_link_that_the_application_puts_on_the_volume_is_never_followed() {
+    let (world, volume) = (World::new(), tempfile::TempDir::new().unwrap());
+    let secret = volume.path().join("token");
+    std::fs::write(&secret, "a token").unwrap();
+    world.api().write(Some(&staged_and_flipped(&Pointer::empty(), world.publish("v1"))));
+    let (site, pod) = (free_address(), free_address());
+    let settings = Settings { listen_site: Some(site), listen_pod: Some(pod), channel: ReportChannel::Http, ..Settings::new("shop") };
+    let mirror = crate::agent::mirror::Disk::open(&volume.path().join("mirror")).unwrap();
+    let context = Context { mirror: Arc::new(mirror), ..world.context("a", settings) };
+    let agent = tokio::spawn(run(context, std::future::pending()));
+    until(pod, "/readyz", 200).await;
+    let right = raw(site, "/assets/app-v1.js").await;
+    for target in [secret.as_path(), std::path::Path::new("/etc/hostname")] {
+        for object in std::fs::read_dir(volume.path().join("mirror/objects")).unwrap() {
+            let object = object.unwrap().path();
+            // The agent may be mending them meanwhile.
+            let _raced = std::fs::remove_file(&object).and_then(|()| std::os::unix::fs::symlink(target, &object));
+        }
+        let body = |answer: &str| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+        assert_eq!(body(&raw(site, "/assets/app-v1.js").await), body(&right), "{}", target.display());
+        until(pod, "/readyz", 200).await;
+    }
+    assert!(!raw(pod, "/metrics").await.contains("rollcall_agent_changed_files_total 0"));
+    agent.abort();
+}
+
 #[tokio::test]
 async fn an_address_that_is_taken_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

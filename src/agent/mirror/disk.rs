@@ -9,74 +9,118 @@
 //! current -> versions/<digest>  replaced atomically
 //! temp/                         whatever is not finished; emptied at start
 //! ```
-//! Never writes to a file in place: everything is written in `temp` and renamed.
+//! Never writes to a file in place: everything is written in `temp` and renamed. Never believes what it finds: the application may write
+//! to the volume, so a file counts only while its bytes are known to be those of its hash (`seal`), and no link is followed (`folder`).
 
 mod files;
+mod folder;
+#[cfg(test)]
+mod hostile_tests;
+mod read;
+mod seal;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
-use tokio_util::io::ReaderStream;
+use tokio::io::AsyncWriteExt as _;
 
 use super::{HeldVersion, Mirror, MirrorError, check_path};
-use crate::agent::fetch::{Check, Fetch, FetchError, FetchedManifest, Pieces, object_url};
+use crate::agent::fetch::{Check, Fetch, FetchedManifest, Pieces, object_url};
 use crate::api::{ContentHash, ManifestDigest, PointedVersion};
 use crate::manifest::ManifestFile;
 
-use files::{blocking, failed, shared};
+use files::{Folders, blocking, failed};
+use folder::Temporary;
+use read::Readers;
+use seal::{Sealed, Seals};
 use sweep::InUse;
 
 /// Files fetched at a time for one version: at 20 ms per answer this is 400 files a second.
 const FETCHES_MAX: usize = 8;
-/// One read of the volume; tokio's default of 4 KiB costs a thread switch per page.
+/// Longest read of the volume: each costs a thread switch.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Versions on a volume that nothing else writes to.
+/// Versions on a volume that the application may write to.
 #[derive(Debug, Clone)]
 pub struct Disk {
     root: Arc<Path>,
+    folders: Arc<RwLock<Arc<Folders>>>,
+    seals: Arc<Seals>,
+    readers: Readers,
     in_use: Arc<Mutex<InUse>>,
     #[cfg(test)]
     space: Arc<tests::Space>,
 }
 
 impl Disk {
-    /// A mirror in this folder, which is made when it is not there.
+    /// A mirror in this folder, which is made when it is not there. Its last step must be no link.
     ///
     /// # Errors
-    /// When its subfolders cannot be made.
+    /// When it is no folder, or its subfolders cannot be made.
     pub fn open(root: &Path) -> Result<Self, MirrorError> {
-        for folder in ["objects", "versions", "temp"] {
-            let path = root.join(folder);
-            std::fs::create_dir_all(&path).map_err(failed("make the folder", &path))?;
+        Self::open_settling(root, seal::SETTLED_SECONDS)
+    }
+
+    fn open_settling(root: &Path, settled_seconds: i64) -> Result<Self, MirrorError> {
+        if !root.is_symlink() {
+            std::fs::create_dir_all(root).map_err(failed("make the folder", root))?;
         }
+        let folders = Folders::open(root)?;
+        let seals = Seals::new(&folders.temp, settled_seconds)?;
         Ok(Self {
             root: root.into(),
+            folders: Arc::new(RwLock::new(Arc::new(folders))),
+            seals: Arc::new(seals),
+            readers: Readers::default(),
             in_use: Arc::default(),
             #[cfg(test)]
             space: Arc::default(),
         })
     }
 
-    fn object(&self, hash: &ContentHash) -> PathBuf {
-        self.root.join("objects").join(hash.to_string())
+    /// As they were opened: the same folders whatever has been put in their places.
+    fn folders(&self) -> Arc<Folders> {
+        Arc::clone(&self.folders.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn version(&self, digest: &ManifestDigest) -> PathBuf {
-        self.root.join("versions").join(digest.hex())
+    /// The same for whoever writes: folders that were moved away are made again.
+    fn folders_in_place(&self) -> Result<Arc<Folders>, MirrorError> {
+        let folders = self.folders();
+        if folders.are_in_place() {
+            return Ok(folders);
+        }
+        tracing::warn!(mirror = %self.root.display(), "the mirror's folders were replaced by something else; they are made again");
+        let anew = Arc::new(Folders::open(&self.root)?);
+        *self.folders.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&anew);
+        Ok(anew)
     }
 
-    fn temp(&self) -> PathBuf {
-        self.root.join("temp")
+    /// The object with this hash, if it is here with the right bytes. Whatever else has its name is removed. Blocking.
+    fn object(&self, hash: &ContentHash) -> Result<Option<Sealed>, MirrorError> {
+        let (folders, name) = (self.folders(), hash.to_string());
+        let opened = self.seals.open(&folders.objects, &name, hash);
+        if let Err(MirrorError::Changed { path, how }) = &opened {
+            tracing::warn!(path = %path.display(), %how, "a file of the mirror is not what was put there; it is removed and fetched again");
+            folders.objects.remove(&CString::new(name).expect("a hash has no NUL"))?;
+        }
+        opened
+    }
+
+    /// The same; what is not the object counts as its absence. Blocking.
+    fn object_if_right(&self, hash: &ContentHash) -> Result<Option<Sealed>, MirrorError> {
+        match self.object(hash) {
+            Err(MirrorError::Changed { .. }) => Ok(None),
+            other => other,
+        }
     }
 
     async fn fetch_objects(&self, version: &PointedVersion, fetched: &FetchedManifest, fetch: &dyn Fetch) -> Result<(), MirrorError> {
@@ -86,14 +130,15 @@ impl Disk {
     }
 
     async fn fetch_object(&self, version: &PointedVersion, file: &ManifestFile, fetch: &dyn Fetch) -> Result<(), MirrorError> {
-        if self.has_object(file).await {
+        if self.has_object(file).await? {
             return Ok(());
         }
         self.fill(file, &object_url(version.fetch_base(), &file.key())?, fetch).await
     }
 
-    async fn has_object(&self, file: &ManifestFile) -> bool {
-        tokio::fs::metadata(self.object(&file.sha256)).await.is_ok_and(|found| found.len() == file.size)
+    async fn has_object(&self, file: &ManifestFile) -> Result<bool, MirrorError> {
+        let (disk, hash) = (self.clone(), file.sha256.clone());
+        blocking(move || Ok(disk.object_if_right(&hash)?.is_some())).await
     }
 
     async fn write_piece(&self, to: &mut tokio::fs::File, piece: &Bytes) -> std::io::Result<()> {
@@ -122,6 +167,8 @@ impl Mirror for Disk {
 
     async fn load(&self, version: &PointedVersion, fetched: &FetchedManifest, fetch: &dyn Fetch) -> Result<(), MirrorError> {
         fetched.manifest.files.iter().try_for_each(|file| check_path(&file.path))?;
+        // Before anything is looked for: what lies in folders that are not there any more cannot be linked.
+        self.folders_in_place()?;
         let claim = self.claim(&fetched.manifest);
         let result = match self.fetch_objects(version, fetched, fetch).await {
             Ok(()) => {
@@ -139,29 +186,24 @@ impl Mirror for Disk {
     }
 
     async fn fill(&self, file: &ManifestFile, url: &str, fetch: &dyn Fetch) -> Result<(), MirrorError> {
+        let folders = self.folders_in_place()?;
         let pieces = fetch.get(url).await?;
         // Opened here and not by tokio: a load that is dropped while another thread opens the file would leave it behind.
-        let temp = shared(0o644).tempfile_in(self.temp()).map_err(failed("create a file in", &self.temp()))?;
-        let (file_to_write, temp) = temp.into_parts();
-        let mut to = tokio::fs::File::from_std(file_to_write);
-        self.write_pieces(&mut to, pieces, Check::new(url, file), &temp).await?;
-        let object = self.object(&file.sha256);
-        temp.persist(&object).map_err(|error| failed("rename to", &object)(error.error))
+        let (to, name) = folders.temp.create()?;
+        let temp = Temporary::new(&folders.temp, name);
+        let mut to = tokio::fs::File::from_std(to);
+        self.write_pieces(&mut to, pieces, Check::new(url, file), &temp.path()).await?;
+        temp.rename(&folders.objects, &file.sha256.to_string())
     }
 
     async fn read(&self, hash: &ContentHash, range: Range<u64>) -> Result<Option<Pieces>, MirrorError> {
-        let path = self.object(hash);
-        let mut file = match tokio::fs::File::open(&path).await {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("open", &path)(error)),
-        };
-        if range.start > 0 {
-            file.seek(std::io::SeekFrom::Start(range.start)).await.map_err(failed("seek in", &path))?;
-        }
-        let part = file.take(range.end.saturating_sub(range.start));
-        let broken = move |error: std::io::Error| FetchError::Unavailable { url: path.display().to_string(), cause: error.to_string() };
-        Ok(Some(ReaderStream::with_capacity(part, READ_BYTES).map_err(broken).boxed()))
+        let (disk, hash) = (self.clone(), hash.clone());
+        blocking(move || {
+            let Some(sealed) = disk.object(&hash)? else { return Ok(None) };
+            let path = disk.folders().objects.path(hash.to_string());
+            disk.readers.begin(sealed, path, range).map(Some)
+        })
+        .await
     }
 
     async fn make_current(&self, digest: &ManifestDigest, name_map: &str) -> Result<(), MirrorError> {

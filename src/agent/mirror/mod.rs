@@ -46,6 +46,14 @@ pub enum MirrorError {
         /// As the manifest has it.
         path: String,
     },
+    /// What is on the volume is not what was put there.
+    #[error("{path:?} is not what the agent put there: {how}")]
+    Changed {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What was seen.
+        how: String,
+    },
     /// The volume refuses.
     #[error("could not {action} {path:?}: {cause}")]
     Volume {
@@ -71,7 +79,8 @@ pub trait Mirror: Send + Sync + 'static {
     /// Fetches and verifies one file of a known manifest, so that [`Mirror::read`] has its bytes for a while.
     async fn fill(&self, file: &ManifestFile, url: &str, fetch: &dyn Fetch) -> Result<(), MirrorError>;
 
-    /// The bytes `range` of the file with this hash; `None` when it is not here.
+    /// The bytes `range` of the file with this hash; `None` when it is not here. Only bytes that are those of the hash are ever returned:
+    /// [`MirrorError::Changed`] means that something else was found, which is gone now.
     async fn read(&self, hash: &ContentHash, range: Range<u64>) -> Result<Option<Pieces>, MirrorError>;
 
     /// Makes a held version the current one, with this name map, for an application that shares the volume.

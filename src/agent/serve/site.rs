@@ -14,6 +14,7 @@ use super::{Shared, path};
 use crate::agent::catalogue::{Catalogue, Found};
 use crate::agent::core::Event;
 use crate::agent::fetch::Pieces;
+use crate::agent::mirror::MirrorError;
 use crate::manifest::Class;
 
 /// Answers any request to the site.
@@ -63,9 +64,13 @@ async fn send(shared: &Shared, method: &Method, headers: &HeaderMap, offer: Offe
 
 async fn read(shared: &Shared, found: Found<'_>, range: std::ops::Range<u64>) -> Result<Pieces, Miss> {
     let hash = &found.file.sha256;
-    let failed = |error: crate::agent::mirror::MirrorError| Miss::Failed(error.to_string());
-    if let Some(pieces) = shared.mirror.read(hash, range.clone()).await.map_err(failed)? {
-        return Ok(pieces);
+    let failed = |error: MirrorError| Miss::Failed(error.to_string());
+    match shared.mirror.read(hash, range.clone()).await {
+        Ok(Some(pieces)) => return Ok(pieces),
+        Ok(None) => {}
+        // Whoever writes to the volume takes nothing from visitors but time: the file is fetched again.
+        Err(MirrorError::Changed { .. }) => shared.metrics.found_changed(),
+        Err(error) => return Err(failed(error)),
     }
     if found.version.complete {
         // A full channel means that the loop is busy; the next request tells it again.

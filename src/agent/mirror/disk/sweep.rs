@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::files::{entries, failed};
 use super::{Disk, MirrorError};
 use crate::manifest::Manifest;
 
@@ -31,7 +30,7 @@ fn locked(in_use: &Mutex<InUse>) -> MutexGuard<'_, InUse> {
     in_use.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn names(manifest: &Manifest) -> BTreeSet<String> {
+pub(super) fn names(manifest: &Manifest) -> BTreeSet<String> {
     manifest.files.iter().map(|file| file.sha256.to_string()).collect()
 }
 
@@ -48,17 +47,14 @@ impl Disk {
         // Held to the end: a load that begins meanwhile finds either the object or its absence, never one about to go.
         let in_use = locked(&self.in_use);
         let mut keep: BTreeSet<String> = in_use.loads.values().flatten().cloned().collect();
-        for shown in entries(&self.root.join("versions"))? {
-            if let Some(version) = self.read_version(&shown) {
-                keep.extend(names(&version.manifest));
+        keep.extend(self.named_by_versions()?);
+        for name in self.folders().objects.names()? {
+            if !name.to_str().is_ok_and(|name| keep.contains(name)) {
+                // What is not ours to remove stays, and does not keep the rest.
+                let _not_ours = self.folders().objects.remove(&name);
             }
         }
-        for object in entries(&self.root.join("objects"))? {
-            let kept = object.file_name().and_then(|name| name.to_str()).is_some_and(|name| keep.contains(name));
-            if !kept {
-                std::fs::remove_file(&object).map_err(failed("remove", &object))?;
-            }
-        }
+        self.seals.keep_only(|hash| keep.contains(&hash.to_string()));
         Ok(())
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::agent::fetch::fetch_manifest;
+use crate::agent::fetch::{FetchError, fetch_manifest};
 use crate::agent::testing::{asset, entry, pointed};
 use crate::manifest::Manifest;
 
@@ -29,26 +30,26 @@ const BASE: &str = "http://store/shop/";
 
 /// A store in memory that counts what it was asked for.
 #[derive(Default)]
-struct Store {
-    objects: Mutex<BTreeMap<String, Bytes>>,
+pub(super) struct Store {
+    pub objects: Mutex<BTreeMap<String, Bytes>>,
     asked: AtomicUsize,
 }
 
 impl Store {
-    fn put(&self, key: &str, bytes: &[u8]) {
+    pub(super) fn put(&self, key: &str, bytes: &[u8]) {
         self.objects.lock().unwrap().insert(format!("{BASE}{key}"), Bytes::copy_from_slice(bytes));
     }
 
-    fn remove(&self, key: &str) {
+    pub(super) fn remove(&self, key: &str) {
         self.objects.lock().unwrap().remove(&format!("{BASE}{key}"));
     }
 
-    fn asked(&self) -> usize {
+    pub(super) fn asked(&self) -> usize {
         self.asked.swap(0, Ordering::SeqCst)
     }
 
     /// A build with these assets and an index page that has the version's name.
-    fn publish(&self, version: &str, assets: &[(&str, &str)]) -> PointedVersion {
+    pub(super) fn publish(&self, version: &str, assets: &[(&str, &str)]) -> PointedVersion {
         let page = entry("index.html", version.as_bytes());
         self.put(&page.key(), version.as_bytes());
         let mut files = vec![page];
@@ -74,47 +75,56 @@ impl Fetch for Store {
     }
 }
 
-struct Volume {
-    folder: TempDir,
-    disk: Disk,
-    store: Store,
+pub(super) struct Volume {
+    pub folder: TempDir,
+    pub disk: Disk,
+    pub store: Store,
 }
 
 impl Volume {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let disk = Disk::open(folder.path()).unwrap();
+        // Whatever was hashed is sealed at once.
+        let disk = Disk::open_settling(folder.path(), 0).unwrap();
         Self { folder, disk, store: Store::default() }
     }
 
-    async fn load(&self, version: &PointedVersion) -> Result<(), MirrorError> {
+    pub(super) async fn load(&self, version: &PointedVersion) -> Result<(), MirrorError> {
         let fetched = fetch_manifest(&self.store, version).await?;
         self.store.asked();
         self.disk.load(version, &fetched, &self.store).await
     }
 
     /// What another life finds.
-    async fn held(&self) -> Vec<String> {
+    pub(super) async fn held(&self) -> Vec<String> {
         let held = Disk::open(self.folder.path()).unwrap().held().await.unwrap();
         held.into_iter().map(|version| version.pointed.version).collect()
     }
 
-    async fn content(&self, bytes: &str) -> Option<String> {
+    pub(super) async fn content(&self, bytes: &str) -> Option<String> {
         let length = bytes.len() as u64;
         let pieces = self.disk.read(&ContentHash::of(bytes.as_bytes()), 0..length).await.unwrap()?;
         let read: Vec<Bytes> = pieces.try_collect().await.unwrap();
         Some(String::from_utf8(read.concat()).unwrap())
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub(super) fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }
 
-    fn files(&self, version: &PointedVersion) -> PathBuf {
-        self.disk.version(&version.digest).join("files")
+    pub(super) fn version(&self, digest: &ManifestDigest) -> PathBuf {
+        self.path("versions").join(digest.hex())
     }
 
-    fn leftovers(&self) -> usize {
+    pub(super) fn object(&self, bytes: &str) -> PathBuf {
+        self.path("objects").join(ContentHash::of(bytes.as_bytes()).to_string())
+    }
+
+    pub(super) fn files(&self, version: &PointedVersion) -> PathBuf {
+        self.version(&version.digest).join("files")
+    }
+
+    pub(super) fn leftovers(&self) -> usize {
         fs::read_dir(self.path("temp")).unwrap().count()
     }
 }
@@ -209,7 +219,7 @@ async fn what_a_crash_left_half_done_is_never_shown_and_is_removed() {
     fs::create_dir_all(volume.path("temp/half/files")).unwrap();
     fs::write(volume.path("temp/half/files/x"), "x").unwrap();
     fs::write(volume.path("temp/piece"), "x").unwrap();
-    let other = volume.disk.version(&ManifestDigest::of(b"other"));
+    let other = volume.version(&ManifestDigest::of(b"other"));
     fs::create_dir_all(&other).unwrap();
     assert_eq!(volume.held().await, ["v1"]);
     assert_eq!((volume.leftovers(), other.exists()), (0, false));
@@ -221,8 +231,7 @@ async fn a_version_that_was_cut_short_behind_our_back_is_loaded_again() {
         let volume = Volume::new();
         let version = volume.store.publish("v1", &[("assets/a-1.js", "one")]);
         volume.load(&version).await.unwrap();
-        let path =
-            if damage == "files" { volume.files(&version).join("assets/a-1.js") } else { volume.disk.object(&ContentHash::of(b"one")) };
+        let path = if damage == "files" { volume.files(&version).join("assets/a-1.js") } else { volume.object("one") };
         fs::remove_file(&path).unwrap();
         assert_eq!(volume.held().await, [] as [String; 0], "{damage}");
         volume.load(&version).await.unwrap();
