@@ -17,7 +17,7 @@ use crate::apiserver::{self, program, run};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const EVERYTHING: [&str; 6] = [
     "devStore.enabled=true",
-    "networkPolicy.enabled=true",
+    "networkPolicy.metricsFrom.matchLabels.team=monitoring",
     "watchNamespaces={shop,blog}",
     "secrets[0].namespace=shop",
     "secrets[0].name=bucket-keys",
@@ -190,6 +190,29 @@ pub(crate) fn is_an_option(variable: &str) -> bool {
     program.get_subcommands().flat_map(clap::Command::get_arguments).any(|option| option.get_env().is_some_and(|name| name == variable))
 }
 
+/// A flood of the admin port takes a neighbour in the same namespace, or one that was let in.
+#[test]
+fn nobody_reaches_the_controller_but_its_namespace_and_who_was_let_in() {
+    let Some(helm) = helm() else { return };
+    let from = |settings: &[&str]| {
+        let objects = rendered(&helm, settings);
+        let policy = named(&objects, "NetworkPolicy", "rollcall").clone();
+        let controller = named(&objects, "Deployment", "rollcall")["spec"]["template"]["metadata"]["labels"].clone();
+        for (label, value) in policy["spec"]["podSelector"]["matchLabels"].as_object().unwrap() {
+            assert_eq!(&controller[label], value, "the policy selects the controller");
+        }
+        assert_eq!(policy["spec"]["policyTypes"], serde_json::json!(["Ingress"]));
+        assert_eq!(policy["spec"]["ingress"].as_array().unwrap().len(), 1);
+        assert_eq!(policy["spec"]["ingress"][0]["ports"], serde_json::json!([{"port": "admin"}]));
+        policy["spec"]["ingress"][0]["from"].clone()
+    };
+    assert_eq!(from(&[]), serde_json::json!([{"podSelector": {}}]));
+    let label = "networkPolicy.metricsFrom.matchLabels.team=monitoring";
+    let selector = serde_json::json!({"namespaceSelector": {"matchLabels": {"team": "monitoring"}}});
+    assert_eq!(from(&[label]), serde_json::json!([{"podSelector": {}}, selector]));
+    assert!(of_kind(&rendered(&helm, &["networkPolicy.enabled=false"]), "NetworkPolicy").is_empty());
+}
+
 /// Helm never upgrades what lies in a chart's `crds/`, and deleting a CRD deletes every release of the cluster.
 #[test]
 fn crds_are_upgraded_and_outlive_the_chart() {
@@ -218,8 +241,7 @@ async fn pod_security_restricted_takes_every_pod_and_the_dev_stores_keys_stay() 
     let namespace = server.namespace("chart").await;
     let release = format!("rollcall-{namespace}");
     let chart = chart();
-    let settings =
-        "devStore.enabled=true,crds.install=false,admissionPolicies.enabled=false,agent.clusterRole=false,networkPolicy.enabled=true";
+    let settings = "devStore.enabled=true,crds.install=false,admissionPolicies.enabled=false,agent.clusterRole=false";
     let install = ["upgrade", "--install", &release, &chart, "--namespace", &namespace, "--set", settings];
     let mut keys = BTreeSet::new();
     for _ in 0..2 {

@@ -77,16 +77,45 @@ fn the_right_to_report_goes_to_the_kustomizations_own_namespace() {
     assert_eq!(binding["subjects"], json!([{"kind": "ServiceAccount", "name": "rollcall-agent", "namespace": "shop"}]));
 }
 
+/// Every port but the agent's own is as open as before: policies add up, and this one does not know the application's.
+#[test]
+fn the_pod_port_can_be_closed_to_all_but_the_controller() {
+    let Some(text) = built("tests/data/kustomize-closed") else { return };
+    let objects = objects(&text);
+    let policy = objects.iter().find(|object| object["kind"] == "NetworkPolicy").unwrap();
+    assert_eq!(policy["metadata"]["namespace"], "shop");
+    assert_eq!(policy["spec"]["podSelector"], json!({"matchExpressions": [{"key": LABEL_RELEASE, "operator": "Exists"}]}));
+    let rules = policy["spec"]["ingress"].as_array().unwrap();
+    let allows = |rule: &Value, port: u64| {
+        let fits = |range: &Value| {
+            let first = range["port"].as_u64().unwrap();
+            range["protocol"] == "TCP" && (first..=range["endPort"].as_u64().unwrap_or(first)).contains(&port)
+        };
+        rule["ports"].as_array().unwrap().iter().any(fits)
+    };
+    for port in [1, 80, 8080, 8410, 8412, 65_535] {
+        assert!(rules.iter().any(|rule| allows(rule, port) && rule["from"].is_null()), "{port} is open to all");
+    }
+    let pod_port: Vec<&Value> = rules.iter().filter(|rule| allows(rule, 8411)).collect();
+    assert_eq!(pod_port.len(), 1);
+    let controller = json!({"app.kubernetes.io/name": "rollcall", "app.kubernetes.io/component": "controller"});
+    let namespace = json!({"matchLabels": {"kubernetes.io/metadata.name": "rollcall-system"}});
+    let expected = json!([{"namespaceSelector": namespace, "podSelector": {"matchLabels": controller}}]);
+    assert_eq!(pod_port[0]["from"], expected);
+}
+
 #[tokio::test]
 async fn the_example_is_taken_by_a_real_api_server() {
     let Some(server) = apiserver::server().await else { return };
-    let Some(text) = built("examples/kustomize") else { return };
     server.install_crds().await;
     let namespace = server.namespace("kustomize").await;
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("example.yaml");
-    std::fs::write(&file, text.replace("namespace: shop\n", &format!("namespace: {namespace}\n"))).unwrap();
-    let said = server.kubectl(&["apply", "--dry-run=server", "-f", file.to_str().unwrap()]).unwrap();
-    assert_eq!(said.lines().count(), 6, "{said}");
+    for (built_from, objects) in [("examples/kustomize", 6), ("deploy/agent/network-policy", 1)] {
+        let Some(text) = built(built_from) else { return };
+        let file = folder.path().join("example.yaml");
+        std::fs::write(&file, text.replace("namespace: shop\n", &format!("namespace: {namespace}\n"))).unwrap();
+        let said = server.kubectl(&["apply", "--dry-run=server", "-n", &namespace, "-f", file.to_str().unwrap()]).unwrap();
+        assert_eq!(said.lines().count(), objects, "{said}");
+    }
     server.forget(&namespace).await;
 }
