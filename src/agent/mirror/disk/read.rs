@@ -16,9 +16,9 @@ use super::seal::Sealed;
 use super::{MirrorError, READ_BYTES};
 use crate::agent::fetch::{FetchError, Pieces};
 
-/// What the pieces of all answers under way may hold, roughly: 64 answers have pieces of 256 KiB, 1,024 of 16 KiB. If each of them took its
-/// piece when there were few, and kept it, a thousand hold 64 MiB.
-const PIECES_BYTES: usize = 16 * 1024 * 1024;
+/// What the pieces of all answers under way may hold, roughly: of 32 answers each has pieces of 256 KiB, of 512 and more 16 KiB. If each took its
+/// piece when there were few, and kept it, 2,000 hold some 50 MiB.
+const PIECES_BYTES: usize = 8 * 1024 * 1024;
 const PIECE_BYTES_MIN: usize = 16 * 1024;
 
 /// Answers under way, of one mirror.
