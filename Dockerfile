@@ -1,18 +1,12 @@
-# The image for a registry: the same static program, user and files as `make image` makes for the test cluster.
-# It must never hold a shell, a package manager or a secret.
-FROM rust:1.95-bookworm AS build
-RUN apt-get update && apt-get install -y --no-install-recommends musl-tools && rm -rf /var/lib/apt/lists/*
-WORKDIR /src
-COPY rust-toolchain.toml ./
-RUN target=$(uname -m)-unknown-linux-musl && rustup target add "$target"
-COPY . .
-RUN target=$(uname -m)-unknown-linux-musl \
-    && cargo build --locked --release --target "$target" --bin rollcall \
-    && cp "target/$target/release/rollcall" /rollcall
-
+# The image, for those who build with a container engine: the same static program, user and files as `make image` writes without one.
+# There is no base image whose content could change: `make image` builds the program beforehand, with the toolchain of rust-toolchain.toml, so
+#
+#     make image && docker build -f Dockerfile target/image
+#
+# It must never hold a shell, a package manager or a secret, nor be built from anything that is not pinned.
 FROM scratch
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /rollcall /rollcall
+COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY rollcall /rollcall
 USER 65532
 WORKDIR /
 ENTRYPOINT ["/rollcall"]

@@ -8,6 +8,9 @@ MUSL := x86_64-unknown-linux-musl
 MUSL_FOLDER := $(HOME)/.cache/rollcall/target-musl
 IMAGE := rollcall.local/rollcall:dev
 IMAGE_FILE := target/rollcall-image.tar
+PROGRAM := $(MUSL_FOLDER)/$(MUSL)/release/rollcall
+# What the Dockerfile copies.
+CONTEXT := target/image
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh tests/demo/*.sh tests/e2e/*.sh tests/bench/*.sh)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -33,11 +36,17 @@ cluster-down: ## End it; nothing is left
 	@tests/cluster/cluster down
 
 .PHONY: image
-image: setup ## Build the static program and its image, target/rollcall-image.tar
-	@CARGO_TARGET_DIR="$(MUSL_FOLDER)" cargo build --locked --release --target $(MUSL) --bin rollcall
-	@mkdir -p $(dir $(IMAGE_FILE))
-	@tests/cluster/image.py $(IMAGE) $(IMAGE_FILE) "$(MUSL_FOLDER)/$(MUSL)/release/rollcall=/rollcall" --file $(CERTIFICATES)=$(CERTIFICATES)
-	@echo "$(IMAGE) in $(IMAGE_FILE)"
+image: setup ## Build the static program, its image (target/rollcall-image.tar) and the list of what is in it (.cdx.json)
+	@CARGO_TARGET_DIR="$(MUSL_FOLDER)" tests/cluster/static.sh --bin rollcall
+	@mkdir -p $(CONTEXT)
+	@cp "$(PROGRAM)" $(CERTIFICATES) $(CONTEXT)
+	@tests/cluster/image.py $(IMAGE) $(IMAGE_FILE) $(CONTEXT)/rollcall=/rollcall --file $(CERTIFICATES)=/etc/ssl/certs/ca-certificates.crt
+	@tests/cluster/sbom.py $(MUSL) $(IMAGE_FILE:.tar=.cdx.json) --image $(IMAGE_FILE) --program $(CONTEXT)/rollcall --certificates $(CERTIFICATES)
+	@echo "$(IMAGE) in $(IMAGE_FILE), $$(tests/cluster/image.py --digest-of $(IMAGE_FILE)); what is in it: $(IMAGE_FILE:.tar=.cdx.json)"
+
+.PHONY: reproducible
+reproducible: setup ## Build the image twice from nothing, in different folders, and compare (10 minutes on two cores)
+	@tests/cluster/reproducible.sh
 
 .PHONY: generate
 generate: setup ## Write what other parts of the repository determine: CRDs, reference pages, plain manifests

@@ -17,8 +17,8 @@ out=${OUT:-$top/target/bench}
 # `testing` feature, so that what is measured is what the image holds.
 compile() {
   (cd "$top" && export CARGO_TARGET_DIR=$folder \
-    && cargo build --locked --release --target $musl --features testing --bin rollcall-bench --bin rollcall-sweep-bench \
-    && cargo build --locked --release --target $musl --bin rollcall)
+    && tests/cluster/static.sh --features testing --bin rollcall-bench --bin rollcall-sweep-bench \
+    && tests/cluster/static.sh --bin rollcall)
 }
 
 # The rights of the chart and no others, and the one Secret that the Role names, as the documentation tells users to.

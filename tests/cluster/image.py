@@ -2,6 +2,9 @@
 """Makes an OCI image archive from executables that need nothing else (static ones), without a registry or a container engine.
 
     image.py NAME OUT.tar EXECUTABLE[=PATH]... [--user 65532] [--file SOURCE=PATH]...
+    image.py --digest-of OUT.tar
+
+The second form prints the digest by which a registry knows the image.
 
 The entry point is the first executable; PATH is where a file lies in the image (default: / and the file's name).
 Same input, same bytes: it must never put a time, an owner or an order of its own into the archive, nor run anything.
@@ -12,6 +15,7 @@ import io
 import json
 import os
 import platform
+import sys
 import tarfile
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -89,7 +93,15 @@ def write(out, index, blobs):
     os.replace(out + ".part", out)
 
 
+def digest_of(path):
+    with tarfile.open(path) as tar:
+        return json.load(tar.extractfile("index.json"))["manifests"][0]["digest"]
+
+
 def main():
+    if sys.argv[1:2] == ["--digest-of"] and len(sys.argv) == 3:
+        print(digest_of(sys.argv[2]))
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("out")

@@ -29,8 +29,8 @@ build_images() {
 # The programs of the tests need the library's test feature, the shipped one must not have it: so two builds, one folder.
 compile() {
   cd "$root" || return
-  CARGO_TARGET_DIR=$target cargo build --locked --release --target "$MUSL" --bin rollcall
-  CARGO_TARGET_DIR=$target cargo build --locked --release --target "$MUSL" --features testing --bin rollcall-load --bin rollcall-naive
+  CARGO_TARGET_DIR=$target tests/cluster/static.sh --bin rollcall
+  CARGO_TARGET_DIR=$target tests/cluster/static.sh --features testing --bin rollcall-load --bin rollcall-naive
 }
 
 naive_image() {

@@ -23,6 +23,7 @@ mod source_http;
 mod store_headers;
 mod store_layout;
 mod store_probe;
+mod supply_chain;
 mod sweep;
 mod upload;
 
