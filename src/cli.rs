@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::source::workspace::VolumeSize;
 use crate::telemetry::LogFormat;
 
 mod digest;
@@ -71,6 +72,9 @@ pub struct ControllerArgs {
     /// Folder for builds while they are uploaded
     #[arg(long, env = "ROLLCALL_WORKSPACE", default_value = "/var/lib/rollcall")]
     pub workspace: PathBuf,
+    /// Size of that folder's volume, such as 4Gi: builds hold seven eighths of it at most, those of one namespace never more than stays free
+    #[arg(long, env = "ROLLCALL_WORKSPACE_SIZE", default_value = "4Gi")]
+    pub workspace_size: VolumeSize,
     /// Address of /healthz, /readyz and /metrics
     #[arg(long, env = "ROLLCALL_ADMIN_LISTEN", default_value = "127.0.0.1:8080")]
     pub admin_listen: SocketAddr,
@@ -222,7 +226,14 @@ mod tests {
 
     #[test]
     fn the_chart_arguments_are_understood() {
-        let typed = ["rollcall", "controller", "--admin-listen=0.0.0.0:8080", "--workspace=/var/lib/rollcall", "--log-format=json"];
+        let typed = [
+            "rollcall",
+            "controller",
+            "--admin-listen=0.0.0.0:8080",
+            "--workspace=/var/lib/rollcall",
+            "--workspace-size=2Gi",
+            "--log-format=json",
+        ];
         let cli = Cli::try_parse_from(typed.into_iter().chain(["--watch-namespace=a", "--watch-namespace=b", "--source-allow=store.svc"]))
             .unwrap();
         let Role::Controller(args) = cli.role else { panic!("expected the controller") };

@@ -61,8 +61,9 @@ async fn run_controller(args: ControllerArgs) -> Result<(), RoleError> {
         reports: Arc::new(HttpReportReader::new()?),
     };
     std::fs::create_dir_all(&args.workspace).map_err(|error| format!("workspace {}: {error}", args.workspace.display()))?;
-    source::http::clear_workspace(&args.workspace)?;
-    let settings = controller::Settings { namespaces: args.watch_namespaces, workspace: args.workspace, instance: args.instance };
+    let workspace = source::Workspace::new(&args.workspace, args.workspace_size.budget());
+    workspace.clear()?;
+    let settings = controller::Settings { namespaces: args.watch_namespaces, workspace, instance: args.instance };
     let (cx, changes) = Context::new(outside, settings, metrics.clone());
     let admin = admin::Admin::new(metrics);
     let stop = stopper()?;

@@ -1,7 +1,6 @@
 //! Everything that a pass may use, and everything that outlives a pass. Nothing in it is needed to be right after a restart.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Client;
@@ -13,7 +12,7 @@ use crate::cluster::pods::{PodViews, ReleaseKey};
 use crate::cluster::reports::ReportReader;
 use crate::manifest::VersionRecord;
 use crate::metrics::Metrics;
-use crate::source::Source;
+use crate::source::{Source, Workspace};
 
 use super::buckets::Buckets;
 use super::jobs::Jobs;
@@ -40,8 +39,8 @@ pub struct Outside {
 pub struct Settings {
     /// Namespaces to look after; empty for all.
     pub namespaces: Vec<String>,
-    /// Folder for builds while they are uploaded.
-    pub workspace: PathBuf,
+    /// Where builds lie while they are uploaded.
+    pub workspace: Workspace,
     /// Name of this controller process, in events.
     pub instance: String,
 }

@@ -52,7 +52,7 @@ impl Task {
         let original = self.store.as_ref().and_then(|store| original_bucket(&store.bucket, &replica.bucket));
         let place = Place { bucket, layout: self.layout_in(replica) };
         let store = Place { bucket: self.bucket.clone(), layout: self.layout.clone() };
-        Ok(Pair::new(store, place, original, &self.cx.settings.workspace))
+        Ok(Pair::new(store, place, original, self.cx.settings.workspace.of(&self.namespace)))
     }
 
     /// Brings a version into every replica, one after the other.

@@ -8,7 +8,7 @@ use crate::bucket::s3::S3Settings;
 use crate::rollout::observed::BuildSource;
 use crate::source::archive::Limits;
 use crate::source::bucket::{self, BuildFolder, BuildPlace, Kinship, Pin};
-use crate::source::{Build, SourceError, Wanted};
+use crate::source::{Allotment, Build, SourceError, Wanted};
 
 use super::jobs::{Mending, WorkFailure};
 use super::store::{address, credentials};
@@ -44,11 +44,10 @@ impl Task {
     }
 
     /// The build itself.
-    pub(super) async fn build(&self, asked: Asked) -> Result<Build, SourceError> {
-        let workspace = &self.cx.settings.workspace;
+    pub(super) async fn build(&self, asked: Asked, space: &Allotment) -> Result<Build, SourceError> {
         match asked {
-            Asked::Archive(wanted) => self.cx.outside.source.fetch(&wanted, workspace).await,
-            Asked::Folder(folder, _) => bucket::read(*folder, workspace).await,
+            Asked::Archive(wanted) => self.cx.outside.source.fetch(&wanted, space).await,
+            Asked::Folder(folder, _) => bucket::read(*folder, space).await,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::retention::Plan;
 use crate::retention::references::OwnFacts;
 use crate::rollout::observed::{BuildSource, Job, JobEnd, Observed, StoreFacts, SweepAct};
 use crate::rollout::retention;
+use crate::source::{NoRoom, SourceError};
 use crate::sweep::{self, SweepFailure};
 use crate::upload::{
     self, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools, VerifyFailure,
@@ -88,12 +89,15 @@ impl Task {
             base_urls: vec![self.base_url.clone()],
             pin: asked.pin(),
         };
-        let build = self.build(asked);
+        let space = self.cx.settings.workspace.of(&self.namespace);
+        let build = self.build(asked, &space);
         let (progress, seen) = watch::channel(Progress::default());
         let published = tokio::select! {
             biased;
             published = upload::publish(&tools, &request, build, &progress, &cancel) => published,
             () = pass_on(seen, &told) => Err(PublishFailure::Cancelled),
+            // What was sent stays sent: the next try goes on from there.
+            () = space.asked_to_leave() => Err(SourceError::NoRoom { why: NoRoom::Yielded }.into()),
         };
         let published = published.map_err(|failure| publish_failure(&failure))?;
         Ok(JobEnd::Published { record: published.record, upload: upload_status(published.progress) })

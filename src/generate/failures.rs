@@ -6,7 +6,7 @@ use crate::bucket::BucketError;
 use crate::manifest::Writer;
 use crate::manifest::build::InvalidBuild;
 use crate::manifest::readers::UnreadableNames;
-use crate::source::{PathProblem, Refusal, SourceError};
+use crate::source::{NoRoom, PathProblem, Refusal, SourceError};
 use crate::upload::{EntriesFailure, FailureClass, PublishFailure};
 
 /// What people read about one reason.
@@ -62,6 +62,7 @@ pub(super) fn of_a_publish() -> Vec<Entry> {
             cause: "connection refused".into(),
         }),
         PublishFailure::Source(SourceError::Workspace { folder: "/var/lib/rollcall".into(), cause: "no space left on device".into() }),
+        PublishFailure::Source(SourceError::NoRoom { why: NoRoom::Full }),
         in_a_bucket(BucketError::Denied { operation: "list", key: "shop/v2/".into(), cause: "AccessDenied".into() }),
         in_a_bucket(BucketError::NoSuchBucket { bucket: "ci-builds".into() }),
         in_a_bucket(BucketError::Refused { operation: "list", key: "shop/v2/".into(), cause: "InvalidRequest".into() }),
@@ -137,19 +138,20 @@ fn refusals_of_an_archive() -> Vec<Refusal> {
     let entry = || "assets/main.js".to_owned();
     vec![
         Refusal::UnknownFormat { magic: "3c21646f63".into() },
-        Refusal::Malformed { entry: Some(entry()), cause: "unexpected end of file".into() },
+        Refusal::Malformed { entry: Some(entry().into()), cause: "unexpected end of file".into() },
         Refusal::UnsafePath { entry: "../main.js".into(), problem: PathProblem::Parent },
-        Refusal::Link { entry: entry(), kind: "symbolic link" },
-        Refusal::SpecialFile { entry: entry(), kind: "character device".into() },
-        Refusal::Unreadable { entry: entry(), how: "encrypted".into() },
-        Refusal::ContradictoryLength { entry: entry(), one: 10, other: 20 },
+        Refusal::Link { entry: entry().into(), kind: "symbolic link" },
+        Refusal::SpecialFile { entry: entry().into(), kind: "character device".into() },
+        Refusal::Unreadable { entry: entry().into(), how: "encrypted".into() },
+        Refusal::ContradictoryLength { entry: entry().into(), one: 10, other: 20 },
         Refusal::DuplicatePath { path: entry() },
         Refusal::CollidingPaths { one: entry(), other: "assets/Main.js".into() },
         Refusal::FileIsFolder { file: "assets".into(), below: entry() },
         Refusal::TooManyEntries { max: 200_000 },
-        Refusal::FileTooLarge { entry: entry(), bytes_max: 1 << 30 },
+        Refusal::FileTooLarge { entry: entry().into(), bytes_max: 1 << 30 },
         Refusal::BuildTooLarge { bytes_max: 4 << 30 },
         Refusal::DecompressionBomb { ratio: 100 },
+        Refusal::ExceedsWorkspace { bytes_max: 7 << 28 },
         Refusal::Empty,
     ]
 }
@@ -202,7 +204,10 @@ fn of_publish(failure: &PublishFailure) -> &'static str {
             "The server of the archive is down or cannot be reached from the controller (network policy, proxy)."
         }
         PublishFailure::Source(SourceError::Workspace { .. } | SourceError::Unreadable { .. }) => {
-            "The controller's disk is full: raise the chart's value `workspace.sizeLimit`."
+            "The disk of the controller's node is full or not writable: free space there, or give the workspace a volume of its own. It is tried again."
+        }
+        PublishFailure::Source(SourceError::NoRoom { .. }) => {
+            "Nothing, as a rule: builds share `workspace.sizeLimit` of the chart, and this one goes on when others are done. If many releases wait for it, raise the value."
         }
         PublishFailure::Source(SourceError::Bucket { error, .. }) => of_bucket_of_builds(error),
         PublishFailure::Source(SourceError::NoBuild { .. }) => {
@@ -296,6 +301,9 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
         }
         Refusal::DuplicatePath { .. } | Refusal::CollidingPaths { .. } | Refusal::FileIsFolder { .. } => {
             "Rename one of the two: an object store and a Mac would not agree which one is meant."
+        }
+        Refusal::ExceedsWorkspace { .. } => {
+            "Leave out what pages do not need (source maps, films), or raise the chart's value `workspace.sizeLimit`: one build may hold 7/16 of it."
         }
         Refusal::DecompressionBomb { .. } => "No real build is like this. If yours is, pack it uncompressed inside the tar.",
         Refusal::Empty => "The build job packed the wrong folder.",

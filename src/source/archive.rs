@@ -3,17 +3,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write as _};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::path::{BuildPath, Collisions};
 use super::refusal::{PathProblem, Refusal};
-use super::{SourceError, workspace};
+use super::workspace::Room;
+use super::{SourceError, spooled, workspace};
 use crate::api::ContentHash;
+use crate::api::foreign::ForeignText;
 use crate::manifest::build::NewFile;
 
 mod tar;
@@ -48,10 +51,10 @@ impl Default for Limits {
     }
 }
 
-/// Takes the archive apart into `folder`. Blocks: run it where blocking is allowed. Ends soon after `cancel`.
-pub(super) fn unpack(archive: &Path, folder: &Path, limits: &Limits, cancel: &CancellationToken) -> Result<Vec<NewFile>, SourceError> {
+/// Takes the archive apart into the room's folder of files. Blocks: run it where blocking is allowed. Ends soon after `cancel`.
+pub(super) fn unpack(archive: &Path, room: &Arc<Room>, limits: &Limits, cancel: &CancellationToken) -> Result<Vec<NewFile>, SourceError> {
     let meter = Rc::new(Meter::new(limits.clone(), cancel.clone()));
-    let mut spool = Spool { folder, meter: Rc::clone(&meter), files: Vec::new(), collisions: Collisions::default(), entries: 0 };
+    let mut spool = Spool { room, meter: Rc::clone(&meter), files: Vec::new(), collisions: Collisions::default(), entries: 0 };
     let read = match format(archive)? {
         Format::TarGz => tar::read_gzip(open(archive)?, &mut spool),
         Format::TarZst => tar::read_zstd(open(archive)?, &mut spool),
@@ -85,8 +88,8 @@ fn open(archive: &Path) -> Result<File, SourceError> {
 }
 
 /// A name as messages show it.
-fn shown(raw: &[u8]) -> String {
-    String::from_utf8_lossy(raw).chars().take(200).collect()
+fn shown(raw: &[u8]) -> ForeignText {
+    ForeignText::of_bytes(raw)
 }
 
 fn malformed(entry: Option<&[u8]>, cause: &dyn ToString) -> SourceError {
@@ -174,7 +177,7 @@ impl<R: Read> Read for Unpacked<R> {
 
 /// Where accepted files go: each under the name of its hash.
 struct Spool<'a> {
-    folder: &'a Path,
+    room: &'a Arc<Room>,
     meter: Rc<Meter>,
     files: Vec<NewFile>,
     collisions: Collisions,
@@ -215,8 +218,8 @@ impl Spool<'_> {
     }
 
     fn store(&self, name: &[u8], content: &mut dyn Read) -> Result<(u64, ContentHash), SourceError> {
-        let part = self.folder.join("part");
-        let mut out = File::create(&part).map_err(|error| workspace(&part, &error))?;
+        let folder = spooled(self.room);
+        let mut out = self.room.draft(&folder)?;
         let (mut hasher, mut size, mut buffer) = (Sha256::new(), 0, vec![0; CHUNK]);
         loop {
             let bytes = match content.read(&mut buffer) {
@@ -226,13 +229,12 @@ impl Spool<'_> {
                 Err(error) => return Err(self.meter.stopped().unwrap_or_else(|| malformed(Some(name), &error))),
             };
             hasher.update(&buffer[..bytes]);
-            out.write_all(&buffer[..bytes]).map_err(|error| workspace(&part, &error))?;
+            out.write(&buffer[..bytes])?;
             size += bytes as u64;
         }
         let sha256 = ContentHash::from_array(hasher.finalize().into());
-        let file = self.folder.join(sha256.to_string());
-        // Two files with the same bytes are one in the spool: the rename just replaces equal by equal.
-        std::fs::rename(&part, &file).map_err(|error| workspace(&part, &error))?;
+        // Two files with the same bytes are one in the spool: this just replaces equal by equal.
+        out.persist(&folder.join(sha256.to_string()))?;
         Ok((size, sha256))
     }
 

@@ -18,6 +18,7 @@ use super::archive::Limits;
 use super::path::{BuildPath, Collisions};
 use super::{Build, Bytes, PathProblem, Refusal, SourceError};
 use crate::api::ContentHash;
+use crate::api::foreign::ForeignText;
 use crate::manifest::build::NewFile;
 
 /// One read. Nearly all files of a build fit into one; 4 MiB for all readers.
@@ -117,7 +118,7 @@ fn walk(root: &Path, selection: &Selection) -> Result<Vec<String>, SourceError> 
 /// The path of a file, if it is selected. What is left out may be anything: a link into `node_modules` harms nobody then.
 fn taken(below: &Path, kind: std::fs::FileType, selection: &Selection) -> Result<Option<BuildPath>, SourceError> {
     let raw = below.as_os_str().as_bytes();
-    let shown = || String::from_utf8_lossy(raw).chars().take(200).collect::<String>();
+    let shown = || ForeignText::of_bytes(raw);
     let unsafe_path = |problem: PathProblem| Refusal::UnsafePath { entry: shown(), problem };
     if !selection.takes(&String::from_utf8_lossy(raw)) {
         return Ok(None);
@@ -177,12 +178,12 @@ fn open(folder: &File, root: &Path, path: &str) -> Result<File, SourceError> {
     };
     let file = match opened {
         Ok(file) => File::from(file),
-        Err(Errno::LOOP) => return Err(Refusal::Link { entry: path.to_owned(), kind: "symbolic link" }.into()),
+        Err(Errno::LOOP) => return Err(Refusal::Link { entry: path.into(), kind: "symbolic link" }.into()),
         Err(error) => return Err(unreadable(&root.join(path), &error.into())),
     };
     match file.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(file),
-        Ok(_) => Err(Refusal::SpecialFile { entry: path.to_owned(), kind: "device, socket or pipe".to_owned() }.into()),
+        Ok(_) => Err(Refusal::SpecialFile { entry: path.into(), kind: "device, socket or pipe".to_owned() }.into()),
         Err(error) => Err(unreadable(&root.join(path), &error)),
     }
 }
@@ -201,7 +202,7 @@ fn hash(mut file: File, place: &Path, path: &str, buffer: &mut [u8]) -> Result<(
             Err(error) => return Err(unreadable(place, &error)),
         }
         if size > FILE_BYTES_MAX {
-            return Err(Refusal::FileTooLarge { entry: path.to_owned(), bytes_max: FILE_BYTES_MAX }.into());
+            return Err(Refusal::FileTooLarge { entry: path.into(), bytes_max: FILE_BYTES_MAX }.into());
         }
     }
 }

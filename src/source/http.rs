@@ -2,26 +2,22 @@
 //! Never follows a redirect or a name to an address that was not checked, and never shows secrets of a URL.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::{Client, Response, StatusCode, redirect};
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
 use super::address::{AllowedHost, objection};
 use super::archive::{self, Limits};
+use super::workspace::{Allotment, Draft, Room};
 use super::{Build, Bytes, Refusal, Source, SourceError, Wanted, shown, spooled, workspace};
 use crate::api::ContentHash;
 use crate::manifest::build::NewFile;
-
-/// Beginning of the names of our folders in the workspace.
-pub(super) const FOLDER: &str = "build-";
 
 /// Redirects that are followed: release pages use two, object stores one.
 const REDIRECTS_MAX: usize = 5;
@@ -70,7 +66,7 @@ impl HttpFetcher {
         Self { settings }
     }
 
-    async fn download(&self, wanted: &Wanted, to: &Path) -> Result<(), SourceError> {
+    async fn download(&self, wanted: &Wanted, to: &mut Draft) -> Result<(), SourceError> {
         let response = self.open(&wanted.url).await?;
         let unavailable = |cause: &reqwest::Error| unavailable(&wanted.url, cause);
         let too_large = || Refusal::ArchiveTooLarge { url: wanted.shown_url(), bytes_max: self.settings.bytes_max };
@@ -78,7 +74,6 @@ impl HttpFetcher {
             return Err(too_large().into());
         }
         let mut response = response;
-        let mut file = tokio::fs::File::create(to).await.map_err(|error| workspace(to, &error))?;
         let (mut hasher, mut bytes) = (Sha256::new(), 0);
         while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
             bytes += chunk.len() as u64;
@@ -86,9 +81,8 @@ impl HttpFetcher {
                 return Err(too_large().into());
             }
             hasher.update(&chunk);
-            file.write_all(&chunk).await.map_err(|error| workspace(to, &error))?;
+            to.write(&chunk)?;
         }
-        file.flush().await.map_err(|error| workspace(to, &error))?;
         let actual = ContentHash::from_array(hasher.finalize().into());
         if actual == wanted.sha256 {
             return Ok(());
@@ -149,52 +143,34 @@ impl HttpFetcher {
 
 #[async_trait]
 impl Source for HttpFetcher {
-    async fn fetch(&self, wanted: &Wanted, workspace_root: &Path) -> Result<Build, SourceError> {
-        let spool =
-            tempfile::Builder::new().prefix(FOLDER).tempdir_in(workspace_root).map_err(|error| workspace(workspace_root, &error))?;
-        let spool = Arc::new(spool);
-        let archive = spool.path().join("archive");
-        self.download(wanted, &archive).await?;
-        let files = unpack(Arc::clone(&spool), self.settings.limits.clone()).await?;
-        Ok(Build::new(files, Bytes::Spool(spool)))
+    async fn fetch(&self, wanted: &Wanted, space: &Allotment) -> Result<Build, SourceError> {
+        let room = space.room()?;
+        let mut archive = room.draft(room.path())?;
+        self.download(wanted, &mut archive).await?;
+        let files = unpack(Arc::clone(&room), archive, self.settings.limits.clone(), space.turn().await).await?;
+        Ok(Build::new(files, Bytes::Spool(room)))
     }
 }
 
-/// Takes the archive in `spool` apart on a thread that may block. When this future is dropped, the guard tells that thread to
+/// Takes the archive apart on a thread that may block. When this future is dropped, the guard tells that thread to
 /// end; the folder goes with the last of the two that hold it, so nothing is left behind either way.
-async fn unpack(spool: Arc<TempDir>, limits: Limits) -> Result<Vec<NewFile>, SourceError> {
+async fn unpack(room: Arc<Room>, archive: Draft, limits: Limits, turn: OwnedSemaphorePermit) -> Result<Vec<NewFile>, SourceError> {
     let cancel = CancellationToken::new();
     let _guard = cancel.clone().drop_guard();
     let work = move || {
-        let archive = spool.path().join("archive");
-        let folder = spooled(&spool);
+        let folder = spooled(&room);
         std::fs::create_dir(&folder).map_err(|error| workspace(&folder, &error))?;
-        let files = archive::unpack(&archive, &folder, &limits, &cancel)?;
-        // The disk is better used for the files.
-        std::fs::remove_file(&archive).map_err(|error| workspace(&archive, &error))?;
-        Ok(files)
+        // The archive goes at the end of this: the disk is better used for the files.
+        let files = archive::unpack(archive.path(), &room, &limits, &cancel);
+        // Given back when the thread is free, not when nobody waits for it any more.
+        drop(turn);
+        files
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(files) => files,
         // A panic in a decompressor: this archive hits a bug, and will again.
         Err(error) => Err(Refusal::Malformed { entry: None, cause: error.to_string() }.into()),
     }
-}
-
-/// Removes folders that a killed process left in the workspace. Call it once, before the first fetch.
-///
-/// # Errors
-/// When the workspace cannot be read, or a folder not be removed.
-pub fn clear_workspace(workspace: &Path) -> std::io::Result<usize> {
-    let mut removed = 0;
-    for entry in std::fs::read_dir(workspace)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() && entry.file_name().to_string_lossy().starts_with(FOLDER) {
-            std::fs::remove_dir_all(entry.path())?;
-            removed += 1;
-        }
-    }
-    Ok(removed)
 }
 
 async fn lookup(url: &Url, name: &str, port: u16) -> Result<Vec<SocketAddr>, SourceError> {

@@ -2,14 +2,13 @@
 //! Never touches disk or network.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Build, Source, SourceError, Wanted};
+use super::{Allotment, Build, Source, SourceError, Wanted};
 
 /// What a URL answers.
 #[derive(Debug, Clone)]
@@ -62,7 +61,7 @@ impl MemorySource {
 
 #[async_trait]
 impl Source for MemorySource {
-    async fn fetch(&self, wanted: &Wanted, _workspace: &Path) -> Result<Build, SourceError> {
+    async fn fetch(&self, wanted: &Wanted, _space: &Allotment) -> Result<Build, SourceError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let answer = self.answers.lock().expect("no holder of this lock panics").get(&wanted.url).cloned();
         match answer {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tempfile::TempDir;
 
 use crate::api::ContentHash;
 use crate::api::release::HttpSource;
@@ -20,6 +19,7 @@ pub mod http;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 pub mod path;
+pub mod workspace;
 
 mod address;
 mod refusal;
@@ -27,6 +27,7 @@ mod refusal;
 pub use address::{AllowedHost, InvalidAllowedHost};
 pub use http::{HttpFetcher, HttpSettings};
 pub use refusal::{PathProblem, Refusal};
+pub use workspace::{Allotment, NoRoom, Room, Workspace};
 
 /// What a release asks for: an archive behind a URL, with the version's name filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub enum Bytes {
     /// In memory, by hash.
     Memory(Arc<BTreeMap<ContentHash, bytes::Bytes>>),
     /// In a folder of our own, each file under the name of its hash.
-    Spool(Arc<TempDir>),
+    Spool(Arc<Room>),
     /// In somebody's folder, each file at its path.
     Folder(Arc<Path>),
     /// In a bucket, and in a folder of our own as far as they came here.
@@ -131,8 +132,8 @@ fn workspace(path: &Path, error: &std::io::Error) -> SourceError {
     SourceError::Workspace { folder: path.parent().unwrap_or(path).to_path_buf(), cause: error.to_string() }
 }
 
-fn spooled(spool: &TempDir) -> PathBuf {
-    spool.path().join(SPOOLED)
+fn spooled(room: &Room) -> PathBuf {
+    room.path().join(SPOOLED)
 }
 
 /// Why there is no build.
@@ -153,6 +154,12 @@ pub enum SourceError {
         folder: PathBuf,
         /// What was seen.
         cause: String,
+    },
+    /// Other builds hold the disk. Try later.
+    #[error("the controller's workspace has no room for the build now: {why}; it is tried again")]
+    NoRoom {
+        /// Who has it.
+        why: NoRoom,
     },
     /// A folder that a command was given, or a file in it, cannot be read.
     #[error("{} cannot be read: {cause}", path.display())]
@@ -196,6 +203,7 @@ impl SourceError {
         match self {
             Self::Unavailable { .. } => "SourceUnavailable",
             Self::Workspace { .. } | Self::Unreadable { .. } => "WorkspaceUnavailable",
+            Self::NoRoom { .. } => "NoRoom",
             Self::Bucket { error, .. } => of_bucket(error),
             Self::NoBuild { .. } => "SourceNotFound",
             Self::Changed { .. } => "SourceChanged",
@@ -235,11 +243,11 @@ impl From<Refusal> for SourceError {
 
 /// A place where builds come from.
 ///
-/// Dropping the future ends the work soon and leaves nothing behind in `workspace`.
+/// Dropping the future ends the work soon and leaves nothing behind in the workspace.
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
-    /// Fetches a build. What has to lie in files lies in a new folder below `workspace`, which goes with the build.
-    async fn fetch(&self, wanted: &Wanted, workspace: &Path) -> Result<Build, SourceError>;
+    /// Fetches a build. What has to lie in files lies in a room of the workspace, which goes with the build.
+    async fn fetch(&self, wanted: &Wanted, space: &Allotment) -> Result<Build, SourceError>;
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::refusal::{PathProblem, Refusal};
 use crate::manifest::object::OWN_FOLDER;
 
+mod characters;
+
 /// Longest path in bytes: S3's limit for a whole key. With the prefix a path may still be too long; the publish checks that.
 pub const PATH_BYTES_MAX: usize = 1024;
 
@@ -79,7 +81,10 @@ fn check_characters(name: &str) -> Result<(), PathProblem> {
     if name.contains('\\') {
         return Err(PathProblem::Backslash);
     }
-    if name.chars().any(char::is_control) { Err(PathProblem::Control) } else { Ok(()) }
+    if name.is_ascii() {
+        return if name.chars().any(char::is_control) { Err(PathProblem::Control) } else { Ok(()) };
+    }
+    characters::check(name)
 }
 
 /// One form for all spellings that some system takes for the same name: upper and lower case, composed and decomposed.
@@ -89,7 +94,9 @@ pub fn folded(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
-    name.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
+    // Two names that differ only in what nobody sees look like one.
+    let seen = name.chars().filter(|character| !characters::is_joiner(*character));
+    seen.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
 }
 
 /// Finds paths of one build that get into each other's way.

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use crate::api::foreign::ForeignText;
 use crate::api::{ContentHash, ManifestDigest};
 
 /// Something that a person must change before the build can be taken.
@@ -88,15 +89,15 @@ pub enum Refusal {
     #[error("the archive is malformed{}: {cause}", at(.entry.as_ref()))]
     Malformed {
         /// The entry, if it is known.
-        entry: Option<String>,
+        entry: Option<ForeignText>,
         /// What was seen.
         cause: String,
     },
     /// A name that could lead out of the build, or that not every system can hold.
     #[error("entry {entry:?} of the build: {problem}")]
     UnsafePath {
-        /// The name, made printable.
-        entry: String,
+        /// The name.
+        entry: ForeignText,
         /// What is wrong with it.
         problem: PathProblem,
     },
@@ -104,7 +105,7 @@ pub enum Refusal {
     #[error("entry {entry:?} of the build is a {kind}; put the file itself in its place")]
     Link {
         /// The name.
-        entry: String,
+        entry: ForeignText,
         /// Which kind.
         kind: &'static str,
     },
@@ -112,7 +113,7 @@ pub enum Refusal {
     #[error("entry {entry:?} of the build is a {kind}; only plain files and folders are taken")]
     SpecialFile {
         /// The name.
-        entry: String,
+        entry: ForeignText,
         /// Which kind.
         kind: String,
     },
@@ -120,7 +121,7 @@ pub enum Refusal {
     #[error("entry {entry:?} of the archive is {how}; store or deflate it")]
     Unreadable {
         /// The name.
-        entry: String,
+        entry: ForeignText,
         /// Why it cannot be read.
         how: String,
     },
@@ -128,7 +129,7 @@ pub enum Refusal {
     #[error("entry {entry:?} of the archive has two lengths: {one} and {other} bytes")]
     ContradictoryLength {
         /// The name.
-        entry: String,
+        entry: ForeignText,
         /// One of them.
         one: u64,
         /// The other.
@@ -166,7 +167,7 @@ pub enum Refusal {
     #[error("entry {entry:?} of the build is longer than {bytes_max} bytes")]
     FileTooLarge {
         /// The name.
-        entry: String,
+        entry: ForeignText,
         /// The limit in bytes.
         bytes_max: u64,
     },
@@ -181,6 +182,14 @@ pub enum Refusal {
     DecompressionBomb {
         /// The limit.
         ratio: u64,
+    },
+    /// Larger than the controller's disk lets any build be.
+    #[error(
+        "the build needs more than {bytes_max} bytes of the controller's disk (archive and files, in blocks of 4096 bytes), the most that one build may hold"
+    )]
+    ExceedsWorkspace {
+        /// The limit in bytes.
+        bytes_max: u64,
     },
     /// No files.
     #[error("the build has no files")]
@@ -202,6 +211,12 @@ pub enum PathProblem {
     /// Has NUL or another control character.
     #[error("the path has a control character")]
     Control,
+    /// Has a character that readers do not see, or that changes the order in which they see others.
+    #[error("the path has the character U+{:04X}, which is invisible or reorders the text around it; rename the file", u32::from(*.0))]
+    Invisible(char),
+    /// Has a character that stands for damaged text.
+    #[error("the path has the character U+{:04X}, which stands for text that was damaged; rename the file", u32::from(*.0))]
+    Damaged(char),
     /// Not UTF-8.
     #[error("the path is not UTF-8")]
     NotUtf8,
@@ -246,11 +261,12 @@ impl Refusal {
             Self::FileTooLarge { .. } => "FileTooLarge",
             Self::BuildTooLarge { .. } => "BuildTooLarge",
             Self::DecompressionBomb { .. } => "DecompressionBomb",
+            Self::ExceedsWorkspace { .. } => "ExceedsWorkspace",
             Self::Empty => "EmptyArchive",
         }
     }
 }
 
-fn at(entry: Option<&String>) -> String {
+fn at(entry: Option<&ForeignText>) -> String {
     entry.map(|entry| format!(" at entry {entry:?}")).unwrap_or_default()
 }

@@ -9,7 +9,6 @@ mod backfill;
 mod bring;
 mod version;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -19,6 +18,7 @@ use super::documents::ReadFailure;
 use crate::api::ContentHash;
 use crate::bucket::{Bucket, BucketError};
 use crate::manifest::Layout;
+use crate::source::{Allotment, SourceError};
 
 /// A place that objects are in or go to.
 #[derive(Clone)]
@@ -37,15 +37,15 @@ pub struct Pair {
     original_bucket: Option<String>,
     /// The store has said that it does not copy from there: it is not asked again.
     gave_up_copying: AtomicBool,
-    workspace: PathBuf,
+    space: Allotment,
 }
 
 impl Pair {
     /// `original_bucket`: name of the store's bucket, when both are of one store that was seen to keep the condition on copies.
-    /// `workspace`: a folder for large objects on their way, one at a time.
+    /// `space`: room for large objects on their way, one at a time.
     #[must_use]
-    pub fn new(store: Place, replica: Place, original_bucket: Option<String>, workspace: &Path) -> Self {
-        Self { store, replica, original_bucket, gave_up_copying: AtomicBool::new(false), workspace: workspace.to_owned() }
+    pub fn new(store: Place, replica: Place, original_bucket: Option<String>, space: Allotment) -> Self {
+        Self { store, replica, original_bucket, gave_up_copying: AtomicBool::new(false), space }
     }
 }
 
@@ -77,13 +77,8 @@ pub enum ReplicaFailure {
         cause: String,
     },
     /// Our own disk.
-    #[error("the folder {folder:?} for objects on their way cannot be used: {cause}")]
-    Workspace {
-        /// The folder.
-        folder: PathBuf,
-        /// What is wrong.
-        cause: String,
-    },
+    #[error("an object on its way into the replica: {0}")]
+    Workspace(SourceError),
 }
 
 fn of_store(failure: impl Into<ReadFailure>) -> ReplicaFailure {

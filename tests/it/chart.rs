@@ -160,9 +160,14 @@ fn settings_reach_the_controllers_command_line() {
     let objects = rendered(&helm, &EVERYTHING);
     let controller = named(&objects, "Deployment", "rollcall");
     let arguments = words(&controller["spec"]["template"]["spec"]["containers"][0]["args"]);
-    for wanted in
-        ["controller", "--watch-namespace=shop", "--watch-namespace=blog", "--source-allow=builds.ci.svc", "--workspace=/var/lib/rollcall"]
-    {
+    for wanted in [
+        "controller",
+        "--watch-namespace=shop",
+        "--watch-namespace=blog",
+        "--source-allow=builds.ci.svc",
+        "--workspace=/var/lib/rollcall",
+        "--workspace-size=4Gi",
+    ] {
         assert!(arguments.contains(&wanted), "{wanted} in {arguments:?}");
     }
     assert_eq!(controller["spec"]["strategy"]["type"], "Recreate");

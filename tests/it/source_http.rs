@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use rollcall::api::ContentHash;
-use rollcall::source::{HttpFetcher, HttpSettings, Refusal, Source as _, SourceError, Wanted};
+use rollcall::source::{Allotment, HttpFetcher, HttpSettings, Refusal, Source as _, SourceError, Wanted, Workspace};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -73,13 +73,17 @@ impl Server {
     }
 }
 
+fn space(folder: &Path) -> Allotment {
+    Workspace::new(folder, 1 << 30).of("shop")
+}
+
 fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).unwrap().next().is_none()
 }
 
 async fn refusal(fetcher: &HttpFetcher, wanted: &Wanted) -> Refusal {
     let workspace = TempDir::new().unwrap();
-    match fetcher.fetch(wanted, workspace.path()).await {
+    match fetcher.fetch(wanted, &space(workspace.path())).await {
         Err(SourceError::Refused(refusal)) => {
             assert!(is_empty(workspace.path()));
             assert!(!refusal.to_string().contains("secret"), "{refusal}");
@@ -91,7 +95,7 @@ async fn refusal(fetcher: &HttpFetcher, wanted: &Wanted) -> Refusal {
 
 async fn unavailable(fetcher: &HttpFetcher, wanted: &Wanted) -> String {
     let workspace = TempDir::new().unwrap();
-    match fetcher.fetch(wanted, workspace.path()).await {
+    match fetcher.fetch(wanted, &space(workspace.path())).await {
         Err(error @ SourceError::Unavailable { .. }) => {
             assert!(is_empty(workspace.path()));
             assert!(!error.to_string().contains("secret"), "{error}");
@@ -106,7 +110,7 @@ async fn an_archive_is_fetched_directly_and_behind_a_redirect_and_goes_with_the_
     let server = serve(archive()).await;
     let workspace = TempDir::new().unwrap();
     for path in ["a.tar.gz", "moved"] {
-        let build = allowing(&["127.0.0.1"]).fetch(&server.wanted(path), workspace.path()).await.unwrap();
+        let build = allowing(&["127.0.0.1"]).fetch(&server.wanted(path), &space(workspace.path())).await.unwrap();
         let paths: Vec<&str> = build.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["assets/a.BEcQUh0e.js", "index.html"]);
         assert!(matches!(&build.bytes, rollcall::source::Bytes::Spool(spool) if spool.path().starts_with(workspace.path())));
@@ -130,8 +134,8 @@ async fn places_inside_are_not_called_unless_they_are_allowed() {
     }
     let named = Wanted { url: format!("http://localhost:{port}/a.tar.gz"), ..server.wanted("") };
     let workspace = TempDir::new().unwrap();
-    assert!(allowing(&["localhost"]).fetch(&named, workspace.path()).await.is_ok());
-    assert!(allowing(&[&format!("localhost:{port}")]).fetch(&named, workspace.path()).await.is_ok());
+    assert!(allowing(&["localhost"]).fetch(&named, &space(workspace.path())).await.is_ok());
+    assert!(allowing(&[&format!("localhost:{port}")]).fetch(&named, &space(workspace.path())).await.is_ok());
     assert_eq!(refusal(&allowing(&["localhost:1"]), &named).await.reason(), "HostNotAllowed");
     // A public-looking place that leads inside.
     let seen = refusal(&allowing(&["127.0.0.1"]), &server.wanted("inside")).await;
@@ -171,7 +175,7 @@ async fn what_may_come_later_is_waited_for() {
     let nobody = Wanted { url: "http://127.0.0.1:9/a".into(), ..server.wanted("") };
     assert!(unavailable(&fetcher, &nobody).await.contains("http://127.0.0.1:9/a"));
     let missing = Path::new("/nonexistent/workspace");
-    let error = fetcher.fetch(&server.wanted("a.tar.gz"), missing).await.unwrap_err();
+    let error = fetcher.fetch(&server.wanted("a.tar.gz"), &space(missing)).await.unwrap_err();
     assert_eq!(error.reason(), "WorkspaceUnavailable");
 }
 
@@ -181,7 +185,7 @@ async fn a_dropped_fetch_leaves_nothing_behind() {
     let workspace = TempDir::new().unwrap();
     let fetcher = HttpFetcher::new(HttpSettings { allowed: vec!["127.0.0.1".parse().unwrap()], ..HttpSettings::default() });
     let wanted = server.wanted("stuck");
-    let dropped = tokio::time::timeout(Duration::from_millis(200), fetcher.fetch(&wanted, workspace.path())).await;
+    let dropped = tokio::time::timeout(Duration::from_millis(200), fetcher.fetch(&wanted, &space(workspace.path()))).await;
     assert!(dropped.is_err());
     assert!(is_empty(workspace.path()));
 }
@@ -191,6 +195,42 @@ async fn leftovers_of_a_killed_process_are_cleared_and_nothing_else() {
     let workspace = TempDir::new().unwrap();
     std::fs::create_dir_all(workspace.path().join("build-abc/files")).unwrap();
     std::fs::create_dir(workspace.path().join("other")).unwrap();
-    assert_eq!(rollcall::source::http::clear_workspace(workspace.path()).unwrap(), 1);
+    assert_eq!(Workspace::new(workspace.path(), 1 << 30).clear().unwrap(), 1);
     assert!(workspace.path().join("other").is_dir() && !workspace.path().join("build-abc").exists());
+}
+
+/// Many releases of one small archive that unpacks to much: what they hold together stays below the budget at every moment, and a neighbour
+/// finds room beside them.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_releases_of_one_archive_share_the_budget_and_leave_room_for_a_neighbour() {
+    const BUDGET: u64 = 16 << 20;
+    let file = |n: u8| (format!("assets/{n}.bin"), [vec![n; 1 << 20], vec![0; 1000]].concat());
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content) in (0..3).map(file) {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, path, &content[..]).unwrap();
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&builder.into_inner().unwrap()).unwrap();
+    let (large, folder) = (encoder.finish().unwrap(), TempDir::new().unwrap());
+    let (server, small) = (serve(large.clone()).await, serve(archive()).await);
+    let workspace = Workspace::new(folder.path(), BUDGET);
+    // With time enough for a busy machine: what fails must fail for want of room.
+    let fetcher = HttpFetcher::new(HttpSettings { allowed: vec!["127.0.0.1".parse().unwrap()], ..HttpSettings::default() });
+    let wanted = Wanted { sha256: ContentHash::of(&large), ..server.wanted("a.tar.gz") };
+    let fetches = (0..10).map(|_| async {
+        let space = workspace.of("greedy");
+        fetcher.fetch(&wanted, &space).await
+    });
+    let ended = futures::future::join_all(fetches).await;
+    let builds: Vec<_> = ended.iter().flatten().collect();
+    assert!(matches!(builds.len(), 1..=2), "{} builds of 3 MiB in one half of 16", builds.len());
+    let failures: Vec<_> = ended.iter().filter_map(|ended| ended.as_ref().err()).map(SourceError::reason).collect();
+    assert!(failures.iter().all(|reason| *reason == "NoRoom"), "{failures:?}");
+    assert!(workspace.held() <= BUDGET / 2, "{} bytes", workspace.held());
+    let neighbour = fetcher.fetch(&small.wanted("a.tar.gz"), &workspace.of("neighbour")).await;
+    assert!(neighbour.is_ok(), "{neighbour:?}");
+    drop((ended, neighbour));
+    assert!(workspace.held() == 0 && is_empty(folder.path()));
 }

@@ -3,7 +3,7 @@
 //! Never takes anything but plain files and folders.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::rc::Rc;
 
 use ::tar::{Archive, Entry, EntryType};
@@ -17,11 +17,13 @@ const EXTENSION_BYTES_MAX: u64 = 64 * 1024;
 /// Largest window of zstd, 32 MiB: the decompressor holds it in memory. `zstd -19` uses 8 MiB.
 const WINDOW_LOG_MAX: u32 = 25;
 
+/// Several members one after the other are one stream, as `cat a.gz b.gz` makes it; anything else behind a member is refused, zeros too.
 pub(super) fn read_gzip(file: File, spool: &mut Spool<'_>) -> Result<(), SourceError> {
     let packed = BufReader::with_capacity(CHUNK, Packed { inner: file, meter: Rc::clone(&spool.meter) });
     read(flate2::bufread::MultiGzDecoder::new(packed), spool)
 }
 
+/// The same with frames; those that are to be skipped are skipped by every reader.
 pub(super) fn read_zstd(file: File, spool: &mut Spool<'_>) -> Result<(), SourceError> {
     let packed = BufReader::with_capacity(CHUNK, Packed { inner: file, meter: Rc::clone(&spool.meter) });
     let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|error| malformed(None, &error))?;
@@ -42,7 +44,25 @@ fn read(unpacked: impl Read, spool: &mut Spool<'_>) -> Result<(), SourceError> {
             _ => std::mem::take(&mut ahead).apply(&mut entry, spool)?,
         }
     }
-    if ahead == Ahead::default() { Ok(()) } else { Err(malformed(None, &"it ends after an extension header")) }
+    if ahead != Ahead::default() {
+        return Err(malformed(None, &"it ends after an extension header"));
+    }
+    nothing_behind(archive.into_inner())
+}
+
+/// Reads on to the end: behind the block that ends a tar, other readers may look for further entries, and a compressed stream may be cut off
+/// or go on. Zeros fill up a record; anything else is refused.
+fn nothing_behind(mut rest: impl Read) -> Result<(), SourceError> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match rest.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(bytes) if buffer[..bytes].iter().all(|byte| *byte == 0) => {}
+            Ok(_) => return Err(malformed(None, &"something lies behind the end of the tar")),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(malformed(None, &error)),
+        }
+    }
 }
 
 /// What extension headers said about the entry that comes next.

@@ -1,6 +1,6 @@
 //! Hostile and honest archives, built here: each hostile one is refused for its own reason and leaves little behind.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
 
 use ::tar::{Builder, EntryType, Header};
 use ::zip::ZipWriter;
@@ -11,25 +11,32 @@ use tempfile::TempDir;
 
 use super::*;
 
+/// A workspace with one room, and an archive beside it.
 struct Workspace {
     root: TempDir,
+    room: Arc<Room>,
 }
 
 impl Workspace {
     fn new() -> Self {
+        Self::with_budget(64 << 30)
+    }
+
+    fn with_budget(bytes: u64) -> Self {
         let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("files")).unwrap();
-        Self { root }
+        let room = crate::source::Workspace::new(root.path(), bytes).of("shop").room().unwrap();
+        std::fs::create_dir(spooled(&room)).unwrap();
+        Self { root, room }
     }
 
     fn unpack_with(&self, archive: &[u8], limits: &Limits) -> Result<Vec<NewFile>, SourceError> {
         let path = self.root.path().join("archive");
         std::fs::write(&path, archive).unwrap();
-        unpack(&path, &self.root.path().join("files"), limits, &CancellationToken::new())
+        unpack(&path, &self.room, limits, &CancellationToken::new())
     }
 
     fn bytes_on_disk(&self) -> u64 {
-        std::fs::read_dir(self.root.path().join("files")).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum()
+        std::fs::read_dir(spooled(&self.room)).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum()
     }
 }
 
@@ -104,7 +111,7 @@ fn honest_archives_of_each_format_are_taken_apart() {
         assert_eq!(brief, names.map(|name| (name, 1, ContentHash::of(b"x"))));
         // Equal bytes lie there once, under their hash, and nothing else does.
         assert_eq!(workspace.bytes_on_disk(), 1);
-        assert_eq!(std::fs::read(workspace.root.path().join("files").join(files[0].sha256.to_string())).unwrap(), b"x");
+        assert_eq!(std::fs::read(spooled(&workspace.room).join(files[0].sha256.to_string())).unwrap(), b"x");
     }
 }
 
@@ -289,7 +296,7 @@ fn a_cancelled_read_stops() {
     std::fs::write(&path, gz(&files_tar(&["a"]))).unwrap();
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let stopped = unpack(&path, &workspace.root.path().join("files"), &Limits::default(), &cancel);
+    let stopped = unpack(&path, &workspace.room, &Limits::default(), &cancel);
     assert!(matches!(stopped, Err(SourceError::Unavailable { .. })), "{stopped:?}");
     assert_eq!(workspace.bytes_on_disk(), 0);
 }
@@ -309,4 +316,170 @@ fn the_examples_packed_by_real_tools_are_taken_apart() {
     builder.append_dir_all("dist", &root).unwrap();
     let paths = unpacked(&gz(&builder.into_inner().unwrap())).unwrap();
     assert!(paths.contains(&"index.html".to_owned()) && paths.contains(&".vite/manifest.json".to_owned()), "{paths:?}");
+}
+
+/// Each of these is read whole by one reader and in part by another, unless it is refused.
+#[test]
+fn bytes_behind_a_compressed_stream_are_refused_and_further_members_are_read() {
+    let tar = files_tar(&["a.js", "b.js"]);
+    let (head, rest) = tar.split_at(700);
+    let frame = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+    let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"note"].concat();
+    let both = Ok(vec!["a.js".to_owned(), "b.js".to_owned()]);
+    assert_eq!(unpacked(&[gz(head), gz(rest)].concat()), both, "what `cat` makes of two");
+    assert_eq!(unpacked(&[gz(&tar), gz(b"")].concat()), both);
+    assert_eq!(unpacked(&[frame(head), skipped, frame(rest)].concat()), both);
+    for whole in [gz(&tar), frame(&tar)] {
+        for behind in [&b"garbage"[..], &[0; 512], b"PK\x03\x04", &gz(&tar)[..10], &[0x28, 0xb5, 0x2f, 0xfd]] {
+            assert_eq!(refused(&[&whole, behind].concat()), "MalformedArchive", "{behind:?}");
+        }
+        assert_eq!(refused(&whole[..whole.len() - 1]), "MalformedArchive", "its end is cut off, all files are there");
+    }
+    let mut wrong_sum = gz(&tar);
+    let at = wrong_sum.len() - 6;
+    wrong_sum[at] ^= 1;
+    assert_eq!(refused(&wrong_sum), "MalformedArchive");
+}
+
+#[test]
+fn nothing_but_zeros_may_stand_behind_the_end_of_a_tar() {
+    let (one, other) = (files_tar(&["a.js"]), files_tar(&["b.js"]));
+    assert_eq!(unpacked(&gz(&[&one[..], &[0; 10_240]].concat())), Ok(vec!["a.js".to_owned()]));
+    for behind in [&other[..], b"x", &[&[0; 512][..], &other].concat()] {
+        assert_eq!(refused(&gz(&[&one, behind].concat())), "MalformedArchive");
+        assert_eq!(refused(&[gz(&one), gz(behind)].concat()), "MalformedArchive", "in a member of its own");
+    }
+    // One block of zeros instead of two, and then more.
+    let early = [&one[..1024], &[0; 512], &other].concat();
+    assert_eq!(refused(&gz(&early)), "MalformedArchive");
+}
+
+fn put(bytes: &mut [u8], at: usize, number: u64, length: usize) {
+    bytes[at..at + length].copy_from_slice(&number.to_le_bytes()[..length]);
+}
+
+/// A zip with something else at a place, and the offsets behind it as a careful forger would write them.
+fn with_gap(zip: &[u8], at: usize, what: &[u8]) -> Vec<u8> {
+    let mut forged = [&zip[..at], what, &zip[at..]].concat();
+    let end = forged.len() - 22;
+    let directory = u64::from_le_bytes([&zip[zip.len() - 6..zip.len() - 2], &[0; 4]].concat().try_into().unwrap());
+    put(&mut forged, end + 16, directory + what.len() as u64, 4);
+    let mut record = usize::try_from(directory).unwrap() + what.len();
+    while forged[record..].starts_with(b"PK\x01\x02") {
+        let start = u64::from_le_bytes([&forged[record + 42..record + 46], &[0; 4]].concat().try_into().unwrap());
+        if start >= at as u64 {
+            put(&mut forged, record + 42, start + what.len() as u64, 4);
+        }
+        let lengths = [28, 30].map(|field| usize::from(forged[record + field]) + 256 * usize::from(forged[record + field + 1]));
+        record += 46 + lengths.iter().sum::<usize>();
+    }
+    forged
+}
+
+#[test]
+fn a_zip_has_nothing_before_between_and_behind_its_entries() {
+    let (one, other) = (zip_of(&["a.js", "c.js"]), zip_of(&["b.js"]));
+    // As it stands, and rewritten so that every offset is right.
+    assert_eq!(refused(&[&other[..], &one].concat()), "MalformedArchive");
+    assert_eq!(refused(&with_gap(&one, 0, &other)), "MalformedArchive");
+    let second = one.windows(4).skip(1).position(|window| window == b"PK\x03\x04").unwrap() + 1;
+    let directory = one.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+    for at in [second, directory] {
+        assert_eq!(refused(&with_gap(&one, at, &other)), "MalformedArchive");
+        assert_eq!(refused(&with_gap(&one, at, b"x")), "MalformedArchive");
+    }
+    for behind in [&b"x"[..], &other] {
+        assert_eq!(refused(&[&one, behind].concat()), "MalformedArchive");
+    }
+    // The directory has two entries, one is counted.
+    let (mut fewer, end) = (one.clone(), one.len() - 22);
+    put(&mut fewer, end + 8, 1, 2);
+    put(&mut fewer, end + 10, 1, 2);
+    assert_eq!(refused(&fewer), "MalformedArchive");
+}
+
+#[test]
+fn a_comment_of_a_zip_is_taken_unless_it_holds_another_end() {
+    let commented = |comment: &[u8]| {
+        let mut zip = zip_of(&["a.js"]);
+        let at = zip.len() - 2;
+        put(&mut zip, at, comment.len() as u64, 2);
+        [&zip, comment].concat()
+    };
+    assert_eq!(
+        unpacked(&commented(b"d670460b4b4aece5915caf5c68d12f560a9fe3e4")),
+        Ok(vec!["a.js".to_owned()]),
+        "as `git archive` writes it"
+    );
+    assert_eq!(refused(&commented(&zip_of(&["b.js"]))), "MalformedArchive");
+    assert_eq!(refused(&commented(b"PK\x05\x06")), "MalformedArchive");
+}
+
+#[test]
+fn bytes_behind_an_entrys_content_are_refused() {
+    let whole = zip_of(&["a.js"]);
+    let (local, directory) = (30 + 4, whole.windows(4).position(|window| window == b"PK\x01\x02").unwrap());
+    let mut slack = with_gap(&whole, directory, b"hidden");
+    let packed = (directory - local + 6) as u64;
+    put(&mut slack, 18, packed, 4);
+    put(&mut slack, directory + 6 + 20, packed, 4);
+    assert_eq!(refused(&slack), "MalformedArchive");
+    let mut damaged = zip_of(&["a.js"]);
+    put(&mut damaged, 14, 7, 4);
+    put(&mut damaged, directory + 16, 7, 4);
+    assert_eq!(refused(&damaged), "MalformedArchive", "a checksum that is wrong in both places");
+}
+
+#[test]
+fn zips_of_streaming_writers_and_of_many_entries_are_taken() {
+    let mut streamed = ZipWriter::new_stream(Vec::new());
+    for name in ["a.js", "b.js"] {
+        streamed.start_file(name, SimpleFileOptions::default()).unwrap();
+        streamed.write_all(b"x").unwrap();
+    }
+    let streamed = streamed.finish().unwrap().into_inner();
+    assert_eq!(unpacked(&streamed), Ok(vec!["a.js".to_owned(), "b.js".to_owned()]));
+    // More than fit into the small end record.
+    let mut many = ZipWriter::new(Cursor::new(Vec::new()));
+    (0..66_000).for_each(|n| many.add_directory(format!("{n}/"), SimpleFileOptions::default()).unwrap());
+    many.start_file("a.js", SimpleFileOptions::default().compression_method(::zip::CompressionMethod::Stored)).unwrap();
+    many.write_all(b"x").unwrap();
+    let mut many = many.finish().unwrap().into_inner();
+    assert_eq!(unpacked(&many), Ok(vec!["a.js".to_owned()]));
+    // The small record names another directory than the large one.
+    let at = many.len() - 6;
+    put(&mut many, at, 0, 4);
+    assert_eq!(refused(&many), "MalformedArchive");
+}
+
+#[test]
+fn no_archive_holds_more_of_the_disk_than_its_budget() {
+    let zeros = vec![0; 32 << 20];
+    let tar = tar_of(&[(b"zeros.bin", EntryType::Regular, &zeros)]);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file("zeros.bin", SimpleFileOptions::default()).unwrap();
+    zip.write_all(&zeros).unwrap();
+    let names: Vec<String> = (0..3000).map(|n| format!("{n}.js")).collect();
+    let contents: Vec<String> = (0..3000).map(|n| n.to_string()).collect();
+    let tiny: Vec<_> =
+        names.iter().zip(&contents).map(|(name, content)| (name.as_bytes(), EntryType::Regular, content.as_bytes())).collect();
+    for archive in [gz(&tar), zstd::encode_all(&tar[..], 3).unwrap(), zip.finish().unwrap().into_inner(), gz(&tar_of(&tiny))] {
+        let workspace = Workspace::with_budget(8 << 20);
+        let refusal = workspace.unpack_with(&archive, &Limits::default()).unwrap_err();
+        assert_eq!(refusal.reason(), "ExceedsWorkspace", "{refusal}");
+        assert!(workspace.bytes_on_disk() <= 4 << 20, "{}", workspace.bytes_on_disk());
+    }
+}
+
+#[test]
+fn headers_of_a_compressed_stream_are_bounded_too() {
+    // A name in the gzip header that never ends.
+    let endless = [&[0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3][..], &vec![b'a'; 1 << 20]].concat();
+    assert_eq!(refused(&endless), "MalformedArchive");
+    // A frame of zstd that wants a window of 64 MiB.
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.window_log(26).unwrap();
+    encoder.include_contentsize(false).unwrap();
+    encoder.write_all(&files_tar(&["a.js"])).unwrap();
+    assert_eq!(refused(&encoder.finish().unwrap()), "MalformedArchive");
 }

@@ -2,17 +2,16 @@
 //! Never keeps bytes under another hash than theirs, and never holds a whole object in memory.
 
 use std::fmt;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use tempfile::{NamedTempFile, TempDir};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::super::http::FOLDER;
-use super::super::{SPOOLED, SourceError, workspace};
+use super::super::workspace::{Allotment, Draft, Room};
+use super::super::{SourceError, spooled, workspace};
 use super::listing::Lying;
 use super::{BuildFolder, Kinship};
 use crate::api::ContentHash;
@@ -37,7 +36,7 @@ pub struct InBucket {
     from: BuildFolder,
     /// Sorted by path.
     objects: Vec<Lying>,
-    spool: TempDir,
+    room: Arc<Room>,
     gave_up_copying: AtomicBool,
     turns: Semaphore,
 }
@@ -56,11 +55,11 @@ impl fmt::Debug for InBucket {
 }
 
 impl InBucket {
-    pub(super) fn new(from: BuildFolder, objects: Vec<Lying>, folder: &Path) -> Result<Self, SourceError> {
-        let spool = tempfile::Builder::new().prefix(FOLDER).tempdir_in(folder).map_err(|error| workspace(folder, &error))?;
-        let files = spool.path().join(SPOOLED);
+    pub(super) fn new(from: BuildFolder, objects: Vec<Lying>, space: &Allotment) -> Result<Self, SourceError> {
+        let room = space.room()?;
+        let files = spooled(&room);
         std::fs::create_dir(&files).map_err(|error| workspace(&files, &error))?;
-        Ok(Self { from, objects, spool, gave_up_copying: AtomicBool::new(false), turns: Semaphore::new(LARGE_AT_ONCE) })
+        Ok(Self { from, objects, room, gave_up_copying: AtomicBool::new(false), turns: Semaphore::new(LARGE_AT_ONCE) })
     }
 
     /// Every file with its hash, sorted by path.
@@ -112,18 +111,17 @@ impl InBucket {
         let pieces = self.from.bucket.read(&self.key(object), &object.etag).await.map_err(|error| self.from.failed(error))?;
         let pieces = pieces.ok_or_else(|| self.changed(object))?;
         let mut file = match keep {
-            Keep::Yes => Some(NamedTempFile::new_in(self.files()).map_err(|error| workspace(&self.files(), &error))?),
+            Keep::Yes => Some(self.room.draft(&self.files())?),
             Keep::No => None,
         };
         let sha256 = self.drain(object, pieces, file.as_mut()).await?;
         if let Some(file) = file {
-            let place = self.place(&sha256);
-            file.persist(&place).map_err(|error| workspace(&place, &error.error))?;
+            file.persist(&self.place(&sha256))?;
         }
         Ok(sha256)
     }
 
-    async fn drain(&self, object: &Lying, mut pieces: Pieces, mut to: Option<&mut NamedTempFile>) -> Result<ContentHash, SourceError> {
+    async fn drain(&self, object: &Lying, mut pieces: Pieces, mut to: Option<&mut Draft>) -> Result<ContentHash, SourceError> {
         let (mut hasher, mut bytes) = (Sha256::new(), 0);
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|error| self.from.failed(error))?;
@@ -133,8 +131,7 @@ impl InBucket {
             }
             hasher.update(&piece);
             if let Some(file) = &mut to {
-                // Pieces of some 64 KiB into the page cache: less than a hop to another thread and back takes.
-                file.write_all(&piece).map_err(|error| workspace(&self.files(), &error))?;
+                file.write(&piece)?;
             }
         }
         if bytes == object.size { Ok(ContentHash::from_array(hasher.finalize().into())) } else { Err(self.changed(object)) }
@@ -207,7 +204,7 @@ impl InBucket {
     }
 
     fn files(&self) -> PathBuf {
-        self.spool.path().join(SPOOLED)
+        spooled(&self.room)
     }
 
     fn place(&self, sha256: &ContentHash) -> PathBuf {

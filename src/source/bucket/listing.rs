@@ -29,7 +29,7 @@ pub(super) async fn objects(from: &BuildFolder) -> Result<Vec<Lying>, SourceErro
         for listed in page.objects.iter().filter(|listed| !is_marker(listed)) {
             let path = path_of(listed, folder)?;
             if listed.size > limits.file_bytes {
-                return Err(Refusal::FileTooLarge { entry: path.into_string(), bytes_max: limits.file_bytes }.into());
+                return Err(Refusal::FileTooLarge { entry: path.as_str().into(), bytes_max: limits.file_bytes }.into());
             }
             bytes = bytes.saturating_add(listed.size);
             collisions.add(&path)?;
@@ -59,7 +59,7 @@ fn is_marker(listed: &Listed) -> bool {
 
 fn path_of(listed: &Listed, folder: &str) -> Result<BuildPath, SourceError> {
     let below = listed.key.strip_prefix(folder).unwrap_or_default();
-    let refused = |problem| Refusal::UnsafePath { entry: below.chars().take(200).collect(), problem };
+    let refused = |problem| Refusal::UnsafePath { entry: below.into(), problem };
     let path = BuildPath::parse(below.as_bytes()).map_err(refused)?;
     // An archive's `./a` and `a` are one file, keys of a bucket are two.
     if path.as_str() == below { Ok(path) } else { Err(refused(PathProblem::EmptyPart).into()) }

@@ -6,11 +6,11 @@ mod in_bucket;
 mod listing;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 pub use self::in_bucket::InBucket;
 use super::archive::Limits;
+use super::workspace::Allotment;
 use super::{Build, Bytes, Refusal, SourceError};
 use crate::api::ManifestDigest;
 use crate::api::release::BucketSource;
@@ -93,13 +93,13 @@ impl Pin {
     }
 }
 
-/// Reads the build: every object has its hash after it, and what is small or cannot be copied lies in a new folder below `workspace`.
+/// Reads the build: every object has its hash after it, and what is small or cannot be copied lies in a room of the workspace.
 ///
 /// # Errors
 /// [`SourceError`] names the object and what is wrong with it.
-pub async fn read(from: BuildFolder, workspace: &Path) -> Result<Build, SourceError> {
+pub async fn read(from: BuildFolder, space: &Allotment) -> Result<Build, SourceError> {
     let objects = listing::objects(&from).await?;
-    let lying = Arc::new(InBucket::new(from, objects, workspace)?);
+    let lying = Arc::new(InBucket::new(from, objects, space)?);
     let files = lying.hash_all().await?;
     Ok(Build::new(files, Bytes::InBucket(lying)))
 }

@@ -11,6 +11,7 @@ use crate::bucket::faulty::{Failure, Fault, FaultyBucket, Operation};
 use crate::bucket::memory::{Change, MemoryBucket};
 use crate::bucket::{Attributes, Body};
 use crate::clock::SystemClock;
+use crate::source::Workspace;
 
 /// More than is always brought here.
 const LARGE: usize = 200_000;
@@ -19,7 +20,8 @@ const LARGE: usize = 200_000;
 struct Builds {
     memory: Arc<MemoryBucket>,
     faulty: Arc<FaultyBucket>,
-    workspace: TempDir,
+    folder: TempDir,
+    workspace: Workspace,
 }
 
 impl Builds {
@@ -31,7 +33,9 @@ impl Builds {
         }
         // Beside it, with the same beginning.
         memory.overwrite("shop/v10/other.js", "other");
-        Self { faulty: Arc::new(FaultyBucket::new(memory.clone())), memory, workspace: TempDir::new().unwrap() }
+        let folder = TempDir::new().unwrap();
+        let workspace = Workspace::new(folder.path(), 1 << 30);
+        Self { faulty: Arc::new(FaultyBucket::new(memory.clone())), memory, folder, workspace }
     }
 
     /// By a tool that gives the hash, which the store has checked.
@@ -53,7 +57,7 @@ impl Builds {
     }
 
     async fn read(&self, kinship: Kinship) -> Result<Build, SourceError> {
-        read(self.folder(kinship), self.workspace.path()).await
+        read(self.folder(kinship), &self.workspace.of("shop")).await
     }
 
     async fn refusal(&self) -> SourceError {
@@ -99,7 +103,7 @@ async fn every_object_below_the_folder_is_a_file_with_its_length_and_hash() {
             assert_eq!(bytes_of(&build, path).await.unwrap(), content, "{path}");
         }
     }
-    assert!(std::fs::read_dir(builds.workspace.path()).unwrap().next().is_none(), "it went with the build");
+    assert!(std::fs::read_dir(builds.folder.path()).unwrap().next().is_none(), "it went with the build");
     assert!(builds.memory.log().iter().all(|change| matches!(change, Change::Meddled { .. })), "nothing is written there");
 }
 
@@ -165,7 +169,7 @@ async fn more_than_an_archive_may_hold_is_refused_by_the_listing_alone() {
     ];
     for (limits, reason) in cases {
         let folder = BuildFolder { limits, ..builds.folder(Kinship::Same) };
-        assert_eq!(read(folder, builds.workspace.path()).await.unwrap_err().reason(), reason);
+        assert_eq!(read(folder, &builds.workspace.of("shop")).await.unwrap_err().reason(), reason);
     }
     assert_eq!(builds.faulty.calls(Operation::Read), 0);
 }
@@ -186,7 +190,7 @@ async fn an_object_that_is_changed_meanwhile_is_never_used_whenever_it_happens()
         let folder = builds.folder(Kinship::Same);
         let listed = listing::objects(&folder).await.unwrap();
         builds.memory.overwrite(&format!("shop/v1/{path}"), vec![b'c'; if path == "a.js" { 3 } else { LARGE }]);
-        let changed = InBucket::new(folder, listed, builds.workspace.path()).unwrap().hash_all().await.unwrap_err();
+        let changed = InBucket::new(folder, listed, &builds.workspace.of("shop")).unwrap().hash_all().await.unwrap_err();
         assert!(changed.reason() == "SourceChanged" && changed.to_string().contains(&format!("{path:?} in folder")), "{changed}");
     }
     let build = builds.read(Kinship::Same).await.unwrap();

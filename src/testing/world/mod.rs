@@ -47,6 +47,7 @@ use crate::bucket::memory::{Change as Upload, MemoryBucket};
 use crate::clock::TokioClock;
 use crate::controller::{self, Context, Outside};
 use crate::metrics::Metrics;
+use crate::source::Workspace;
 use crate::source::memory::MemorySource;
 
 /// How often the world looks whether pods, nodes and processes have something to do.
@@ -198,7 +199,8 @@ impl World {
             source: self.source.clone(),
             reports: Arc::new(Caller { doors: self.doors.clone(), lives: self.lives.clone(), process: process.clone() }),
         };
-        let settings = controller::Settings { namespaces: Vec::new(), workspace: std::env::temp_dir(), instance: process.clone() };
+        let workspace = Workspace::new(&std::env::temp_dir(), 1 << 30);
+        let settings = controller::Settings { namespaces: Vec::new(), workspace, instance: process.clone() };
         let (cx, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
         let task = tokio::spawn(controller::run(cx, changes, || {}, std::future::pending()));
         self.trace.note("controller", "starts");

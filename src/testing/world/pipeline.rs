@@ -13,7 +13,7 @@ use super::World;
 use crate::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::{Attributes, Body, Bucket as _};
 use crate::manifest::Layout;
-use crate::source::{Build, Source as _, Wanted};
+use crate::source::{Build, Source as _, Wanted, Workspace};
 use crate::testing::builders;
 use crate::upload::{self, PARALLEL, Prepared, Progress, Publish, Publisher, Tools};
 
@@ -25,7 +25,8 @@ impl World {
     pub async fn publish(&self, version: &str) -> Result<(), String> {
         let tools = Tools { bucket: Arc::new(self.line("pipeline")), clock: self.clock.clone(), parallel: PARALLEL };
         let wanted = Wanted { url: builders::build_url(version), sha256: ContentHash::of(b"") };
-        let build = self.source.fetch(&wanted, Path::new("/nowhere"));
+        let space = Workspace::new(Path::new("/nowhere"), 0).of("pipeline");
+        let build = self.source.fetch(&wanted, &space);
         let progress = watch::Sender::new(Progress::default());
         let published = upload::publish(&tools, &request(version), build, &progress, &CancellationToken::new()).await;
         published.map(drop).map_err(|failure| failure.to_string())

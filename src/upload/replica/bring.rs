@@ -1,13 +1,11 @@
 //! One object from the store into a replica: copied by the store itself where it can, else read once and written once.
 //! Never writes bytes whose hash was not computed here or vouched for by the store under the very token that is copied.
 
-use std::io::Write as _;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
 use super::{Pair, ReplicaFailure, of_store};
 use crate::api::ContentHash;
@@ -15,6 +13,8 @@ use crate::bucket::{Attributes, Body, Copied, Created, Original, Pieces, Stored}
 use crate::manifest::headers::UNKNOWN_TYPE;
 use crate::manifest::object::IMMUTABLE;
 use crate::manifest::variant::Encoding;
+use crate::source::workspace::Draft;
+use crate::source::{NoRoom, SourceError};
 
 /// Up to here an object goes through memory; with [`PARALLEL`] of them at most 16 MiB.
 const SMALL: u64 = 1024 * 1024;
@@ -123,19 +123,22 @@ impl Pair {
         if found != attributes.sha256 {
             return Err(damaged(&found));
         }
-        create(Body::File { path: file.path().to_owned(), size: stored.size }).await.map(Some).map_err(ReplicaFailure::Replica)
+        tokio::select! {
+            biased;
+            created = create(Body::File { path: file.path().to_owned(), size: stored.size }) => created.map(Some).map_err(ReplicaFailure::Replica),
+            () = self.space.asked_to_leave() => Err(ReplicaFailure::Workspace(SourceError::NoRoom { why: NoRoom::Yielded })),
+        }
     }
 
     /// Into a file that goes when it is dropped, and the hash of what went into it.
-    async fn spool(&self, mut pieces: Pieces) -> Result<(NamedTempFile, ContentHash), ReplicaFailure> {
-        let unusable = |error: &std::io::Error| ReplicaFailure::Workspace { folder: self.workspace.clone(), cause: error.to_string() };
-        let mut file = NamedTempFile::new_in(&self.workspace).map_err(|error| unusable(&error))?;
+    async fn spool(&self, mut pieces: Pieces) -> Result<(Draft, ContentHash), ReplicaFailure> {
+        let room = self.space.room().map_err(ReplicaFailure::Workspace)?;
+        let mut file = room.draft(room.path()).map_err(ReplicaFailure::Workspace)?;
         let mut hasher = Sha256::new();
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(of_store)?;
             hasher.update(&piece);
-            // Pieces of some 64 KiB into the page cache: less than a hop to another thread and back takes.
-            file.write_all(&piece).map_err(|error| unusable(&error))?;
+            file.write(&piece).map_err(ReplicaFailure::Workspace)?;
         }
         Ok((file, ContentHash::from_array(hasher.finalize().into())))
     }

@@ -17,6 +17,7 @@ use rollcall::controller::{self, Context, Outside, S3Buckets};
 use rollcall::dev_store::{self, DevStore};
 use rollcall::manifest::WriterLock;
 use rollcall::metrics::Metrics;
+use rollcall::source::Workspace;
 use rollcall::source::memory::MemorySource;
 use rollcall::testing::apiserver::{ApiServer, Key, Kind};
 use rollcall::testing::builders::{self, APP, NAMESPACE};
@@ -89,7 +90,8 @@ fn begin_until(
         source,
         reports: Arc::new(NoPods),
     };
-    let settings = controller::Settings { namespaces: Vec::new(), workspace: std::env::temp_dir(), instance: "test".into() };
+    let workspace = Workspace::new(&std::env::temp_dir(), 1 << 30);
+    let settings = controller::Settings { namespaces: Vec::new(), workspace, instance: "test".into() };
     let (cx, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
     (server, tokio::spawn(controller::run(cx, changes, || {}, shutdown)))
 }

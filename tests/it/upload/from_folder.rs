@@ -13,7 +13,7 @@ use rollcall::bucket::s3::S3Bucket;
 use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Listed, Original, Page, Pieces, Stored, Swapped};
 use rollcall::source::archive::Limits;
 use rollcall::source::bucket::{BuildFolder, BuildPlace, Kinship, Pin, read};
-use rollcall::source::{Build, SourceError};
+use rollcall::source::{Allotment, Build, SourceError, Workspace};
 use rollcall::upload::{
     FailureClass, Prepared, Progress, Publish, PublishFailure, Published, Publisher, publish, read_manifest, read_record, verify,
 };
@@ -72,9 +72,13 @@ impl Folder {
         BuildPlace { bucket: "ci-builds".into(), folder: "shop/v1/".into() }
     }
 
+    fn space(&self) -> Allotment {
+        Workspace::new(self.workspace.path(), 1 << 30).of("shop")
+    }
+
     async fn read(&self, kinship: Kinship) -> Result<Build, SourceError> {
         let folder = BuildFolder { bucket: self.faulty.clone(), place: Self::place(), kinship, limits: Limits::default() };
-        read(folder, self.workspace.path()).await
+        read(folder, &self.space()).await
     }
 
     /// The publish of this build, and no other.
@@ -192,7 +196,8 @@ async fn a_store_that_does_not_copy_after_all_is_asked_once_and_everything_is_se
     // One after the other, so that the second one knows.
     let tools = rollcall::upload::Tools { parallel: 1, ..folder.world.tools(store.clone()) };
     let request = folder.request(files).await;
-    let build = read(from, folder.workspace.path());
+    let space = folder.space();
+    let build = read(from, &space);
     publish(&tools, &request, build, &watch::Sender::new(Progress::default()), &CancellationToken::new()).await.unwrap();
     assert_eq!(store.calls(Operation::Copy), 1);
     folder.world.check();
@@ -336,8 +341,8 @@ async fn published_for_real(from: Server<'_>, to: Server<'_>, kinship: Kinship, 
     let place = BuildPlace { bucket: "ci-builds".into(), folder: "shop/v1/".into() };
     let folder = BuildFolder { bucket: builds.clone(), place, kinship, limits: Limits::default() };
     let progress = watch::Sender::new(Progress::default());
-    let tools = world.tools(store.clone());
-    let published = publish(&tools, &request, read(folder, workspace), &progress, &CancellationToken::new()).await.unwrap();
+    let (tools, space) = (world.tools(store.clone()), Workspace::new(workspace, 1 << 30).of("shop"));
+    let published = publish(&tools, &request, read(folder, &space), &progress, &CancellationToken::new()).await.unwrap();
     assert!(verify(&*store, &world.layout, &published.record.digest).await.unwrap().is_complete());
     assert_eq!(read_record(&*store, &world.layout, "v1").await.unwrap(), Some(published.record.clone()));
     let manifest = read_manifest(&*store, &world.layout, &published.record.digest).await.unwrap().unwrap();

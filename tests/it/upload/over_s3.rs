@@ -12,7 +12,7 @@ use rollcall::bucket::Bucket;
 use rollcall::bucket::s3::S3Bucket;
 use rollcall::clock::SystemClock;
 use rollcall::manifest::{Layout, Writer};
-use rollcall::source::{HttpFetcher, HttpSettings, Source as _, Wanted};
+use rollcall::source::{HttpFetcher, HttpSettings, Source as _, Wanted, Workspace};
 use rollcall::upload::{Progress, Publish, Published, Publisher, Tools, entries_confirmed, publish, publish_entries, verify};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -62,8 +62,8 @@ async fn published(bucket: Arc<dyn Bucket>, workspace: &Path, version: &str, sou
         base_urls: Vec::new(),
         pin: None,
     };
-    let fetcher = fetcher();
-    publish(&tools, &request, fetcher.fetch(&source, workspace), &watch::Sender::new(Progress::default()), &CancellationToken::new())
+    let (fetcher, space) = (fetcher(), Workspace::new(workspace, 1 << 30).of("web"));
+    publish(&tools, &request, fetcher.fetch(&source, &space), &watch::Sender::new(Progress::default()), &CancellationToken::new())
         .await
         .unwrap()
 }
@@ -113,13 +113,14 @@ async fn a_fetch_that_is_dropped_while_it_unpacks_leaves_nothing_behind() {
             tokio::task::yield_now().await;
         }
     };
-    let fetcher = fetcher();
+    let (fetcher, held) = (fetcher(), Workspace::new(workspace.path(), 1 << 30));
+    let space = held.of("web");
     tokio::select! {
-        build = fetcher.fetch(&wanted, workspace.path()) => panic!("it should take longer than to be noticed: {build:?}"),
+        build = fetcher.fetch(&wanted, &space) => panic!("it should take longer than to be noticed: {build:?}"),
         () = unpacking => {}
     }
     let gone = async {
-        while glob(workspace.path()).is_some() {
+        while glob(workspace.path()).is_some() || held.held() > 0 {
             tokio::task::yield_now().await;
         }
     };

@@ -1,6 +1,7 @@
 //! Replicas by the engine alone: whatever fails and wherever it ends, a record in a replica says that its version is whole there (I1), and
 //! nothing in it changes its bytes (I3). Once for real: two buckets of one store, and two stores.
 
+use rollcall::source::Workspace;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ impl Pairs {
     fn pair(&self, original: Option<&str>) -> Pair {
         let store = Place { bucket: self.world.bucket.clone(), layout: self.world.layout.clone() };
         let replica = Place { bucket: self.faulty.clone(), layout: self.layout.clone() };
-        Pair::new(store, replica, original.map(Into::into), Path::new("/nowhere"))
+        Pair::new(store, replica, original.map(Into::into), Workspace::new(Path::new("/nowhere"), 0).of("shop"))
     }
 
     async fn bring(&self, original: Option<&str>, version: &str) -> Result<Vec<String>, ReplicaFailure> {
@@ -190,7 +191,7 @@ async fn brought_for_real(store: S3Bucket, replica: S3Bucket, original: Option<&
     let digest = world.publish_through(store.clone(), "v1", &tokio_util::sync::CancellationToken::new()).await.unwrap().record.digest;
     let layout = Layout::new("far/", "shop/");
     let (from, to) = (Place { bucket: store, layout: world.layout.clone() }, Place { bucket: replica.clone(), layout: layout.clone() });
-    let pair = Pair::new(from, to, original.map(Into::into), workspace.path());
+    let pair = Pair::new(from, to, original.map(Into::into), Workspace::new(workspace.path(), 1 << 30).of("shop"));
     for _ in 0..2 {
         assert_eq!(bring_version(&pair, "v1", &digest).await, Ok(Vec::new()));
     }

@@ -12,7 +12,7 @@ use rollcall::bucket::memory::{Change, MemoryBucket};
 use rollcall::clock::{Clock, TokioClock};
 use rollcall::manifest::{Layout, Manifest, VersionRecord};
 use rollcall::source::memory::MemorySource;
-use rollcall::source::{Build, Source as _, SourceError, Wanted};
+use rollcall::source::{Build, Source as _, SourceError, Wanted, Workspace};
 use rollcall::upload::{PARALLEL, Progress, Publish, PublishFailure, Published, Publisher, Tools, publish};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -73,7 +73,9 @@ impl World {
     }
 
     pub async fn fetch(&self, version: &str) -> Result<Build, SourceError> {
-        self.source.fetch(&Wanted { url: url(version), sha256: ContentHash::of(b"") }, Path::new("/nowhere")).await
+        self.source
+            .fetch(&Wanted { url: url(version), sha256: ContentHash::of(b"") }, &Workspace::new(Path::new("/nowhere"), 0).of("shop"))
+            .await
     }
 
     pub async fn publish(&self, version: &str) -> Result<Published, PublishFailure> {
