@@ -26,11 +26,15 @@ K
   rendered
 }
 
-# The keys are no secret: the store is for trying things out.
+# Without keys: what is committed is known to everybody. Whoever applies it makes them.
 dev_store() {
   echo "$header"
-  rendered --set devStore.enabled=true --set devStore.accessKeyId=rollcall-dev --set devStore.secretAccessKey=not-for-production \
-    --show-only templates/dev-store.yaml
+  cat <<'K'
+# It starts once its keys are there. Make them, once:
+#   kubectl -n rollcall-system create secret generic rollcall-dev-store \
+#     --from-literal=accessKeyId="$(openssl rand -hex 10)" --from-literal=secretAccessKey="$(openssl rand -hex 20)"
+K
+  rendered --set devStore.enabled=true --set devStore.createSecret=false --show-only templates/dev-store.yaml
 }
 
 written() { # FUNCTION FILE

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use rollcall::api::foreign::lines_escaped;
 use rollcall::cli::Cli;
 use rollcall::{roles, telemetry};
 
@@ -26,6 +27,6 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the last word of a program that cannot go on")]
 fn fail(message: &str) -> ExitCode {
-    eprintln!("rollcall: {message}");
+    eprintln!("rollcall: {}", lines_escaped(message));
     ExitCode::FAILURE
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::api::foreign::{json_escaped, lines_escaped};
 use crate::api::store::WriteGuard;
 use crate::bucket::s3::{Mended, S3Bucket};
 use crate::cli::{HeadersArgs, OutputArg};
@@ -64,8 +65,8 @@ pub async fn run(args: &HeadersArgs) -> Result<(), RoleError> {
         looked.fates.insert(drifted.key.clone(), fate);
     }
     let told = match args.output {
-        OutputArg::Text => looked.text(),
-        OutputArg::Json => format!("{:#}\n", looked.json(&args.version)),
+        OutputArg::Text => lines_escaped(&looked.text()),
+        OutputArg::Json => json_escaped(&format!("{:#}\n", looked.json(&args.version))),
     };
     std::io::stdout().write_all(told.as_bytes())?;
     looked.verdict()

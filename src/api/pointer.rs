@@ -9,6 +9,9 @@ use super::digest::ManifestDigest;
 /// The protocol number that this build writes and understands.
 pub const PROTOCOL: i32 = 1;
 
+/// Highest stage, sequence and epoch that a document may name: one each millisecond for thirty years.
+pub const NUMBER_MAX: i64 = 1_000_000_000_000;
+
 /// One version as the pods need it: what it is, and where its bytes are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +73,16 @@ pub enum InvalidPointer {
     /// Written by a newer Rollcall.
     #[error("pointer protocol {0} is not known here (this build knows {PROTOCOL})")]
     UnknownProtocol(i32),
+    /// Numbers that nobody can have counted to.
+    #[error("it names stage {stage}, sequence {sequence} and epoch {epoch}, which nobody can have counted to")]
+    Unbelievable {
+        /// The stage.
+        stage: i64,
+        /// The sequence.
+        sequence: i64,
+        /// The epoch.
+        epoch: i64,
+    },
 }
 
 impl Pointer {
@@ -92,13 +105,18 @@ impl Pointer {
     /// Reads the value of `pointer.json`; an empty value is the empty pointer.
     ///
     /// # Errors
-    /// When it is not JSON of this shape or of an unknown protocol.
+    /// When it is not JSON of this shape, of an unknown protocol, or names numbers that cannot be.
     pub fn parse(text: &str) -> Result<Self, InvalidPointer> {
         if text.trim().is_empty() {
             return Ok(Self::empty());
         }
         let pointer: Self = serde_json::from_str(text).map_err(|error| InvalidPointer::Malformed(error.to_string()))?;
-        if pointer.protocol == PROTOCOL { Ok(pointer) } else { Err(InvalidPointer::UnknownProtocol(pointer.protocol)) }
+        if pointer.protocol != PROTOCOL {
+            return Err(InvalidPointer::UnknownProtocol(pointer.protocol));
+        }
+        let Self { stage, sequence, epoch, .. } = pointer;
+        let is_believable = [stage, sequence, epoch].iter().all(|number| (0..=NUMBER_MAX).contains(number));
+        if is_believable { Ok(pointer) } else { Err(InvalidPointer::Unbelievable { stage, sequence, epoch }) }
     }
 
     /// The value of `pointer.json`.
@@ -107,10 +125,16 @@ impl Pointer {
         serde_json::to_string(self).expect("a pointer has only strings and numbers")
     }
 
+    /// The number of the next staging.
+    #[must_use]
+    pub fn next_stage(&self) -> i64 {
+        self.stage.saturating_add(1)
+    }
+
     /// With this candidate under a new stage number; a candidate that was there is replaced.
     #[must_use]
     pub fn staged(&self, candidate: PointedVersion, now: Timestamp) -> Self {
-        Self { candidate: Some(candidate), stage: self.stage + 1, staged_at: Some(now), ..self.clone() }
+        Self { candidate: Some(candidate), stage: self.next_stage(), staged_at: Some(now), ..self.clone() }
     }
 
     /// With the candidate as the active version under a new sequence number. Without a candidate nothing changes.
@@ -123,7 +147,7 @@ impl Pointer {
             active: self.candidate.clone(),
             candidate: None,
             previous: self.active.clone(),
-            sequence: self.sequence + 1,
+            sequence: self.sequence.saturating_add(1),
             staged_at: None,
             activated_at: Some(now),
             ..self.clone()
@@ -209,5 +233,13 @@ mod tests {
         let newer = Pointer { protocol: 2, ..pointer };
         assert_eq!(Pointer::parse(&newer.to_json()), Err(InvalidPointer::UnknownProtocol(2)));
         assert!(matches!(Pointer::parse("{"), Err(InvalidPointer::Malformed(_))));
+        for unbelievable in [
+            Pointer { stage: i64::MAX, ..Pointer::empty() },
+            Pointer { sequence: NUMBER_MAX + 1, ..Pointer::empty() },
+            Pointer { epoch: -1, ..Pointer::empty() },
+        ] {
+            assert!(matches!(Pointer::parse(&unbelievable.to_json()), Err(InvalidPointer::Unbelievable { .. })));
+        }
+        assert_eq!(Pointer { stage: i64::MAX, ..Pointer::empty() }.staged(version("v1"), at(1)).stage, i64::MAX, "no wrap-around");
     }
 }

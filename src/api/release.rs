@@ -227,9 +227,11 @@ pub enum PublishEntries {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PointerSpec {
-    /// Name of the ConfigMap. Created when it is missing; other keys in it are left alone. Immutable.
+    /// Name of the ConfigMap. Created when it is missing. One that is there already is written only when its owner has labelled it
+    /// `rollcall.dev/pointer: "true"` and `rollcall.dev/release: <this release>`; other keys in it are left alone. Immutable.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = object_name())]
+    #[x_kube(validation = Rule::new("!self.startsWith('kube-')").message("must not begin with kube-: such ConfigMaps are Kubernetes' own"))]
     pub config_map_name: String,
 }
 

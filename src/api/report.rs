@@ -4,11 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::digest::ManifestDigest;
-use super::pointer::PROTOCOL;
+use super::foreign::ForeignText;
+use super::pointer::{NUMBER_MAX, PROTOCOL};
 
-/// Highest stage and sequence that a report may name: one each millisecond for thirty years. Higher ones are a broken agent's, and
-/// must not hold up a release as the flip that nobody else remembers.
-const NUMBER_MAX: i64 = 1_000_000_000_000;
+/// Longest report that is read or kept, in bytes: what the admission policy lets through, 8,192 characters. A report of 64 versions has
+/// 5 KiB.
+pub const REPORT_BYTES_MAX: usize = 32 * 1024;
 
 /// What `GET /v1/availability` answers and what the message of the pod condition `rollcall.dev/assets` holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ pub struct Report {
     pub serving: Option<ManifestDigest>,
     /// Why something wanted is not available; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
+    pub problem: Option<ForeignText>,
 }
 
 /// A report that must not be counted.
@@ -46,6 +47,9 @@ pub enum InvalidReport {
     /// Written by an agent of another generation.
     #[error("report protocol {0} is not known here (this controller knows {PROTOCOL})")]
     UnknownProtocol(i32),
+    /// More than a report can be.
+    #[error("the report has {0} bytes, at most {REPORT_BYTES_MAX} are read")]
+    TooLong(usize),
     /// Numbers that no pointer ever had.
     #[error("it names stage {stage} and flip {sequence}: no pointer has such numbers")]
     Unbelievable {
@@ -66,8 +70,11 @@ impl Report {
     /// Reads a report. The protocol is looked at first: a newer report may have another shape.
     ///
     /// # Errors
-    /// When it is not JSON of this shape, of an unknown protocol, or names numbers that cannot be.
+    /// When it is too long, not JSON of this shape, of an unknown protocol, or names numbers that cannot be.
     pub fn parse(text: &str) -> Result<Self, InvalidReport> {
+        if text.len() > REPORT_BYTES_MAX {
+            return Err(InvalidReport::TooLong(text.len()));
+        }
         let malformed = |error: serde_json::Error| InvalidReport::Malformed(error.to_string());
         let envelope: Envelope = serde_json::from_str(text).map_err(malformed)?;
         if envelope.protocol != PROTOCOL {

@@ -1,11 +1,14 @@
 //! The status of an `AssetRelease`: what became of the wish. Its documentation is what `kubectl explain assetrelease.status` prints.
 //! Written by the controller alone; never read back to decide but for its named facts.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ManifestDigest;
+use super::foreign::escaped;
 use super::retention::RetentionStatus;
 
 /// What the controller last did and saw.
@@ -252,9 +255,17 @@ impl ReplicaStatus {
     }
 }
 
-/// A text as a field takes it; its bound counts characters, of which there are at most as many as bytes.
+/// Longest message of a condition and of a status.
+pub const MESSAGE_BYTES_MAX: usize = 2048;
+
+/// A text as a field takes it, without anything hidden in it; its bound counts characters, of which there are at most as many as
+/// bytes. Every message of a status and of an event passes here.
 #[must_use]
 pub fn cut(text: String, bytes_max: usize) -> String {
+    let text = match escaped(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(escaped) => escaped,
+    };
     if text.len() <= bytes_max {
         return text;
     }

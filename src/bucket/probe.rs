@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 
 use super::{Bucket, BucketError};
+use crate::api::foreign::shown;
 use crate::api::store::{Capability, StoreCapabilities, WriteGuard};
 
 /// A bucket whose store can be tried out.
@@ -84,23 +85,31 @@ pub enum Deletes {
     },
 }
 
+/// Characters of one piece of evidence: 1,024 fit into a status, with the capability's name before them.
+const EVIDENCE_CHARS_MAX: usize = 900;
+
+/// A store's own words are in most of it.
+fn visible(evidence: impl Into<String>) -> String {
+    shown(&evidence.into(), EVIDENCE_CHARS_MAX)
+}
+
 impl Finding {
     /// It was seen to hold.
     #[must_use]
     pub fn holds(evidence: impl Into<String>) -> Self {
-        Self { capability: Capability::Holds, evidence: evidence.into() }
+        Self { capability: Capability::Holds, evidence: visible(evidence) }
     }
 
     /// It was asked for and not done.
     #[must_use]
     pub fn ignored(evidence: impl Into<String>) -> Self {
-        Self { capability: Capability::Ignored, evidence: evidence.into() }
+        Self { capability: Capability::Ignored, evidence: visible(evidence) }
     }
 
     /// What was seen says neither.
     #[must_use]
     pub fn unknown(evidence: impl Into<String>) -> Self {
-        Self { capability: Capability::Unknown, evidence: evidence.into() }
+        Self { capability: Capability::Unknown, evidence: visible(evidence) }
     }
 
     /// Whether it was seen to hold: what is unknown does not count.

@@ -1,8 +1,14 @@
 //! Slim forms of other people's objects: only the fields that are looked at, so that ten thousand pods fit into memory.
 //! Never written back: a slim object lacks what its owner put there.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
+use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
+
+use crate::api::names::CONDITION_ASSETS;
+use crate::api::report::REPORT_BYTES_MAX;
 
 /// A pod.
 #[derive(kube::Resource, Serialize, Deserialize, Clone, Debug, Default)]
@@ -70,8 +76,8 @@ pub struct PodStatusLite {
     /// Its address.
     #[serde(default, rename = "podIP")]
     pub pod_ip: Option<String>,
-    /// Conditions: Ready and ours are looked at.
-    #[serde(default)]
+    /// Conditions: Ready and ours are looked at, and no other is kept.
+    #[serde(default, deserialize_with = "looked_at")]
     pub conditions: Vec<PodConditionLite>,
 }
 
@@ -83,9 +89,47 @@ pub struct PodConditionLite {
     pub kind: String,
     /// `True`, `False`, `Unknown`.
     pub status: String,
-    /// Its message: the report, for our condition.
+    /// The report, of our condition.
     #[serde(default)]
-    pub message: Option<String>,
+    pub message: Option<Message>,
+}
+
+/// A message, as far as it is kept: whoever may write a pod's status may put nearly a megabyte into it.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Message {
+    /// The whole of it.
+    Text(String),
+    /// Longer than any report; so many bytes.
+    TooLong(usize),
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+        impl Visitor<'_> for Bounded {
+            type Value = Message;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a message")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Message, E> {
+                Ok(if text.len() > REPORT_BYTES_MAX { Message::TooLong(text.len()) } else { Message::Text(text.to_owned()) })
+            }
+        }
+        deserializer.deserialize_str(Bounded)
+    }
+}
+
+fn looked_at<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PodConditionLite>, D::Error> {
+    let mut conditions = Option::<Vec<PodConditionLite>>::deserialize(deserializer)?.unwrap_or_default();
+    conditions.retain(|condition| ["Ready", CONDITION_ASSETS].contains(&condition.kind.as_str()));
+    for condition in conditions.iter_mut().filter(|condition| condition.kind != CONDITION_ASSETS) {
+        condition.message = None;
+    }
+    conditions.shrink_to_fit();
+    Ok(conditions)
 }
 
 macro_rules! workload {

@@ -6,11 +6,12 @@
 
 mod polls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
@@ -64,22 +65,66 @@ pub struct Snapshot {
     pub refused: Option<CallError>,
     /// Answers of the HTTP channel by pod UID.
     pub polled: BTreeMap<String, Result<String, String>>,
+    /// Number of the newest LIST; 0 before the first. Those who share a view count their stages differently.
+    round: u64,
 }
 
-/// All views. Dropping a view ends its watch and its polls.
+/// All views. A view ends, with its watch and its polls, when no target looks at it any more.
 pub struct PodViews {
     client: Client,
     reader: Arc<dyn ReportReader>,
     changed: mpsc::UnboundedSender<ReleaseKey>,
-    views: Mutex<BTreeMap<(ReleaseKey, String), View>>,
+    views: Mutex<Views>,
+}
+
+#[derive(Default)]
+struct Views {
+    uses: BTreeMap<(ReleaseKey, String), Use>,
+    begun: BTreeMap<Source, View>,
+}
+
+/// What a view is of. Releases whose targets select the same pods share it: the pods are held once, however many releases ask. Over HTTP
+/// pods are asked for a release's stage, so there each release has its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Source {
+    namespace: String,
+    selector: String,
+    http: Option<(ReleaseKey, i32, String)>,
+}
+
+impl Source {
+    fn of(release: &ReleaseKey, wish: &Wish) -> Self {
+        let http = wish.report.http.as_ref().map(|http| (release.clone(), http.port, http.path.clone()));
+        Self { namespace: release.namespace.clone(), selector: wish.selector.clone(), http }
+    }
+}
+
+/// One target's use of a view.
+struct Use {
+    source: Source,
+    /// The stage that it last wished to see, and the LIST that shows it.
+    stage: i64,
+    round: u64,
+    /// The newest stage that was shown.
+    seen: Option<i64>,
 }
 
 struct View {
-    selector: String,
-    report: ReportSpec,
+    /// Number of the newest LIST that was asked for.
+    rounds: watch::Sender<u64>,
+    /// The stage that pods are asked for over HTTP.
     stage: watch::Sender<i64>,
     snapshot: Arc<Mutex<Snapshot>>,
+    users: Arc<Mutex<BTreeSet<ReleaseKey>>>,
     _task: Task,
+}
+
+impl View {
+    /// Asks for a LIST that begins from now on; its number.
+    fn next_round(&self) -> u64 {
+        self.rounds.send_modify(|round| *round += 1);
+        *self.rounds.borrow()
+    }
 }
 
 /// A task that ends with its owner.
@@ -101,38 +146,77 @@ impl PodViews {
     pub fn look(&self, release: &ReleaseKey, target: &str, wish: &Wish) -> Snapshot {
         let mut views = lock(&self.views);
         let key = (release.clone(), target.to_owned());
-        let fits = views.get(&key).is_some_and(|view| view.selector == wish.selector && view.report == wish.report);
-        if !fits {
-            views.insert(key.clone(), self.begin(release, wish));
+        let source = Source::of(release, wish);
+        if views.uses.get(&key).is_none_or(|it| it.source != source) {
+            views.uses.remove(&key);
+            views.end_unused();
+            let round = self.join(&mut views, release, &source, wish);
+            views.uses.insert(key.clone(), Use { source, stage: wish.stage, round, seen: None });
         }
-        let view = &views[&key];
-        view.stage.send_if_modified(|stage| {
-            let is_newer = *stage < wish.stage;
-            *stage = wish.stage.max(*stage);
-            is_newer
-        });
-        lock(&view.snapshot).clone()
+        let Views { uses, begun } = &mut *views;
+        let used = uses.get_mut(&key).expect("it was just put there");
+        let view = &begun[&used.source];
+        if used.stage < wish.stage {
+            (used.stage, used.round) = (wish.stage, view.next_round());
+            view.stage.send_if_modified(|stage| std::mem::replace(stage, wish.stage.max(*stage)) < wish.stage);
+        }
+        let mut snapshot = lock(&view.snapshot).clone();
+        if snapshot.round >= used.round {
+            used.seen = Some(used.stage);
+        }
+        snapshot.seen_since_stage = used.seen;
+        snapshot
     }
 
     /// Drops the views of targets that the release does not have any more.
     pub fn keep_only(&self, release: &ReleaseKey, targets: &[String]) {
-        lock(&self.views).retain(|(of, target), _| of != release || targets.contains(target));
+        let mut views = lock(&self.views);
+        views.uses.retain(|(of, target), _| of != release || targets.contains(target));
+        views.end_unused();
     }
 
-    fn begin(&self, release: &ReleaseKey, wish: &Wish) -> View {
-        let (stage, wanted_stage) = watch::channel(wish.stage);
+    /// The LIST that the new use waits for: the first of a new view, or one more of a view that others have.
+    fn join(&self, views: &mut Views, release: &ReleaseKey, source: &Source, wish: &Wish) -> u64 {
+        if let Some(view) = views.begun.get(source) {
+            lock(&view.users).insert(release.clone());
+            view.stage.send_if_modified(|stage| std::mem::replace(stage, wish.stage.max(*stage)) < wish.stage);
+            return view.next_round();
+        }
+        let view = self.begin(release, source, wish);
+        let round = *view.rounds.borrow();
+        views.begun.insert(source.clone(), view);
+        round
+    }
+
+    fn begin(&self, release: &ReleaseKey, source: &Source, wish: &Wish) -> View {
+        let (rounds, wanted) = watch::channel(1);
+        let (stage, asked_stage) = watch::channel(wish.stage);
         let snapshot = Arc::<Mutex<Snapshot>>::default();
+        let users = Arc::new(Mutex::new(BTreeSet::from([release.clone()])));
         let watcher = Watcher {
-            api: Api::namespaced(self.client.clone(), &release.namespace),
-            release: release.clone(),
-            selector: wish.selector.clone(),
-            wanted_stage,
+            api: Api::namespaced(self.client.clone(), &source.namespace),
+            source: source.clone(),
+            wanted,
             snapshot: snapshot.clone(),
+            users: users.clone(),
             changed: self.changed.clone(),
-            polls: wish.report.http.clone().map(|channel| Polls::new(channel, self.reader.clone())),
+            polls: wish.report.http.clone().map(|channel| Polls::new(channel, self.reader.clone(), asked_stage, release.clone())),
         };
         let task = Task(tokio::spawn(watcher.run()));
-        View { selector: wish.selector.clone(), report: wish.report.clone(), stage, snapshot, _task: task }
+        View { rounds, stage, snapshot, users, _task: task }
+    }
+}
+
+impl Views {
+    fn end_unused(&mut self) {
+        let uses = &self.uses;
+        self.begun.retain(|source, view| {
+            let users: BTreeSet<ReleaseKey> =
+                uses.iter().filter(|(_, used)| used.source == *source).map(|((release, _), _)| release.clone()).collect();
+            let is_used = !users.is_empty();
+            *lock(&view.users) = users;
+            is_used
+        });
     }
 }
 
@@ -144,18 +228,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// How following a watch ended.
 #[derive(PartialEq, Eq)]
 enum Followed {
-    /// A newer stage wants a new LIST.
-    NewStage,
+    /// Somebody wants a new LIST.
+    NewRound,
     /// It could not go on.
     Broken,
 }
 
 struct Watcher {
     api: Api<PodLite>,
-    release: ReleaseKey,
-    selector: String,
-    wanted_stage: watch::Receiver<i64>,
+    source: Source,
+    wanted: watch::Receiver<u64>,
     snapshot: Arc<Mutex<Snapshot>>,
+    users: Arc<Mutex<BTreeSet<ReleaseKey>>>,
     changed: mpsc::UnboundedSender<ReleaseKey>,
     polls: Option<Polls>,
 }
@@ -164,11 +248,11 @@ impl Watcher {
     async fn run(mut self) {
         let mut pauses = Doubling::default();
         loop {
-            // Read before the LIST: the LIST then sees everything up to this stage's write at least.
-            let stage = *self.wanted_stage.borrow_and_update();
+            // Read before the LIST: the LIST then sees everything up to the writes of whoever asked for it at least.
+            let round = *self.wanted.borrow_and_update();
             match self.list().await {
                 Ok((pods, version)) => {
-                    self.show(pods, stage);
+                    self.show(pods, round);
                     let begun = Instant::now();
                     if self.follow(version).await == Followed::Broken {
                         if begun.elapsed() > WATCH_HOLDS {
@@ -178,7 +262,7 @@ impl Watcher {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(release.namespace = %self.release.namespace, release.name = %self.release.name, %error, "pods cannot be listed");
+                    tracing::warn!(namespace = %self.source.namespace, selector = %self.source.selector, %error, "pods cannot be listed");
                     self.refuse(&error);
                     self.pause(&mut pauses).await;
                 }
@@ -186,19 +270,19 @@ impl Watcher {
         }
     }
 
-    /// Waits before the next LIST; a newer stage does not.
+    /// Waits before the next LIST; whoever wants one does not.
     async fn pause(&mut self, pauses: &mut Doubling) {
         let pause = pauses.next().unwrap_or(WATCH_SILENCE_MAX);
-        if let Ok(Ok(())) = tokio::time::timeout(pause, self.wanted_stage.changed()).await {
-            self.wanted_stage.mark_changed();
+        if let Ok(Ok(())) = tokio::time::timeout(pause, self.wanted.changed()).await {
+            self.wanted.mark_changed();
         }
     }
 
     async fn list(&self) -> Result<(BTreeMap<String, Arc<PodLite>>, String), CallError> {
         let mut pods = BTreeMap::new();
-        let mut params = ListParams::default().labels(&self.selector).limit(PAGE);
+        let mut params = ListParams::default().labels(&self.source.selector).limit(PAGE);
         loop {
-            let page = Call::new("list", "Pod", &self.release.namespace, "").make(self.api.list(&params)).await?;
+            let page = Call::new("list", "Pod", &self.source.namespace, "").make(self.api.list(&params)).await?;
             let version = page.metadata.resource_version.clone().unwrap_or_default();
             pods.extend(page.items.into_iter().map(slim));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -208,12 +292,12 @@ impl Watcher {
         }
     }
 
-    /// Follows the watch until a newer stage wants a new LIST or the server has forgotten our version.
+    /// Follows the watch until somebody wants a new LIST or the server has forgotten our version.
     async fn follow(&mut self, mut version: String) -> Followed {
-        let params = WatchParams::default().labels(&self.selector).timeout(WATCH_SECONDS);
+        let params = WatchParams::default().labels(&self.source.selector).timeout(WATCH_SECONDS);
         let api = self.api.clone();
         loop {
-            let Ok(stream) = Call::new("watch", "Pod", &self.release.namespace, "").make(api.watch(&params, &version)).await else {
+            let Ok(stream) = Call::new("watch", "Pod", &self.source.namespace, "").make(api.watch(&params, &version)).await else {
                 return Followed::Broken;
             };
             let begun = Instant::now();
@@ -221,7 +305,7 @@ impl Watcher {
             loop {
                 let event = tokio::select! {
                     biased;
-                    _ = self.wanted_stage.changed() => return Followed::NewStage,
+                    _ = self.wanted.changed() => return Followed::NewRound,
                     event = tokio::time::timeout(WATCH_SILENCE_MAX, stream.next()) => event,
                 };
                 match event {
@@ -259,11 +343,11 @@ impl Watcher {
         Some(version)
     }
 
-    fn show(&mut self, pods: BTreeMap<String, Arc<PodLite>>, stage: i64) {
+    fn show(&mut self, pods: BTreeMap<String, Arc<PodLite>>, round: u64) {
         {
             let mut snapshot = lock(&self.snapshot);
             snapshot.pods = pods;
-            snapshot.seen_since_stage = Some(stage);
+            snapshot.round = round;
             snapshot.refused = None;
         }
         self.tell();
@@ -280,16 +364,24 @@ impl Watcher {
 
     fn tell(&mut self) {
         if let Some(polls) = &mut self.polls {
-            polls.keep_up(&self.snapshot, &self.wanted_stage, &self.changed, &self.release);
+            polls.keep_up(&self.snapshot, &self.changed);
         }
-        // Nobody listens only while the controller shuts down.
-        let _ = self.changed.send(self.release.clone());
+        for user in lock(&self.users).iter() {
+            // Nobody listens only while the controller shuts down.
+            let _ = self.changed.send(user.clone());
+        }
     }
 }
 
-/// Only what is looked at; managedFields alone are most of a pod's size.
+/// Only what is looked at: managedFields, labels and annotations are most of a pod's size, and the last two are of any size.
 fn slim(mut pod: PodLite) -> (String, Arc<PodLite>) {
-    pod.metadata.managed_fields = None;
-    pod.metadata.annotations = None;
-    (pod.metadata.name.clone().unwrap_or_default(), Arc::new(pod))
+    let ObjectMeta { name, uid, creation_timestamp, deletion_timestamp, .. } = pod.metadata;
+    let key = name.clone().unwrap_or_default();
+    pod.metadata = ObjectMeta { name, uid, creation_timestamp, deletion_timestamp, ..ObjectMeta::default() };
+    pod.spec.containers.retain(|container| !container.ports.is_empty());
+    pod.spec.init_containers.retain(|container| !container.ports.is_empty());
+    (key, Arc::new(pod))
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,6 +88,8 @@ fn done_unless_conflict<T>(answer: Result<T, CallError>) -> Result<StepOutcome, 
 }
 
 fn facts(config_map: &ConfigMap) -> PointerFacts {
+    let label = |name: &str| config_map.metadata.labels.as_ref().and_then(|labels| labels.get(name)).map(String::as_str);
+    let (Some("true"), Some(release)) = (label(LABEL_POINTER), label(LABEL_RELEASE)) else { return PointerFacts::Foreign };
     let data = config_map.data.as_ref();
     let value = |key: &str| data.and_then(|data| data.get(key));
     match Pointer::parse(value(POINTER_KEY).map_or("", String::as_str)) {
@@ -100,13 +102,14 @@ fn facts(config_map: &ConfigMap) -> PointerFacts {
             pointer,
             name_map: value(NAME_MAP_KEY).map(|text| Arc::from(text.as_str())),
             contested_by: contested_by(config_map.metadata.managed_fields.as_deref().unwrap_or_default()),
-            release: config_map.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_RELEASE)).cloned(),
+            release: release.to_owned(),
         })),
     }
 }
 
 /// The first manager, by name, that is not us and owns one of our keys. We only ever apply data: whoever updates them under our
-/// name is somebody else, with whom every apply of ours would be in conflict.
+/// name is somebody else, with whom every apply of ours would be in conflict. The labels may be another's: they are how a `ConfigMap`
+/// is given to us, and what they say is looked at before.
 fn contested_by(entries: &[ManagedFieldsEntry]) -> Option<String> {
     let is_foreign = |entry: &&ManagedFieldsEntry| {
         let Some(fields) = entry.fields_v1.as_ref().map(|fields| &fields.0) else { return false };
@@ -115,8 +118,7 @@ fn contested_by(entries: &[ManagedFieldsEntry]) -> Option<String> {
         if entry.manager.as_deref() == Some(FIELD_MANAGER) {
             return data && entry.operation.as_deref() == Some("Update");
         }
-        let labels = fields.get("f:metadata").and_then(|metadata| metadata.get("f:labels"));
-        data || labels.is_some_and(|labels| [LABEL_POINTER, LABEL_RELEASE].iter().any(|label| labels.get(format!("f:{label}")).is_some()))
+        data
     };
     entries.iter().filter(is_foreign).filter_map(|entry| entry.manager.clone()).min()
 }
@@ -128,7 +130,7 @@ mod tests {
     fn config_map(data: &Value, manager: &str) -> ConfigMap {
         serde_json::from_value(json!({
             "metadata": {
-                "name": "p", "uid": "u", "resourceVersion": "7", "labels": {LABEL_RELEASE: "shop"},
+                "name": "p", "uid": "u", "resourceVersion": "7", "labels": {LABEL_POINTER: "true", LABEL_RELEASE: "shop"},
                 "managedFields": [
                     {"manager": "kubectl-label", "fieldsV1": {"f:metadata": {}}},
                     {"manager": manager, "fieldsV1": {"f:data": {"f:pointer.json": {}}}},
@@ -143,7 +145,7 @@ mod tests {
     fn a_pointer_that_we_wrote_is_ours() {
         let PointerFacts::Present(found) = facts(&config_map(&json!({"other": "x"}), FIELD_MANAGER)) else { panic!() };
         assert_eq!(found.pointer, Pointer::empty());
-        assert_eq!((found.contested_by, found.release.as_deref()), (None, Some("shop")));
+        assert_eq!((found.contested_by, found.release.as_str()), (None, "shop"));
         assert_eq!(found.guard, PointerGuard { uid: "u".into(), resource_version: "7".into() });
     }
 
@@ -161,6 +163,32 @@ mod tests {
         config_map.metadata.managed_fields.as_mut().unwrap()[1].operation = Some("Update".into());
         let PointerFacts::Present(found) = facts(&config_map) else { panic!() };
         assert_eq!(found.contested_by.as_deref(), Some(FIELD_MANAGER));
+    }
+
+    /// `kube-root-ca.crt` and its kind: an object of the name is no pointer before its owner says so.
+    #[test]
+    fn an_object_that_nobody_labelled_as_a_pointer_is_somebody_elses() {
+        for labels in [
+            json!(null),
+            json!({LABEL_RELEASE: "shop"}),
+            json!({LABEL_POINTER: "true"}),
+            json!({LABEL_POINTER: "no", LABEL_RELEASE: "shop"}),
+        ] {
+            let mut foreign = config_map(&json!({}), "kube-controller-manager");
+            foreign.metadata.labels = serde_json::from_value(labels.clone()).unwrap();
+            assert_eq!(facts(&foreign), PointerFacts::Foreign, "{labels}");
+        }
+    }
+
+    /// Whoever keeps the empty `ConfigMap` in Git owns its labels, and gives it away by them.
+    #[test]
+    fn labels_of_another_manager_give_the_object_to_us() {
+        let mut given = config_map(&json!({}), FIELD_MANAGER);
+        let labels = json!({"f:metadata": {"f:labels": {"f:rollcall.dev/pointer": {}, "f:rollcall.dev/release": {}}}});
+        given.metadata.managed_fields.as_mut().unwrap()[0] =
+            serde_json::from_value(json!({"manager": "flux", "operation": "Apply", "fieldsV1": labels})).unwrap();
+        let PointerFacts::Present(found) = facts(&given) else { panic!() };
+        assert_eq!(found.contested_by, None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 
 use crate::api::release::HttpReport;
+use crate::api::report::REPORT_BYTES_MAX;
 
 /// How long a pod may hold a poll open while nothing changes.
 pub const POLL_WAIT: Duration = Duration::from_secs(30);
@@ -16,9 +17,6 @@ pub const POLL_WAIT: Duration = Duration::from_secs(30);
 /// How much longer than the wait an answer may take: slow pods, and the way there and back. Without it a pod that is a little late
 /// with each answer would seem to fail each time.
 pub(crate) const ANSWER_MARGIN: Duration = Duration::from_secs(15);
-
-/// Largest report that is read: a report has a few digests of 71 bytes.
-const REPORT_BYTES_MAX: usize = 64 * 1024;
 
 /// What a pod answered.
 #[derive(Debug, Clone, PartialEq, Eq)]

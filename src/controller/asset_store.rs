@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::api::names::FIELD_MANAGER;
 use crate::api::release::api_time;
+use crate::api::status::{MESSAGE_BYTES_MAX, cut};
 use crate::api::{AssetStore, AssetStoreStatus, conditions};
 use crate::bucket::probe::Capabilities;
 use crate::cluster::{Call, Class};
@@ -159,7 +160,7 @@ fn status(store: &AssetStore, current: &AssetStoreStatus, wrong: Option<&Blocker
             type_: kind.into(),
             status: text.into(),
             reason: reason.into(),
-            message,
+            message: cut(message, MESSAGE_BYTES_MAX),
             last_transition_time: unchanged.map_or_else(|| api_time(now), |condition| condition.last_transition_time.clone()),
             observed_generation: Some(generation),
         }

@@ -10,8 +10,9 @@ use kube::{Api, ResourceExt};
 
 use crate::api::names::{ANNOTATION_REQUESTED_AT, CONDITION_ASSETS, FINALIZER};
 use crate::api::release::{TargetSpec, WorkloadKind};
-use crate::api::{AssetRelease, Pointer, Report};
-use crate::cluster::lite::{DaemonSetLite, DeploymentLite, PodLite, StatefulSetLite};
+use crate::api::report::InvalidReport;
+use crate::api::{AssetRelease, ForeignText, Pointer, Report};
+use crate::cluster::lite::{DaemonSetLite, DeploymentLite, Message, PodLite, StatefulSetLite};
 use crate::cluster::pods::{ReleaseKey, Snapshot, Wish};
 use crate::cluster::pointer::PointerObject;
 use crate::cluster::{Call, CallError, Class, nodes};
@@ -73,7 +74,7 @@ pub(super) async fn observe(cx: &Context, trigger: &AssetRelease, key: &ReleaseK
 fn pointer_of(facts: &PointerFacts) -> Option<&Pointer> {
     match facts {
         PointerFacts::Present(found) => Some(&found.pointer),
-        PointerFacts::Absent | PointerFacts::Unreadable(_) => None,
+        PointerFacts::Absent | PointerFacts::Foreign | PointerFacts::Unreadable(_) => None,
     }
 }
 
@@ -197,26 +198,32 @@ fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str
         Some(_) => match snapshot.polled.get(uid) {
             None if pod.status.pod_ip.is_some() => return ReportFacts::NotAsked,
             None => return ReportFacts::Silent,
-            Some(Err(cause)) => return ReportFacts::Unusable(cause.clone()),
+            Some(Err(cause)) => return ReportFacts::Unusable(ForeignText::of(cause)),
             Some(Ok(text)) => text.as_str(),
         },
         None => match pod.condition(CONDITION_ASSETS) {
             None => return ReportFacts::Silent,
-            Some(condition) => condition.message.as_deref().unwrap_or_default(),
+            Some(condition) => match &condition.message {
+                None => "",
+                Some(Message::Text(text)) => text.as_str(),
+                Some(Message::TooLong(bytes)) => {
+                    return ReportFacts::Unusable(ForeignText::of(&InvalidReport::TooLong(*bytes).to_string()));
+                }
+            },
         },
     };
     match Report::parse(text) {
         // I2: bound to the pod's UID. A report of another pod is nothing that this one said.
         Ok(report) if report.pod_uid != uid => ReportFacts::Silent,
         Ok(report) => ReportFacts::Known(report),
-        Err(invalid) => ReportFacts::Unusable(invalid.to_string()),
+        Err(invalid) => ReportFacts::Unusable(ForeignText::of(&invalid.to_string())),
     }
 }
 
 /// Asks for the nodes of pods that are not Ready and have not reported this stage: only those can be excused for their node.
 async fn find_unreachable(cx: &Context, pods: &mut [PodFacts], snapshot: &Snapshot, stage: i64) {
     let now = cx.outside.clock.now();
-    let is_behind = |pod: &PodFacts| !matches!(&pod.report, ReportFacts::Known(report) if report.stage >= stage);
+    let is_behind = |pod: &PodFacts| !matches!(&pod.report, ReportFacts::Known(report) if report.stage == stage);
     let waited_for = pods.iter_mut().filter(|pod| pod.bound && !pod.finished && !pod.ready && is_behind(pod));
     let with_node: Vec<(&mut PodFacts, &str)> = waited_for
         .filter_map(|pod| Some((snapshot.pods.get(&pod.name)?.spec.node_name.as_deref()?, pod)))

@@ -9,6 +9,7 @@ use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 
+use crate::api::foreign::shown;
 use crate::api::names::FIELD_MANAGER;
 use crate::api::{AssetRelease, AssetReleaseStatus, ContentHash};
 use crate::cluster::pods::ReleaseKey;
@@ -177,7 +178,7 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
 /// The name is made from what is told and when, so that a repeated create is the same event.
 pub(super) async fn tell(cx: &Context, key: &ReleaseKey, about: &About, news: &News) {
     // The API server's limits: note 1 kB, reason 128.
-    let note: String = news.note.chars().take(250).collect();
+    let note = shown(&news.note, 250);
     let identity = format!("{}{}{note}{}", about.uid, news.reason, about.at.as_second());
     let event = Event {
         metadata: ObjectMeta {

@@ -122,5 +122,6 @@ fn is_unwatched(blocker: &Blocker) -> bool {
             | Blocker::PointerVanished { .. }
             | Blocker::StepFailed { .. }
             | Blocker::PointerTaken { .. }
+            | Blocker::PointerForeign { .. }
     )
 }

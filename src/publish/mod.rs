@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::BuildManifestSpec;
+use crate::api::foreign::{json_escaped, lines_escaped};
 use crate::bucket::Bucket;
 use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
@@ -227,8 +228,8 @@ async fn grace_over(cancel: &CancellationToken) {
 #[expect(clippy::print_stdout, reason = "the result is what the command is for")]
 fn print(args: &PublishArgs, outcome: &Outcome) {
     match args.output {
-        OutputArg::Text => println!("{}", outcome.text()),
-        OutputArg::Json => println!("{}", outcome.json()),
+        OutputArg::Text => println!("{}", lines_escaped(&outcome.text())),
+        OutputArg::Json => println!("{}", json_escaped(&outcome.json())),
     }
 }
 

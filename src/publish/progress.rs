@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::retry::Again;
+use crate::api::foreign::lines_escaped;
 use crate::upload::Progress;
 
 /// A log that is read by people afterwards.
@@ -107,7 +108,7 @@ fn line(progress: &Progress, since: Duration) -> String {
 
 #[expect(clippy::print_stderr, reason = "a command speaks to whoever typed it")]
 pub(super) fn say(line: &str) {
-    eprintln!("rollcall publish: {line}");
+    eprintln!("rollcall publish: {}", lines_escaped(line));
 }
 
 #[cfg(test)]

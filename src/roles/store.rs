@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::RoleError;
+use crate::api::foreign::{json_escaped, lines_escaped};
 use crate::bucket::BucketError;
 use crate::cli::{OutputArg, StoreCommand, SweepArgs};
 use crate::clock::SystemClock;
@@ -45,8 +46,8 @@ async fn run_sweep(args: &SweepArgs) -> Result<(), RoleError> {
 /// Does what is asked for, and says it.
 async fn swept(args: &SweepArgs, tools: &Tools, layout: &Layout) -> Result<String, RoleError> {
     let told = |plan: &Plan, deleted| match args.output {
-        OutputArg::Text => text(plan, deleted),
-        OutputArg::Json => format!("{}\n", json_of(plan, deleted)),
+        OutputArg::Text => lines_escaped(&text(plan, deleted)),
+        OutputArg::Json => json_escaped(&format!("{}\n", json_of(plan, deleted))),
     };
     let said = |failure: crate::sweep::SweepFailure| format!("{}: nothing is deleted: {failure}", failure.reason());
     Ok(if args.dry_run {

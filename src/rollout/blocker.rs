@@ -4,6 +4,7 @@
 mod catalogue;
 
 use crate::api::names;
+use crate::api::status::{MESSAGE_BYTES_MAX, cut};
 use crate::manifest::Owner;
 
 use super::observed::{BucketFault, JobFailure, Lacks, ReplicaEnd, StoreProblem};
@@ -97,6 +98,13 @@ pub enum Blocker {
         config_map: String,
         /// The other field manager.
         manager: String,
+    },
+    /// An object of the pointer's name is there that nobody gave to this release.
+    PointerForeign {
+        /// Name of the `ConfigMap`.
+        config_map: String,
+        /// The release that waits.
+        release: String,
     },
     /// The pointer belongs to another release.
     PointerTaken {
@@ -237,6 +245,7 @@ impl Blocker {
             Self::ReplicaIncomplete { .. } => "ReplicaIncomplete",
             Self::ReplicaUnusable { .. } => "ReplicaUnusable",
             Self::PointerContested { .. } => "PointerContested",
+            Self::PointerForeign { .. } => "PointerForeign",
             Self::PointerTaken { .. } => "PointerTaken",
             Self::PointerUnreadable { .. } => "PointerUnreadable",
             Self::PointerVanished { .. } => "PointerVanished",
@@ -253,9 +262,14 @@ impl Blocker {
         }
     }
 
-    /// What is missing, where, and what to do. The same facts give the same text, so that nothing is written twice.
+    /// What is missing, where, and what to do. The same facts give the same text, so that nothing is written twice. Whatever others
+    /// wrote of it, nothing in it is hidden.
     #[must_use]
     pub fn message(&self) -> String {
+        cut(self.words(), MESSAGE_BYTES_MAX)
+    }
+
+    fn words(&self) -> String {
         match self {
             Self::Suspended => "spec.suspend is true: set it to false to go on".into(),
             Self::StoreMissing { store } => {
@@ -288,9 +302,11 @@ impl Blocker {
                 format!("version {version:?} is not activated before every replica has it: {}", replica.sentence())
             }
             Self::ReplicaUnusable { replica, cause } => format!("replica {replica:?} cannot be used: {cause}"),
-            Self::PointerContested { .. } | Self::PointerTaken { .. } | Self::PointerUnreadable { .. } | Self::PointerVanished { .. } => {
-                self.pointer_message()
-            }
+            Self::PointerContested { .. }
+            | Self::PointerForeign { .. }
+            | Self::PointerTaken { .. }
+            | Self::PointerUnreadable { .. }
+            | Self::PointerVanished { .. } => self.pointer_message(),
             Self::WorkloadMissing { targets } => format!(
                 "{} not found: create it, correct spec.targets, or set activation.onMissingWorkload to Proceed if its code comes later",
                 some_of(targets)
@@ -319,6 +335,11 @@ impl Blocker {
             Self::PointerContested { config_map, manager } => format!(
                 "the field manager {manager:?} wrote {} in ConfigMap {config_map:?}: stop it from doing so, then delete the ConfigMap; it is made again from this release's status",
                 names::POINTER_KEY
+            ),
+            Self::PointerForeign { config_map, release } => format!(
+                "ConfigMap {config_map:?} is there and is not labelled as a pointer, so nothing is written to it: create a release with another spec.pointer.configMapName; or, if nobody else uses that ConfigMap, give it to this release: kubectl label configmap {config_map} {}=true {}={release}",
+                names::LABEL_POINTER,
+                names::LABEL_RELEASE
             ),
             Self::PointerTaken { config_map, release } => {
                 format!(
@@ -358,6 +379,7 @@ impl Blocker {
             Self::PrefixOwned { .. }
             | Self::SourceMissing { .. }
             | Self::ObjectsMissing { .. }
+            | Self::PointerForeign { .. }
             | Self::PointerTaken { .. }
             | Self::PointerContested { .. }
             | Self::PointerUnreadable { .. }
@@ -455,6 +477,7 @@ fn some_pods(pods: &[LaggingPod]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::foreign::is_hidden;
 
     #[test]
     fn a_message_names_at_most_ten_pods_in_a_fixed_order() {
@@ -484,5 +507,45 @@ mod tests {
         let failure = |retry_at| Blocker::JobFailed(JobFailure { reason: "X", message: String::new(), retry_at });
         assert!(failure(None).stalls());
         assert!(!failure(Some(jiff::Timestamp::UNIX_EPOCH)).stalls());
+    }
+
+    /// Every text of others that a blocker can carry, at once: what a person reads of it stays in one line and shows everything.
+    #[test]
+    fn no_blocker_passes_on_what_a_terminal_obeys_or_a_reader_cannot_see() {
+        let hostile = || format!("\u{1b}[2Jgpj.\u{202e}exe\n{}", "\u{301}".repeat(3000));
+        let lagging = || vec![LaggingPod { name: "shop-0".into(), why: hostile() }];
+        let failure = |failure: fn(String) -> LookFailure| Blocker::LookFailed(failure(hostile()));
+        let replica = || ReplicaEnd { name: "eu".into(), lacks: Lacks::Keys(vec![hostile()]), failure: Some(hostile()) };
+        let blockers = [
+            Blocker::StoreUnusable { store: "s".into(), namespace: "n".into(), problem: StoreProblem::Overwrites(hostile()) },
+            Blocker::StoreUnusable { store: "s".into(), namespace: "n".into(), problem: StoreProblem::Invalid(hostile()) },
+            Blocker::BucketFault(BucketFault { reason: "StoreRefused", message: hostile() }),
+            Blocker::PrefixOwned {
+                prefix: hostile(),
+                owner: Owner { owner_version: 1, cluster: hostile(), release: hostile() },
+                key: hostile(),
+            },
+            Blocker::JobFailed(JobFailure { reason: "SourceRejected", message: hostile(), retry_at: None }),
+            Blocker::ObjectsMissing { version: hostile(), keys: vec![hostile(); 12] },
+            Blocker::ReplicaIncomplete { version: hostile(), replica: replica() },
+            Blocker::ReplicaUnusable { replica: "eu".into(), cause: hostile() },
+            Blocker::PointerContested { config_map: "c".into(), manager: hostile() },
+            Blocker::PointerTaken { config_map: "c".into(), release: hostile() },
+            Blocker::PointerForeign { config_map: hostile(), release: "r".into() },
+            Blocker::PointerUnreadable { config_map: "c".into(), cause: hostile() },
+            Blocker::PodsMissing { reported: 0, counted: 1, pods: lagging() },
+            Blocker::NotConverged { pods: lagging() },
+            Blocker::StepFailed { message: hostile() },
+            failure(LookFailure::Denied),
+            failure(LookFailure::Invalid),
+            failure(LookFailure::Failing),
+            failure(LookFailure::Panicked),
+            Blocker::GivenUp { version: hostile(), message: hostile() },
+        ];
+        for blocker in blockers {
+            let message = blocker.message();
+            assert!(!message.chars().any(is_hidden), "{blocker:?}: {message:?}");
+            assert!(message.len() <= MESSAGE_BYTES_MAX, "{blocker:?}: {} bytes", message.len());
+        }
     }
 }

@@ -320,7 +320,7 @@ fn recorded_digest(observed: &Observed) -> Option<&ManifestDigest> {
 }
 
 fn next_verify(observed: &Observed) -> Option<Job> {
-    let stage = observed.found()?.pointer.stage + 1;
+    let stage = observed.found()?.pointer.next_stage();
     Some(verify(observed, recorded_digest(observed)?, stage))
 }
 
@@ -363,7 +363,7 @@ fn have_the_replicas_whole(observed: &Observed) -> Option<Decision> {
 }
 
 fn next_replicate(observed: &Observed) -> Option<Job> {
-    let stage = observed.found()?.pointer.stage + 1;
+    let stage = observed.found()?.pointer.next_stage();
     replicas::replicate(observed, &observed.release.spec.version, recorded_digest(observed)?, stage)
 }
 
@@ -420,9 +420,7 @@ fn pointed(version: &str, digest: &ManifestDigest, base_url: &str, fetch_url: &s
 
 /// The pointer, when it is this release's to write.
 fn ours(observed: &Observed) -> Option<&PointerFound> {
-    let is_ours = |found: &&PointerFound| {
-        found.contested_by.is_none() && found.release.as_ref().is_none_or(|release| *release == observed.release.name)
-    };
+    let is_ours = |found: &&PointerFound| found.contested_by.is_none() && found.release == observed.release.name;
     observed.found().filter(is_ours)
 }
 

@@ -108,7 +108,7 @@ impl Observed {
             pointer,
             name_map: None,
             contested_by: None,
-            release: Some("shop".into()),
+            release: "shop".into(),
         }));
         self
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, TargetSpec};
-use crate::api::{PointedVersion, Pointer, Report};
+use crate::api::{ForeignText, PointedVersion, Pointer, Report};
 use crate::manifest::{Owner, VersionRecord};
 
 pub use self::jobs::{BuildSource, EntriesRound, Job, JobEnd, JobFacts, JobFailure, SweepAct};
@@ -145,6 +145,8 @@ pub enum StoreProblem {
 pub enum PointerFacts {
     /// There is none.
     Absent,
+    /// A `ConfigMap` of the name is there that nobody labelled as a pointer: somebody else's, whatever is in it.
+    Foreign,
     /// Its `pointer.json` cannot be read.
     Unreadable(String),
     /// It is there.
@@ -163,7 +165,7 @@ pub struct PointerFound {
     /// Another field manager that wrote one of our keys.
     pub contested_by: Option<String>,
     /// The release that the pointer's label names.
-    pub release: Option<String>,
+    pub release: String,
 }
 
 /// The precondition of a pointer write.
@@ -260,7 +262,7 @@ pub enum ReportFacts {
     /// Nothing (or nothing of this pod).
     Silent,
     /// Something that is no report we know.
-    Unusable(String),
+    Unusable(ForeignText),
     /// A report of this pod.
     Known(Report),
 }
@@ -271,7 +273,7 @@ impl Observed {
     pub fn found(&self) -> Option<&PointerFound> {
         match &self.pointer {
             PointerFacts::Present(found) => Some(found),
-            PointerFacts::Absent | PointerFacts::Unreadable(_) => None,
+            PointerFacts::Absent | PointerFacts::Foreign | PointerFacts::Unreadable(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::api::foreign::shown;
 use crate::api::{ManifestDigest, Pointer};
 
 use super::blocker::{LaggingPod, some_of};
@@ -13,6 +14,9 @@ use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
 /// After this time a pod on a node that does not answer is excused: one dead node must not block a hotfix. Five minutes is when
 /// Kubernetes itself gives up on such a pod (the default toleration of `node.kubernetes.io/unreachable`).
 pub const UNREACHABLE_EXCUSED_AFTER: Duration = Duration::from_secs(300);
+
+/// Of a pod's problem: ten of them fit into a status.
+const PROBLEM_CHARS_MAX: usize = 160;
 
 /// The roll call of one target for one candidate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -189,22 +193,14 @@ fn why_not_reported(pod: &PodFacts, question: &Question<'_>) -> String {
         ReportFacts::NotAsked => "not asked yet".into(),
         ReportFacts::Silent if !pod.has_agent => "has no agent".into(),
         ReportFacts::Silent => "silent".into(),
-        ReportFacts::Unusable(cause) => cause.clone(),
+        ReportFacts::Unusable(cause) => cause.to_string(),
         ReportFacts::Known(report) => match &report.problem {
-            Some(problem) => cut(problem),
+            Some(problem) => shown(problem, PROBLEM_CHARS_MAX),
             None if report.joining => "joining".into(),
             None if report.stage < question.stage => format!("has not seen stage {}", question.stage),
+            None if report.stage > question.stage => format!("names stage {}, which was never given: delete it", report.stage),
             None => "loading".into(),
         },
-    }
-}
-
-/// A problem is somebody else's text: a status has no room for all of it.
-fn cut(problem: &str) -> String {
-    const CHARACTERS_MAX: usize = 160;
-    match problem.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &problem[..end]),
-        None => problem.into(),
     }
 }
 
@@ -249,7 +245,7 @@ fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts, activ
             Some(serving) => lagging(format!("serves {}", serving.short())),
             None => lagging("serves nothing yet".into()),
         },
-        ReportFacts::Unusable(cause) => lagging(cause.clone()),
+        ReportFacts::Unusable(cause) => lagging(cause.to_string()),
         ReportFacts::NotAsked => lagging("not asked yet".into()),
         ReportFacts::Silent if is_excused_from_serving(observed, target, pod) => None,
         ReportFacts::Silent if !pod.has_agent => lagging("has no agent".into()),

@@ -6,6 +6,7 @@ mod public;
 
 use serde_json::{Value, json};
 
+use crate::api::foreign::{json_escaped, lines_escaped};
 use crate::api::store::{Capability, WriteGuard};
 use crate::bucket::BucketError;
 use crate::bucket::probe::{Capabilities, Finding, Probe as _};
@@ -78,10 +79,10 @@ impl Checked {
 #[expect(clippy::print_stdout, reason = "the result is what the command is for")]
 fn tell(checked: &Checked, bucket: &str, prefix: &str, output: OutputArg) {
     match output {
-        OutputArg::Json => println!("{:#}", checked.json(bucket, prefix)),
+        OutputArg::Json => println!("{}", json_escaped(&format!("{:#}", checked.json(bucket, prefix)))),
         OutputArg::Text => println!(
             "{}\n\nPolicy of who writes (controller, `rollcall publish`):\n{:#}\n\nPolicy of a cluster that only uses what another one publishes:\n{:#}\n\nBucket policy for CloudFront as the reader:\n{:#}",
-            checked.table(),
+            lines_escaped(&checked.table()),
             policy::writer(bucket, prefix),
             policy::follower(bucket, prefix),
             policy::reader(bucket, prefix)

@@ -30,6 +30,8 @@ account() { # file
   kubectl -n bench create role bucket-keys --verb=get --resource=secrets --resource-name=bucket-keys > /dev/null
   kubectl -n bench create rolebinding bucket-keys --role=bucket-keys --serviceaccount=rollcall-system:rollcall > /dev/null
   kubectl -n bench create rolebinding agents --clusterrole=rollcall-agent --serviceaccount=bench:default > /dev/null
+  kubectl -n bench create role pointers --verb=get,watch --resource=configmaps > /dev/null
+  kubectl -n bench create rolebinding pointers --role=pointers --serviceaccount=bench:default > /dev/null
   kubectl wait --for=condition=Established --timeout=60s crd/assetreleases.rollcall.dev crd/assetstores.rollcall.dev > /dev/null
   token=$(kubectl -n rollcall-system create token rollcall --duration=2h)
   cp "$KUBECONFIG" "$1"

@@ -14,6 +14,7 @@ use serde_json::json;
 
 mod admission;
 mod agent;
+mod rights;
 
 /// The server and the credentials of its administrator.
 pub(crate) struct Server {

@@ -72,9 +72,17 @@ fn what_a_workload_had_stays() {
 fn the_right_to_report_goes_to_the_kustomizations_own_namespace() {
     let Some(text) = built("examples/kustomize") else { return };
     let objects = objects(&text);
-    let binding = objects.iter().find(|object| object["kind"] == "RoleBinding").unwrap();
-    assert_eq!(binding["roleRef"]["name"], "rollcall-agent");
-    assert_eq!(binding["subjects"], json!([{"kind": "ServiceAccount", "name": "rollcall-agent", "namespace": "shop"}]));
+    let named = |kind: &str, name: &str| {
+        let found = objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name}")).clone()
+    };
+    for (binding, role) in [("rollcall-agent", "ClusterRole"), ("shop-assets", "Role")] {
+        let binding = named("RoleBinding", binding);
+        assert_eq!((&binding["roleRef"]["kind"], &binding["roleRef"]["name"]), (&json!(role), &binding["metadata"]["name"]));
+        assert_eq!(binding["subjects"], json!([{"kind": "ServiceAccount", "name": "rollcall-agent", "namespace": "shop"}]));
+    }
+    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["shop-assets"], "verbs": ["get", "watch"]}]);
+    assert_eq!(named("Role", "shop-assets")["rules"], rules);
 }
 
 /// Every port but the agent's own is as open as before: policies add up, and this one does not know the application's.
@@ -110,7 +118,7 @@ async fn the_example_is_taken_by_a_real_api_server() {
     server.install_crds().await;
     let namespace = server.namespace("kustomize").await;
     let folder = tempfile::tempdir().unwrap();
-    for (built_from, objects) in [("examples/kustomize", 6), ("deploy/agent/network-policy", 1)] {
+    for (built_from, objects) in [("examples/kustomize", 8), ("deploy/agent/network-policy", 1)] {
         let Some(text) = built(built_from) else { return };
         let file = folder.path().join("example.yaml");
         std::fs::write(&file, text.replace("namespace: shop\n", &format!("namespace: {namespace}\n"))).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Effect, Event, PROBLEM_CHARS_MAX, Pace, Publication, Rendering};
 use crate::api::pointer::PROTOCOL;
-use crate::api::{ManifestDigest, PointedVersion, Pointer, Report};
+use crate::api::{ForeignText, ManifestDigest, PointedVersion, Pointer, Report};
 
 use super::eviction::Holding;
 
@@ -316,13 +316,13 @@ impl Core {
         }
     }
 
-    fn problem(&self) -> Option<String> {
+    fn problem(&self) -> Option<ForeignText> {
         let loads = self.wanted().into_iter().filter_map(|version| {
             let failure = self.failures.get(&version.digest)?;
             Some(format!("version {:?} ({}): {}", version.version, version.digest.short(), failure.problem))
         });
         let others = self.pointer_problem.iter().cloned().chain(self.switch_failure.iter().map(|failure| failure.problem.clone()));
         let all: Vec<String> = others.chain(loads).collect();
-        (!all.is_empty()).then(|| all.join("; ").chars().take(PROBLEM_CHARS_MAX).collect())
+        (!all.is_empty()).then(|| ForeignText::up_to(&all.join("; "), PROBLEM_CHARS_MAX))
     }
 }

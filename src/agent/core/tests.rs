@@ -205,7 +205,7 @@ fn a_later_candidate_never_takes_readiness_away() {
     let publication = life.publication();
     assert!(publication.ready && publication.settled);
     assert_eq!(publication.reason, "Problem");
-    assert_eq!(publication.report.problem.unwrap(), format!("version \"bad\" ({}): no space left", digest("bad").short()));
+    assert_eq!(publication.report.problem.unwrap().into_string(), format!("version \"bad\" ({}): no space left", digest("bad").short()));
     assert_eq!(publication.report.stage, 2);
 }
 

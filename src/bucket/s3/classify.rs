@@ -7,6 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use crate::api::foreign::shown;
 use crate::bucket::BucketError;
 
 /// Longest cause, in characters: it ends in a condition's message.
@@ -149,11 +150,7 @@ fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 /// One line of bounded length: the store chooses the message, and it ends in a condition.
 fn cut(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match line.char_indices().nth(CAUSE_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    shown(text, CAUSE_CHARS_MAX)
 }
 
 #[cfg(test)]
@@ -217,7 +214,7 @@ mod tests {
         let long = "x\n".repeat(1000);
         let error = CALL.answered(Answer { status: 400, code: Some("BadDigest"), message: Some(&long) });
         let text = error.to_string();
-        assert!(text.starts_with("create \"a.js\" was refused: 400 BadDigest: x x"), "{text}");
+        assert!(text.starts_with("create \"a.js\" was refused: 400 BadDigest: x\\nx"), "{text}");
         assert!(text.chars().count() < CAUSE_CHARS_MAX + 40 && !text.contains('\n'), "{text}");
     }
 }

@@ -37,22 +37,18 @@ const KEPT_WHILE_FAILING: Duration = Duration::from_secs(10);
 pub(super) struct Polls {
     channel: HttpReport,
     reader: Arc<dyn ReportReader>,
+    stage: watch::Receiver<i64>,
+    release: ReleaseKey,
     running: BTreeMap<String, (String, Task)>,
 }
 
 impl Polls {
-    pub(super) fn new(channel: HttpReport, reader: Arc<dyn ReportReader>) -> Self {
-        Self { channel, reader, running: BTreeMap::new() }
+    pub(super) fn new(channel: HttpReport, reader: Arc<dyn ReportReader>, stage: watch::Receiver<i64>, release: ReleaseKey) -> Self {
+        Self { channel, reader, stage, release, running: BTreeMap::new() }
     }
 
     /// One poll for each pod that has an address now.
-    pub(super) fn keep_up(
-        &mut self,
-        snapshot: &Arc<Mutex<Snapshot>>,
-        stage: &watch::Receiver<i64>,
-        changed: &mpsc::UnboundedSender<ReleaseKey>,
-        release: &ReleaseKey,
-    ) {
+    pub(super) fn keep_up(&mut self, snapshot: &Arc<Mutex<Snapshot>>, changed: &mpsc::UnboundedSender<ReleaseKey>) {
         let addresses = addresses(&lock(snapshot).pods);
         self.running.retain(|uid, (address, _)| addresses.get(uid) == Some(address));
         // Before new polls begin: a pod with another address has another sandbox, in which nobody has reported yet.
@@ -65,10 +61,10 @@ impl Polls {
                     address: address.clone(),
                     channel: self.channel.clone(),
                     reader: self.reader.clone(),
-                    stage: stage.clone(),
+                    stage: self.stage.clone(),
                     snapshot: snapshot.clone(),
                     changed: changed.clone(),
-                    release: release.clone(),
+                    release: self.release.clone(),
                 };
                 self.running.insert(uid, (address, Task(tokio::spawn(poll.run()))));
             }

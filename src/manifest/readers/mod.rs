@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::build::{NewFile, is_left_out};
+use crate::api::foreign::shown;
 use crate::api::{BuildManifestSpec, Format};
 
 mod failure;
@@ -328,5 +329,5 @@ fn taken(format: Format, path: &str, decided: Decided, names: Names) -> BuildNam
 
 /// A parser's complaint may quote the file.
 fn cut(cause: &str) -> String {
-    cause.chars().take(CAUSE_CHARS_MAX).collect()
+    shown(cause, CAUSE_CHARS_MAX)
 }

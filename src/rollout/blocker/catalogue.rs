@@ -23,9 +23,11 @@ impl Blocker {
             | Self::ObjectsMissing { .. }
             | Self::ReplicaIncomplete { .. }
             | Self::ReplicaUnusable { .. } => self.store_advice(),
-            Self::PointerContested { .. } | Self::PointerTaken { .. } | Self::PointerUnreadable { .. } | Self::PointerVanished { .. } => {
-                self.pointer_advice()
-            }
+            Self::PointerContested { .. }
+            | Self::PointerForeign { .. }
+            | Self::PointerTaken { .. }
+            | Self::PointerUnreadable { .. }
+            | Self::PointerVanished { .. } => self.pointer_advice(),
             Self::BucketFault(_) | Self::JobFailed(_) => "See the reason's own entry below.",
             Self::SourceMissing { .. } => {
                 "Give `spec.source` for a new version. To roll back, name a version from `status.history`: its name is exact, `v1` is not `V1`."
@@ -95,12 +97,15 @@ impl Blocker {
             Self::PointerContested { .. } => {
                 "Often a GitOps tool that has the ConfigMap in its repository: take it out there. Rollcall never takes a field away from another manager."
             }
+            Self::PointerForeign { .. } => {
+                "An existing ConfigMap is written only after whoever owns it has labelled it; the admission policy holds the controller to that. Leave the name out of your manifests and Rollcall makes the ConfigMap itself; or keep it in Git with both labels and without the keys `pointer.json` and `manifest.json`."
+            }
             Self::PointerTaken { .. } => "Two releases must not share a pointer: its pods would follow both.",
             Self::PointerUnreadable { .. } => {
                 "Written by hand, or by a newer Rollcall: then upgrade this one instead. Pods go on serving what they have."
             }
             _ => {
-                "Pods have seen a later flip than the status knows, so making it again could move them back. Restore the ConfigMap; or, if the pods may go back, delete the pods that report the later flip. One pod alone that reports a flip which never was has a broken agent, or lies: deleting it is enough."
+                "Pods have seen a later flip than the status knows, so making it again could move them back. Restore the ConfigMap; or, if the pods may go back, delete the pods that report the later flip. Only what more than half of the reporting pods say counts; pods that report a flip which never was have a broken agent, or lie: deleting them is enough."
             }
         }
     }
@@ -194,6 +199,7 @@ fn of_the_pointer() -> Vec<Blocker> {
     let config_map = || "shop-assets".to_owned();
     vec![
         Blocker::PointerContested { config_map: config_map(), manager: "argocd-controller".into() },
+        Blocker::PointerForeign { config_map: "kube-root-ca.crt".into(), release: "shop".into() },
         Blocker::PointerTaken { config_map: config_map(), release: "shop-old".into() },
         Blocker::PointerUnreadable { config_map: config_map(), cause: "pointer protocol 2 is not known here (this build knows 1)".into() },
         Blocker::PointerVanished { config_map: config_map(), pods: vec!["shop-7d9f-x2x".into()], reported: 8, known: 7 },

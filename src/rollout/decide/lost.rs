@@ -17,14 +17,15 @@ pub(super) fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision>
     let wait_for = |blocker| Some(Decision::blocked(Phase::Pending, blocker));
     let config_map = observed.release.spec.pointer.config_map_name.clone();
     match &observed.pointer {
+        PointerFacts::Foreign => wait_for(Blocker::PointerForeign { config_map, release: observed.release.name.clone() }),
         PointerFacts::Unreadable(cause) => wait_for(Blocker::PointerUnreadable { config_map, cause: cause.clone() }),
         PointerFacts::Absent => Some(match vanished(observed) {
             Some(vanished) => Decision::blocked(Phase::Pending, vanished),
             None => Decision::step(Phase::Pending, Step::CreatePointer),
         }),
         PointerFacts::Present(found) => {
-            if let Some(release) = found.release.as_ref().filter(|release| **release != observed.release.name) {
-                return wait_for(Blocker::PointerTaken { config_map, release: release.clone() });
+            if found.release != observed.release.name {
+                return wait_for(Blocker::PointerTaken { config_map, release: found.release.clone() });
             }
             if let Some(manager) = &found.contested_by {
                 return wait_for(Blocker::PointerContested { config_map, manager: manager.clone() });
@@ -34,15 +35,24 @@ pub(super) fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision>
     }
 }
 
-/// A pointer may be made again only from the highest sequence that anybody has seen; what the pods have seen is not known before
-/// they were looked at.
+/// Stagings that may have happened without a status that says so: each is one pass whose status write failed. What a pod names beyond
+/// that was never given, and is not believed.
+const UNRECORDED_MAX: i64 = 1000;
+
+/// A pointer may be made again only from the highest sequence that was seen; what the pods have seen is not known before they were
+/// looked at. One pod is not believed against the others: after a loss of status and pointer most of them have seen later flips, and a
+/// single one that names flips which never were must not stop the release. Should that one be right (the controller ended between a
+/// flip and its status, and the pointer went in the same moment, before others had read it), it refuses to go back, does not report
+/// what is staged next, and is named by the roll call.
 fn vanished(observed: &Observed) -> Option<Blocker> {
     if let Err(unseen) = gates::pods_were_seen(observed) {
         return Some(unseen);
     }
     let known = known_sequence(observed);
-    // All of them, though one decides: a pod that reports what never was blocks the release, and nobody but a person can tell.
     let ahead: Vec<(&str, i64)> = reports(observed).map(|(pod, report)| (pod, report.sequence)).filter(|(_, flip)| *flip > known).collect();
+    if 2 * ahead.len() <= reports(observed).count() {
+        return None;
+    }
     let reported = ahead.iter().map(|(_, flip)| *flip).max()?;
     let config_map = observed.release.spec.pointer.config_map_name.clone();
     let pods = ahead.into_iter().map(|(pod, _)| pod.to_owned()).collect();
@@ -105,8 +115,11 @@ fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
     }
 }
 
+/// The highest stage that can have been given: what status and pointer say, and what pods say as far as it can follow from that.
 fn stage_of_the_lost(observed: &Observed) -> i64 {
-    reports(observed).map(|(_, report)| report.stage).fold(observed.release.status.last_stage, i64::max)
+    let known = observed.release.status.last_stage.max(observed.found().map_or(0, |found| found.pointer.stage));
+    let believed = known.saturating_add(UNRECORDED_MAX);
+    reports(observed).map(|(_, report)| report.stage).filter(|stage| *stage <= believed).fold(known, i64::max)
 }
 
 /// The question that brings a lost pointer's name map back: the same as before a staging, because the answer carries the map.

@@ -62,7 +62,7 @@ fn a_pointer_of_somebody_else_is_left_alone() {
     contested.pointer_mut().contested_by = Some("argocd-controller".into());
     assert_eq!(first_reason(&contested), "PointerContested");
     let mut taken = fixture();
-    taken.pointer_mut().release = Some("other".into());
+    taken.pointer_mut().release = "other".into();
     assert_eq!(first_reason(&taken), "PointerTaken");
     let mut unreadable = fixture();
     unreadable.pointer = PointerFacts::Unreadable("protocol 9".into());
@@ -565,6 +565,44 @@ fn a_pointer_that_vanished_is_not_made_again_from_less_than_a_pod_has_seen() {
     assert_eq!(first_reason(&observed), "PointerVanished");
     let message = decide(&observed).blockers[0].message();
     assert!(message.ends_with("delete the pods that report it: a"), "{message}");
+}
+
+/// I4: numbers are never taken from one report: it neither stops the release nor moves its stages.
+#[test]
+fn a_pod_that_names_numbers_which_never_were_does_not_wedge_a_lost_pointer() {
+    for (sequence, stage) in [(1_000_000_000_000, 1_000_000_000_000), (5, 9 + 1001), (i64::MAX, i64::MAX)] {
+        let lie = fixture().with_pointer(Pointer { stage, sequence, ..Pointer::empty() }).report(&["v1"], "v1");
+        let truth = fixture().with_pointer(Pointer { sequence: 4, stage: 9, ..Pointer::empty() }).report(&["v1"], "v1");
+        let mut observed = vanished_pointer().pod("a", lie).pod("b", truth);
+        assert_eq!(step(&observed), Step::CreatePointer);
+        observed = observed.with_pointer(Pointer::empty());
+        observed.jobs.ended = vec![(verify_v1(9), verified(&[]))];
+        let write = pointer_write(&observed);
+        assert_eq!((write.pointer.sequence, write.pointer.stage), (4, 9), "as the status has it");
+    }
+}
+
+/// Its pod is named, like every other that does not report what is staged.
+#[test]
+fn a_pod_that_names_a_stage_which_never_was_is_named() {
+    let mut observed = fixture().after_v1().staged().reporting("b", &["v1", "v2"], "v1");
+    let lie = fixture().with_pointer(Pointer { sequence: 1, stage: 1_000_000_000_000, ..Pointer::empty() }).report(&["v1", "v2"], "v1");
+    observed = observed.pod("a", lie);
+    let message = decide(&observed).blockers.iter().map(Blocker::message).find(|text| text.contains("have reported")).unwrap();
+    assert!(message.contains("1 of 2 pods") && message.contains("a (names stage 1000000000000"), "{message}");
+}
+
+/// I4: an object of that name is somebody else's until its owner says otherwise.
+#[test]
+fn a_config_map_that_nobody_labelled_as_a_pointer_is_left_alone() {
+    let mut observed = fixture().after_v1();
+    observed.pointer = PointerFacts::Foreign;
+    let decision = decide(&observed);
+    assert_eq!((decision.step, decision.blockers[0].reason()), (Step::Nothing, "PointerForeign"));
+    let message = decision.blockers[0].message();
+    assert!(message.contains("rollcall.dev/pointer=true rollcall.dev/release=shop"), "{message}");
+    observed.release.deleting = true;
+    assert_eq!(step(&observed), Step::RemoveFinalizer, "a release can always go");
 }
 
 /// I4: agents refuse to go back, and pods born meanwhile do not: what the backup undid is done again.

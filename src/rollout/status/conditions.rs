@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::conditions;
 use crate::api::release::{PublishEntries, api_time};
-use crate::api::status::cut;
+use crate::api::status::{MESSAGE_BYTES_MAX, cut};
 use crate::manifest::BuildSummary;
 use crate::rollout::blocker::{Blocker, LaggingPod};
 use crate::rollout::decision::{PointerChange, Step};
@@ -13,9 +13,6 @@ use crate::rollout::observed::{Job, JobEnd, PrefixFacts};
 use crate::rollout::{gates, replicas, retention, roll_call};
 
 use super::{View, step_text, tally};
-
-/// As long as the API takes.
-const MESSAGE_BYTES_MAX: usize = 2048;
 
 /// One condition before it is dated.
 struct Verdict {

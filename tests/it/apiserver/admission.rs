@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Server;
 
+const BOUNDED: &str = "a report has at most 8192 characters";
 const OWN_POD: &str = "an agent may write the status of its own pod only";
 const OWN_REPORT: &str = "only a token bound to that pod may change it";
 const NO_CONDITION: &str = "an agent may change no condition but rollcall.dev/assets";
@@ -33,6 +34,9 @@ pub(super) async fn stage(name: &str) -> Option<Stage> {
         stage.pod(pod, account).await;
     }
     stage.bind("shop", "clusterrole=rollcall-agent", "serviceaccount");
+    stage.kubectl(&["create", "role", "pointer", "--verb=get,watch", "--resource=configmaps", "--resource-name=shop-assets"]);
+    let account = format!("--serviceaccount={}:shop", stage.namespace);
+    stage.kubectl(&["create", "rolebinding", "pointer", "--role=pointer", &account]);
     stage.bind("boss", "clusterrole=cluster-admin", "serviceaccount");
     stage.kubectl(&["create", "role", "statuses", "--verb=get,patch,update", "--resource=pods/status"]);
     stage.bind("balancer", "role=statuses", "serviceaccount");
@@ -42,7 +46,7 @@ pub(super) async fn stage(name: &str) -> Option<Stage> {
 }
 
 /// The policies and roles of the plain manifests, without the controller: they have fixed names, so tests share them.
-fn install_policies(server: &Server) {
+pub(super) fn install_policies(server: &Server) {
     let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rollcall.yaml");
     let kinds = "clusterrole,validatingadmissionpolicy,validatingadmissionpolicybinding";
     let all = std::fs::read_to_string(manifests).unwrap();
@@ -177,6 +181,17 @@ async fn a_pod_writes_its_own_report_and_nothing_else() {
     stage.accepts(&agent, "shop-0", &report("joining")).await;
     stage.accepts(&agent, "shop-0", &report("another")).await;
     stage.accepts(&agent, "shop-0", &condition(CONDITION_ASSETS, "False", "lost")).await;
+
+    for (long, what) in [(8192, "whole"), (900_000, "reports")] {
+        let answer = stage.patch(&agent, "shop-0", &report(&"x".repeat(long))).await;
+        assert_eq!(answer.is_ok(), long == 8192, "{what}: {answer:?}");
+        assert!(answer.err().is_none_or(|error| error.contains(BOUNDED)), "{what}");
+    }
+    stage.refuses(&agent, "shop-0", &report(&"x".repeat(8193)), BOUNDED).await;
+    stage.refuses(&agent, "shop-0", &condition(CONDITION_ASSETS, &"x".repeat(9000), "x"), BOUNDED).await;
+    let reason =
+        json!({"status": {"conditions": [{"type": CONDITION_ASSETS, "status": "True", "reason": "r".repeat(129), "message": "x"}]}});
+    stage.refuses(&agent, "shop-0", &reason, BOUNDED).await;
 
     stage.refuses_by_one_of(&agent, "shop-1", &report("forged"), &[OWN_REPORT, OWN_POD]).await;
     stage.refuses(&agent, "shop-1", &condition("Ready", "True", ""), OWN_POD).await;

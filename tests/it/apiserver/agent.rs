@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodCondition};
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, WatchParams};
 use rollcall::agent::fetch::BucketFetch;
 use rollcall::agent::mirror::Memory;
 use rollcall::agent::{Context, Identity, Settings, run};
@@ -134,6 +134,16 @@ async fn an_agent_follows_a_release_with_its_own_rights() {
     maps.delete("shop-assets", &DeleteParams::default()).await.unwrap();
     until(&stage, "True", |report| report.problem.is_some() && report.serving.as_ref() == Some(&first.digest)).await;
     agent.abort();
+
+    // Its Role names the pointer: there is no way from there to the namespace's other ConfigMaps.
+    let others: Api<ConfigMap> = Api::namespaced(agent_client.clone(), &stage.namespace);
+    let forbidden = |answer: Result<(), kube::Error>| answer.is_err_and(|error| error.to_string().contains("forbidden"));
+    assert!(forbidden(others.get("kube-root-ca.crt").await.map(|_| ())), "get");
+    assert!(forbidden(others.list(&ListParams::default()).await.map(|_| ())), "list");
+    for fields in ["", "metadata.name=kube-root-ca.crt", "metadata.name!=shop-assets"] {
+        let params = WatchParams::default().fields(fields);
+        assert!(forbidden(others.watch(&params, "0").await.map(|_| ())), "watch of {fields:?}");
+    }
 
     let of_another = json!({"metadata": {"uid": "another"}, "status": {"conditions": [{"type": CONDITION_ASSETS, "status": "True"}]}});
     stage.refuses(&agent_client, "shop-0", &of_another, "uid").await;

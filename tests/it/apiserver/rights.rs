@@ -1,0 +1,301 @@
+//! A stolen token of the controller, against a real API server: with the rights and the admission policies of the plain manifests it
+//! writes pointers, its finalizer, statuses and its own events, and nothing else of anybody.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
+use rollcall::api::{AssetRelease, Pointer};
+use rollcall::cluster::pointer::PointerObject;
+use rollcall::rollout::decision::{PointerChange, PointerWrite};
+use rollcall::rollout::observed::PointerFacts;
+use rollcall::rollout::status::StepOutcome;
+use serde_json::{Value, json};
+
+use super::Server;
+use super::admission::install_policies;
+
+const ONLY_LABELLED: &str = "only ConfigMaps that are labelled";
+const ONLY_EMPTY: &str = "makes a ConfigMap as an empty pointer only";
+const NO_METADATA: &str = "changes no labels, annotations, finalizers or owners";
+const ONLY_KEYS: &str = "changes only the keys pointer.json and manifest.json";
+const FORBIDDEN: &str = "is forbidden";
+const ONLY_FINALIZER: &str = "changes nothing of an AssetRelease but its finalizer";
+const ONLY_OWN_EVENTS: &str = "makes events about AssetReleases";
+
+struct Theft {
+    server: Server,
+    namespace: String,
+    /// Whoever has the controller's token.
+    thief: Client,
+}
+
+/// The account of the plain manifests with the chart's role in a namespace of the test's own.
+async fn theft(name: &str) -> Option<Theft> {
+    let server = super::server().await?;
+    server.install_crds().await;
+    install_policies(&server);
+    let namespace = server.namespace(name).await;
+    bind(&server, &namespace);
+    let mut config = server.config.clone();
+    config.auth_info.impersonate = Some("system:serviceaccount:rollcall-system:rollcall".into());
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:rollcall-system", "system:authenticated"];
+    config.auth_info.impersonate_groups = Some(groups.map(str::to_owned).to_vec());
+    let thief = Client::try_from(config).unwrap();
+    let theft = Theft { server, namespace, thief };
+    theft.wait_for_the_policies().await;
+    Some(theft)
+}
+
+fn bind(server: &Server, namespace: &str) {
+    let account = "--serviceaccount=rollcall-system:rollcall";
+    let name = format!("controller-{}", std::process::id());
+    let answer = server.kubectl(&["-n", namespace, "create", "rolebinding", &name, "--clusterrole=rollcall-controller", account]);
+    assert!(answer.as_ref().err().is_none_or(|error| error.contains("already exists")), "{answer:?}");
+}
+
+fn maps(client: &Client, namespace: &str) -> Api<ConfigMap> {
+    Api::namespaced(client.clone(), namespace)
+}
+
+impl Theft {
+    async fn given(&self, namespace: &str, body: Value) {
+        maps(&self.server.client, namespace)
+            .create(&kube::api::PostParams::default(), &serde_json::from_value(body).unwrap())
+            .await
+            .unwrap();
+    }
+
+    async fn patch(&self, namespace: &str, name: &str, body: &Value) -> Result<(), String> {
+        let answer = maps(&self.thief, namespace).patch(name, &PatchParams::default(), &Patch::Merge(body)).await;
+        answer.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    async fn refuses(&self, namespace: &str, name: &str, body: Value, message: &str) {
+        let error = self.patch(namespace, name, &body).await.expect_err(&format!("{body} for {name} must be refused"));
+        assert!(error.contains(message), "{body} for {name}: {error}");
+    }
+
+    async fn refuses_to_make(&self, namespace: &str, body: Value, message: &str) {
+        let map = serde_json::from_value(body.clone()).unwrap();
+        let answer = maps(&self.thief, namespace).create(&kube::api::PostParams::default(), &map).await;
+        let error = answer.expect_err(&format!("{body} must not be made")).to_string();
+        assert!(error.contains(message), "{body}: {error}");
+    }
+
+    /// A new policy takes effect when the API server's own watch has seen it.
+    async fn wait_for_the_policies(&self) {
+        self.given(&self.namespace, json!({"metadata": {"name": "probe"}})).await;
+        self.given_release("probe", json!({})).await;
+        let releases: Api<AssetRelease> = Api::namespaced(self.thief.clone(), &self.namespace);
+        for attempt in 0.. {
+            let text = format!("probe {attempt}");
+            let map = self.patch(&self.namespace, "probe", &json!({"data": {"probe": text}})).await;
+            let labels = Patch::Merge(json!({"metadata": {"labels": {"probe": attempt.to_string()}}}));
+            let release = releases.patch("probe", &PatchParams::default(), &labels).await;
+            let event = self.event(&event(&self.namespace, &format!("probe-{attempt}"), "Pod")).await;
+            let refused = map.as_ref().is_err_and(|error| error.contains(ONLY_LABELLED))
+                && release.as_ref().is_err_and(|error| error.to_string().contains(ONLY_FINALIZER))
+                && event.as_ref().is_err_and(|error| error.contains(ONLY_OWN_EVENTS));
+            if refused {
+                return;
+            }
+            assert!(attempt < 300, "the policies do not take effect: {map:?} {:?} {event:?}", release.map(|_| ()));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn given_release(&self, name: &str, metadata: Value) {
+        let mut body = json!({
+            "apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetRelease", "metadata": metadata,
+            "spec": {
+                "storeRef": {"name": "main"}, "prefix": "shop/", "version": "v1", "pointer": {"configMapName": "shop-assets"},
+                "targets": [{"workloadRef": {"kind": "Deployment", "name": "shop"}}],
+            },
+        });
+        body["metadata"]["name"] = json!(name);
+        let releases: Api<AssetRelease> = Api::namespaced(self.server.client.clone(), &self.namespace);
+        releases.create(&kube::api::PostParams::default(), &serde_json::from_value(body).unwrap()).await.unwrap();
+    }
+
+    async fn event(&self, body: &Value) -> Result<(), String> {
+        let api: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(self.thief.clone(), &self.namespace);
+        let event = serde_json::from_value(body.clone()).unwrap();
+        api.create(&kube::api::PostParams::default(), &event).await.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+fn event(namespace: &str, name: &str, kind: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": namespace},
+        "eventTime": "2026-11-30T00:00:00.000000Z", "action": "Flip", "reason": "Activated", "type": "Normal", "note": "x",
+        "reportingController": "rollcall.dev/controller", "reportingInstance": "i",
+        "regarding": {"apiVersion": "rollcall.dev/v1alpha1", "kind": kind, "namespace": namespace, "name": "shop"},
+    })
+}
+
+/// On EKS `aws-auth` makes whoever writes it an administrator; `kube-root-ca.crt` is what every pod trusts.
+#[tokio::test]
+async fn a_stolen_controller_token_writes_no_config_map_of_anybody() {
+    let Some(theft) = theft("theft-foreign").await else { return };
+    let of_the_system = format!("aws-auth-{}", std::process::id());
+    bind(&theft.server, "kube-system");
+    theft.given("kube-system", json!({"metadata": {"name": of_the_system}, "data": {"mapRoles": "[]"}})).await;
+    // As kustomize labels everything of an application: that makes it no pointer.
+    let labels = json!({"rollcall.dev/release": "shop", "app": "shop"});
+    theft.given(&theft.namespace, json!({"metadata": {"name": "settings", "labels": labels}, "data": {"a": "b"}})).await;
+    for attempt in 0.. {
+        if maps(&theft.server.client, &theft.namespace).get_opt("kube-root-ca.crt").await.unwrap().is_some() {
+            break;
+        }
+        assert!(attempt < 100, "the controller manager makes kube-root-ca.crt");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let own = theft.namespace.as_str();
+    for (namespace, name) in [("kube-system", of_the_system.as_str()), (own, "kube-root-ca.crt"), (own, "settings")] {
+        let pointer = json!({"rollcall.dev/pointer": "true", "rollcall.dev/release": "shop"});
+        for body in [
+            json!({"data": {"mapRoles": "system:masters"}}),
+            json!({"data": {"pointer.json": "{}"}}),
+            json!({"metadata": {"labels": pointer}}),
+            json!({"metadata": {"labels": pointer}, "data": {"pointer.json": "{}"}}),
+            json!({"metadata": {"annotations": {"a": "b"}}}),
+            json!({"immutable": true}),
+        ] {
+            theft.refuses(namespace, name, body, ONLY_LABELLED).await;
+        }
+        let apply = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"labels": pointer}, "data": {"pointer.json": "{}"}});
+        let forced = PatchParams::apply("rollcall").force();
+        let error = maps(&theft.thief, namespace).patch(name, &forced, &Patch::Apply(&apply)).await.unwrap_err();
+        assert!(error.to_string().contains(ONLY_LABELLED), "{name}: {error}");
+        let map = maps(&theft.server.client, namespace).get(name).await.unwrap();
+        let put = maps(&theft.thief, namespace).replace(name, &kube::api::PostParams::default(), &map).await.unwrap_err();
+        assert!(put.to_string().contains(FORBIDDEN), "{name}: {put}");
+        let deleted = maps(&theft.thief, namespace).delete(name, &kube::api::DeleteParams::default()).await.unwrap_err();
+        assert!(deleted.to_string().contains(FORBIDDEN), "{name}: {deleted}");
+    }
+    let labels = || json!({"rollcall.dev/pointer": "true", "rollcall.dev/release": "shop"});
+    theft.refuses_to_make("kube-system", json!({"metadata": {"name": "new", "labels": labels()}}), ONLY_EMPTY).await;
+    theft.server.kubectl(&["-n", "kube-system", "delete", "configmap", &of_the_system]).unwrap();
+    for (wrong, part) in [
+        ("no label", json!({"metadata": {}})),
+        ("one label", json!({"metadata": {"labels": {"rollcall.dev/pointer": "true"}}})),
+        (
+            "another label",
+            json!({"metadata": {"labels": {"rollcall.dev/pointer": "true", "rollcall.dev/release": "shop", "grafana_dashboard": "1"}}}),
+        ),
+        ("a name of the system", json!({"metadata": {"name": "kube-proxy", "labels": labels()}})),
+        ("data", json!({"metadata": {"labels": labels()}, "data": {"pointer.json": "{}"}})),
+        ("binary data", json!({"metadata": {"labels": labels()}, "binaryData": {"x": "AA=="}})),
+        ("immutable", json!({"metadata": {"labels": labels()}, "immutable": true})),
+        ("an annotation", json!({"metadata": {"labels": labels(), "annotations": {"a": "b"}}})),
+        ("a finalizer", json!({"metadata": {"labels": labels(), "finalizers": ["a.example/b"]}})),
+        ("an owner", json!({"metadata": {"labels": labels(), "ownerReferences": [owner()]}})),
+    ] {
+        let mut body = part;
+        if body["metadata"]["name"].is_null() {
+            body["metadata"]["name"] = json!("made");
+        }
+        let answer = std::panic::AssertUnwindSafe(theft.refuses_to_make(own, body, ONLY_EMPTY));
+        futures::FutureExt::catch_unwind(answer).await.unwrap_or_else(|_| panic!("with {wrong}"));
+    }
+    theft.server.forget(own).await;
+}
+
+fn owner() -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "probe", "uid": "6d1f2a3c-0000-0000-0000-000000000000"})
+}
+
+/// What the controller itself does, and everything beside that to a pointer that is its own.
+#[tokio::test]
+async fn a_stolen_controller_token_changes_nothing_of_a_pointer_but_the_pointer() {
+    let Some(theft) = theft("theft-pointer").await else { return };
+    let own = theft.namespace.as_str();
+    let object = |name: &str| PointerObject::new(theft.thief.clone(), own, name, "shop");
+    assert_eq!(object("shop-assets").create().await, Ok(StepOutcome::Done));
+    let pointers = maps(&theft.server.client, own);
+    let users = json!({"data": {"note": "mine"}, "binaryData": {"bytes": "AA=="}, "metadata": {"labels": {"team": "shop"}, "annotations": {"a": "b"}}});
+    pointers.patch("shop-assets", &PatchParams::default(), &Patch::Merge(&users)).await.unwrap();
+    written(&object("shop-assets")).await;
+    let map = pointers.get("shop-assets").await.unwrap();
+    assert!(map.data.as_ref().unwrap()["pointer.json"].contains("\"stage\":7") && map.data.unwrap()["note"] == "mine");
+
+    for (body, message) in [
+        (json!({"data": {"mapRoles": "x"}}), ONLY_KEYS),
+        (json!({"data": {"note": "yours"}}), ONLY_KEYS),
+        (json!({"data": {"note": null}}), ONLY_KEYS),
+        (json!({"data": null}), ONLY_KEYS),
+        (json!({"binaryData": {"bytes": "AQ=="}}), ONLY_KEYS),
+        (json!({"binaryData": {"more": "AQ=="}}), ONLY_KEYS),
+        (json!({"binaryData": null}), ONLY_KEYS),
+        (json!({"immutable": true}), ONLY_KEYS),
+        (json!({"metadata": {"labels": {"rollcall.dev/pointer": null}}}), NO_METADATA),
+        (json!({"metadata": {"labels": {"rollcall.dev/release": "another"}}}), NO_METADATA),
+        (json!({"metadata": {"labels": {"grafana_dashboard": "1"}}}), NO_METADATA),
+        (json!({"metadata": {"labels": {"team": null}}}), NO_METADATA),
+        (json!({"metadata": {"annotations": {"a": "c"}}}), NO_METADATA),
+        (json!({"metadata": {"finalizers": ["a.example/b"]}}), NO_METADATA),
+        (json!({"metadata": {"ownerReferences": [owner()]}}), NO_METADATA),
+    ] {
+        theft.refuses(own, "shop-assets", body, message).await;
+    }
+
+    // Given away by its owner: before that it is somebody else's, for the controller and for the API server alike.
+    theft.given(own, json!({"metadata": {"name": "in-git"}, "data": {"note": "mine"}})).await;
+    assert_eq!(object("in-git").read().await, Ok(PointerFacts::Foreign));
+    theft.refuses(own, "in-git", json!({"data": {"pointer.json": "{}"}}), ONLY_LABELLED).await;
+    theft.server.kubectl(&["-n", own, "label", "configmap", "in-git", "rollcall.dev/pointer=true", "rollcall.dev/release=shop"]).unwrap();
+    written(&object("in-git")).await;
+    theft.server.forget(own).await;
+}
+
+/// One write as the controller makes it.
+async fn written(object: &PointerObject) {
+    let PointerFacts::Present(found) = object.read().await.unwrap() else { panic!("it is a pointer") };
+    let pointer = Pointer { stage: 7, activated_at: Some(Timestamp::UNIX_EPOCH), ..Pointer::empty() };
+    let write = PointerWrite { kind: PointerChange::Stage, expected: found.guard, pointer, name_map: Some("{}".into()) };
+    assert_eq!(object.write(&write).await, Ok(StepOutcome::Done));
+}
+
+#[tokio::test]
+async fn a_stolen_controller_token_changes_no_release_and_speaks_for_nobody() {
+    let Some(theft) = theft("theft-release").await else { return };
+    theft.given_release("shop", json!({"labels": {"team": "shop"}, "annotations": {"a": "b"}, "finalizers": ["a.example/b"]})).await;
+    let releases: Api<AssetRelease> = Api::namespaced(theft.thief.clone(), &theft.namespace);
+    let patch = async |body: &Value| releases.patch("shop", &PatchParams::default(), &Patch::Merge(body)).await;
+    for body in [
+        json!({"spec": {"version": "v2"}}),
+        json!({"spec": {"suspend": true}}),
+        json!({"metadata": {"labels": {"team": null}}}),
+        json!({"metadata": {"labels": {"x": "y"}}}),
+        json!({"metadata": {"annotations": {"rollcall.dev/requestedAt": "now"}}}),
+        json!({"metadata": {"ownerReferences": [owner()]}}),
+        json!({"metadata": {"finalizers": []}}),
+        json!({"metadata": {"finalizers": ["a.example/b", "c.example/d"]}}),
+    ] {
+        let error = patch(&body).await.expect_err(&format!("{body} must be refused")).to_string();
+        assert!(error.contains(ONLY_FINALIZER), "{body}: {error}");
+    }
+    for finalizers in [json!(["a.example/b", "rollcall.dev/unstage"]), json!(["a.example/b"])] {
+        patch(&json!({"metadata": {"finalizers": finalizers}})).await.unwrap();
+    }
+    let status =
+        json!({"status": {"observedGeneration": 1, "message": "seen"}, "spec": {"version": "v9"}, "metadata": {"labels": {"x": "y"}}});
+    let answered = releases.patch_status("shop", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    assert_eq!((answered.spec.version.as_str(), answered.labels().get("x")), ("v1", None), "a status write writes the status");
+    assert!(releases.delete("shop", &kube::api::DeleteParams::default()).await.unwrap_err().to_string().contains(FORBIDDEN));
+
+    theft.event(&event(&theft.namespace, "ours", "AssetRelease")).await.unwrap();
+    let mut others = vec![event(&theft.namespace, "of-a-pod", "Pod"), event(&theft.namespace, "of-a-store", "AssetStore")];
+    others.push(json!({"reportingController": "kubelet"}));
+    others.push(json!({"related": {"kind": "Pod", "name": "x", "namespace": theft.namespace}}));
+    for (number, other) in others.into_iter().enumerate() {
+        let mut body = event(&theft.namespace, &format!("theirs-{number}"), "AssetRelease");
+        body.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+        let error = theft.event(&body).await.expect_err(&format!("{body} must be refused"));
+        assert!(error.contains(ONLY_OWN_EVENTS), "{error}");
+    }
+    theft.server.forget(&theft.namespace).await;
+}
