@@ -15,6 +15,7 @@ use crate::cli::{HeadersArgs, OutputArg};
 use crate::clock::{Clock as _, SystemClock};
 use crate::publish::{self, Target};
 use crate::roles::RoleError;
+use crate::upload::neighbours::{Foreign, Neighbours};
 use crate::upload::{self, Drifted, Extent, HeadersSeen, Origin, Tried, has_right_bytes};
 
 /// What was seen, and what became of each drifted object.
@@ -60,8 +61,10 @@ pub async fn run(args: &HeadersArgs) -> Result<(), RoleError> {
     if args.repair && !looked.seen.drifted.is_empty() {
         copies_under_conditions(&target, &bucket).await?;
     }
+    // Who published the version has the prefix, or had it.
+    let neighbours = Neighbours::new(&*bucket, layout, &record.release);
     for drifted in &looked.seen.drifted {
-        let fate = if args.repair { repaired(&bucket, drifted).await? } else { Fate::Left };
+        let fate = if args.repair { repaired(&bucket, &neighbours, drifted).await? } else { Fate::Left };
         looked.fates.insert(drifted.key.clone(), fate);
     }
     let told = match args.output {
@@ -82,7 +85,10 @@ async fn copies_under_conditions(target: &Target, bucket: &Arc<S3Bucket>) -> Res
     }
 }
 
-async fn repaired(bucket: &S3Bucket, drifted: &Drifted) -> Result<Fate, RoleError> {
+async fn repaired(bucket: &S3Bucket, neighbours: &Neighbours<'_>, drifted: &Drifted) -> Result<Fate, RoleError> {
+    if let Some(Foreign { release, because }) = neighbours.of_object(&drifted.key, &drifted.found).await? {
+        return Ok(Fate::Failed(format!("it belongs to {release}: {because}")));
+    }
     if !has_right_bytes(bucket, drifted).await? {
         return Ok(Fate::OtherBytes);
     }

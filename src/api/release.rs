@@ -58,6 +58,14 @@ pub struct AssetReleaseSpec {
     #[schemars(length(min = 2, max = 256))]
     #[x_kube(validation = key_prefix())]
     pub prefix: String,
+    /// Folders below `prefix` that belong to other releases, for example `admin/`: no file of a build may lie there, nothing there is swept,
+    /// and another AssetRelease may claim a prefix within. Written into the owner object in the bucket. A folder can be taken out of
+    /// the list only when no other release has a prefix there any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 2, max = 256)))]
+    #[x_kube(validation = Rule::new("self.all(one, one.matches('^([A-Za-z0-9_-][A-Za-z0-9._-]*/)+$'))")
+        .message("each must be folder names of letters, digits, dots, hyphens and underscores, each followed by / and none starting with a dot"))]
+    pub excluded_prefixes: Vec<String>,
     /// The wanted version: your label for one build. A version means one build for ever. Setting an older version rolls back:
     /// nothing is uploaded and the source is not looked at.
     #[schemars(length(min = 1, max = 128))]

@@ -25,10 +25,14 @@ pub struct PublishArgs {
     /// Name of this version; it means this build for ever
     #[arg(long, env = "ROLLCALL_VERSION", value_parser = version_label)]
     pub version: String,
-    /// Release that it is published for, NAMESPACE/NAME; stored with every object, and must be the one that owns the prefix, if one does;
-    /// the one of --apply, if that is given
+    /// Release that it is published for, NAMESPACE/NAME; stored with every object. It claims the prefix, unless that is another
+    /// release's, or lies within or around another one's; the one of --apply, if that is given
     #[arg(long, env = "ROLLCALL_RELEASE")]
     pub release: Option<String>,
+    /// Folder below the prefix that belongs to other releases, such as admin/; may be repeated. With --release it is written into the claim
+    /// of the prefix; those that stand there already stay
+    #[arg(long, value_name = "FOLDER", value_parser = folder_below)]
+    pub exclude_prefix: Vec<String>,
     /// How to reach the bucket.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -62,8 +66,8 @@ pub struct PublishArgs {
 /// What the program's exit codes mean.
 const EXIT_CODES: &str = "Exit codes:
   0  done
-  1  it cannot be done as it is: the build is not valid, a name has other bytes, the version means another build, the prefix belongs to
-     another release, access was denied
+  1  it cannot be done as it is: the build is not valid, a name has other bytes, the version means another build, the prefix, or a
+     part of it, belongs to another release, access was denied
   2  the options are wrong
   3  the store was not available for as long as --retry-for says
   4  interrupted by SIGINT or SIGTERM; the same command goes on from there
@@ -143,6 +147,13 @@ pub enum OutputArg {
     Text,
     /// For programs
     Json,
+}
+
+fn folder_below(typed: &str) -> Result<String, &'static str> {
+    match typed.parse()? {
+        KeyPrefix(folder) if folder.is_empty() => Err("expected a folder below the prefix, ending with /"),
+        KeyPrefix(folder) => Ok(folder),
+    }
 }
 
 fn duration(typed: &str) -> Result<Duration, String> {

@@ -78,7 +78,7 @@ async fn claim_prefix(look: &Look, claim: &Owner) -> Result<StepOutcome, Failure
     let Some(bucket) = &look.store.bucket else { return Ok(StepOutcome::Lost) };
     match upload::claim_owner(bucket.as_ref(), &look.store.layout, claim).await {
         Ok(Claimed::Ours) => Ok(StepOutcome::Done),
-        Ok(Claimed::Theirs(_)) => Ok(StepOutcome::Lost),
+        Ok(Claimed::Theirs(_) | Claimed::Overlaps(_)) => Ok(StepOutcome::Lost),
         Err(failure) => Err(Failure::Store { class: Class::Transient, message: failure.to_string() }),
     }
 }

@@ -72,8 +72,8 @@ pub(super) struct Memory {
     pub(super) store: String,
     /// The record of the version that was last looked up; immutable in the bucket.
     pub(super) record: Option<VersionRecord>,
-    /// Whether the prefix was seen to be ours.
-    pub(super) owns_prefix: bool,
+    /// The exclusions with which the prefix was seen to be ours.
+    pub(super) owns_prefix_without: Option<Vec<String>>,
     /// When the status was last written.
     pub(super) status_written_at: Option<jiff::Timestamp>,
     /// When this process first looked at the release.

@@ -112,6 +112,7 @@ fn is_unwatched(blocker: &Blocker) -> bool {
         Blocker::StoreUnusable { .. }
             | Blocker::BucketFault(_)
             | Blocker::PrefixOwned { .. }
+            | Blocker::PrefixOverlaps(_)
             | Blocker::SourceMissing { .. }
             | Blocker::ObjectsMissing { .. }
             | Blocker::ReplicaIncomplete { .. }

@@ -40,7 +40,7 @@ impl Task {
     }
 
     fn layout_in(&self, replica: &ReplicaSpec) -> Layout {
-        Layout::new(replica.bucket.prefix.as_deref().unwrap_or_default(), &self.prefix)
+        Layout::new(replica.bucket.prefix.as_deref().unwrap_or_default(), &self.prefix).excluding(&self.layout.excluded())
     }
 
     async fn open(&self, replica: &ReplicaSpec) -> Result<Arc<dyn Bucket>, String> {

@@ -17,7 +17,7 @@ use crate::cluster::{Call, Class};
 use crate::manifest::{Layout, Owner};
 use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, ReplicaFacts, StoreFacts, StoreProblem};
 use crate::rollout::{self, retention};
-use crate::upload::{self, Tried};
+use crate::upload::{self, Standing, Tried};
 
 use super::context::{Context, Memory};
 use super::retry::Failure;
@@ -46,7 +46,7 @@ pub(super) async fn open_store(
         return Ok(unopened(StoreFacts::Missing, release, None));
     };
     let facts = usable(&store, release);
-    if !needs_bucket(release, pointer, &facts, cx.outside.clock.now()) {
+    if !needs_bucket(release, pointer, &facts, cx.outside.clock.now()) && !excludes_others(cx, key, release) {
         return Ok(unopened(facts, release, Some(&store.spec)));
     }
     let address = match address(cx, &key.namespace, &store.spec.bucket, store.spec.credentials.as_ref()).await? {
@@ -107,7 +107,17 @@ fn unopened(facts: StoreFacts, release: &ReleaseFacts, spec: Option<&AssetStoreS
 }
 
 fn layout(store: &AssetStoreSpec, release: &ReleaseFacts) -> Layout {
-    Layout::new(store.bucket.prefix.as_deref().unwrap_or_default(), &release.spec.prefix)
+    let layout = Layout::new(store.bucket.prefix.as_deref().unwrap_or_default(), &release.spec.prefix);
+    layout.excluding(&release.spec.excluded_prefixes)
+}
+
+/// Whether the claim may have to say something else than when it was last seen, which cannot wait for the next version: others wait for it.
+fn excludes_others(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts) -> bool {
+    let mut wanted = release.spec.excluded_prefixes.clone();
+    wanted.sort();
+    wanted.dedup();
+    let is_at_rest = release.deleting || release.spec.suspend;
+    !is_at_rest && cx.recall(key, &release.uid).owns_prefix_without.unwrap_or_default() != wanted
 }
 
 fn usable(store: &AssetStore, release: &ReleaseFacts) -> StoreFacts {
@@ -200,13 +210,16 @@ async fn read_prefix(
     let Place { store, layout, bucket } = place;
     let memory = cx.recall(key, &release.uid);
     let memory = if memory.store == *store { memory } else { Memory::default() };
-    let owner = if memory.owns_prefix {
+    let owner = if memory.owns_prefix_without == Some(layout.excluded()) {
         OwnerFacts::Us
     } else {
-        match upload::read_owner(*bucket, layout).await.map_err(|failure| document_fault(&failure))? {
-            None => OwnerFacts::Nobody(ours),
-            Some(owner) if owner == ours => OwnerFacts::Us,
-            Some(owner) => OwnerFacts::Other(owner),
+        let now = cx.outside.clock.now();
+        match upload::standing(*bucket, layout, &ours, now).await.map_err(|failure| document_fault(&failure))? {
+            Standing::Free | Standing::Yields => OwnerFacts::Nobody(ours),
+            Standing::Ours => OwnerFacts::Us,
+            Standing::Renew => OwnerFacts::Renewing(ours),
+            Standing::Theirs(owner) => OwnerFacts::Other(owner),
+            Standing::Overlaps(overlap) => OwnerFacts::Overlaps(overlap),
         }
     };
     let version = release.spec.version.as_str();
@@ -216,7 +229,7 @@ async fn read_prefix(
     };
     cx.remember(key, &release.uid, |memory| {
         store.clone_into(&mut memory.store);
-        memory.owns_prefix = owner == OwnerFacts::Us;
+        memory.owns_prefix_without = (owner == OwnerFacts::Us).then(|| layout.excluded());
         memory.record.clone_from(&record);
     });
     Ok(PrefixFacts::Known { owner, record })

@@ -99,6 +99,14 @@ pub(super) fn of_a_build() -> Vec<Entry> {
     let prepared = [
         ("MissingReference", r#"the build lacks files that it refers to: index.html refers to "assets/main-BEcQUh0e.js""#),
         ("KeyTooLong", r#""shop/…" has 1040 bytes, more than 1024: give the file a shorter path"#),
+        (
+            "ExcludedPath",
+            r#""shop/admin/main-BEcQUh0e.js" lies in a part of the prefix that is excluded (spec.excludedPrefixes, --exclude-prefix): it belongs to another release; take the file out of the build"#,
+        ),
+        (
+            "PathOfAnotherRelease",
+            r#""shop/admin/main-BEcQUh0e.js" belongs to shop/admin: the prefix "shop/admin/" is claimed; take the file out of the build"#,
+        ),
         ("TextTooLarge", r#""report.html" has 90000000 bytes, more than 33554432, the most that is read for references"#),
     ];
     let prepared = prepared.map(|(reason, message)| (reason, message.to_owned()));
@@ -161,6 +169,11 @@ pub(super) fn of_entry_files() -> Vec<Entry> {
     let (key, path) = (|| "shop/index.html".to_owned(), || "index.html".to_owned());
     let failures = [
         EntriesFailure::Superseded { key: key(), theirs: 9, ours: 8 },
+        EntriesFailure::Foreign {
+            key: "shop/admin/index.html".into(),
+            release: "shop/admin".into(),
+            because: r#"that release wrote it, for version "v1""#.into(),
+        },
         EntriesFailure::Contended { key: key() },
         EntriesFailure::BytesMissing { path: path(), key: "shop/.rollcall/entries/5f3a…".into() },
         EntriesFailure::BytesDamaged { path: path(), key: "shop/.rollcall/entries/5f3a…".into(), actual: ContentHash::of(b"other") },
@@ -174,6 +187,10 @@ fn in_its_place(failure: &EntriesFailure) -> Entry {
         EntriesFailure::Superseded { .. } => {
             "Another controller flipped later. If there is none: somebody restored an old pointer; the sequence in it must grow past the one that is named."
         }
+        EntriesFailure::Foreign { .. } => {
+            "Two releases have prefixes within each other. See `PrefixOverlaps`. If the release that is named was renamed or is gone for good, and its prefix was this very one: hand the prefix over as `docs/operations.md` says."
+        }
+        EntriesFailure::OwnerUnreadable { .. } => "Restore the document that is named from the bucket's versions.",
         EntriesFailure::Contended { .. } => "Find who else writes below the prefix (an older deploy job, often) and stop it.",
         EntriesFailure::BytesMissing { .. } => "Put the object back, or publish the version again from `spec.source` under another name.",
         EntriesFailure::BytesDamaged { .. } => {

@@ -2,6 +2,7 @@
 //! Pure: bytes in, values out; never reads a file, a clock or a bucket.
 
 pub mod build;
+pub mod claim;
 pub mod classify;
 pub mod closure;
 pub mod headers;
@@ -12,6 +13,7 @@ pub mod variant;
 
 mod document;
 
+pub use claim::{Claim, Overlap};
 pub use document::{Class, Encoded, InvalidManifest, MANIFEST_BYTES_MAX, Manifest, ManifestFile, ManifestLine};
 pub use object::Layout;
 pub use record::{BuildSummary, Intent, Owner, References, Swept, Tombstone, TombstonePhase, TriedOut, VersionRecord, Writer, WriterLock};

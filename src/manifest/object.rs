@@ -21,13 +21,61 @@ pub const ENTRIES_FOLDER: &str = ".rollcall/entries/";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     prefix: String,
+    /// Parts of the prefix that belong to others, as keys of the bucket begin; each ends with `/`.
+    excluded: Vec<String>,
 }
 
 impl Layout {
     /// `store_prefix` and `release_prefix` each end with `/` (or are empty).
     #[must_use]
     pub fn new(store_prefix: &str, release_prefix: &str) -> Self {
-        Self { prefix: format!("{store_prefix}{release_prefix}") }
+        Self { prefix: format!("{store_prefix}{release_prefix}"), excluded: Vec::new() }
+    }
+
+    /// The same prefix without these parts of it, which belong to others. Each is a folder below the prefix and ends with `/`.
+    #[must_use]
+    pub fn excluding<'e>(mut self, below: impl IntoIterator<Item = &'e String>) -> Self {
+        self.excluded.extend(below.into_iter().map(|below| format!("{}{below}", self.prefix)));
+        self.excluded.sort();
+        self.excluded.dedup();
+        self
+    }
+
+    /// The excluded parts, as they are called below the prefix.
+    #[must_use]
+    pub fn excluded(&self) -> Vec<String> {
+        self.excluded.iter().map(|excluded| self.below(excluded).to_owned()).collect()
+    }
+
+    /// Whether a key (or prefix) of the bucket lies in an excluded part.
+    #[must_use]
+    pub fn excludes(&self, key: &str) -> bool {
+        self.excluded.iter().any(|excluded| key.starts_with(excluded.as_str()))
+    }
+
+    /// Every prefix that this one lies within, the bucket's root first.
+    #[must_use]
+    pub fn ancestors(&self) -> Vec<Self> {
+        let ends = self.prefix.match_indices('/').map(|(at, _)| at + 1).filter(|end| *end < self.prefix.len());
+        let root = (!self.prefix.is_empty()).then_some(0);
+        root.into_iter().chain(ends).map(|end| Self::new(&self.prefix[..end], "")).collect()
+    }
+
+    /// Every folder between this prefix and a key, the outermost first, as keys of the bucket begin. None for Rollcall's own folder.
+    pub fn folders<'k>(&self, key: &'k str) -> impl Iterator<Item = &'k str> {
+        let below = key.strip_prefix(self.prefix.as_str()).filter(|below| !below.starts_with(OWN_FOLDER));
+        let begins = key.len() - below.map_or(0, str::len);
+        below.into_iter().flat_map(move |below| below.match_indices('/').map(move |(at, _)| &key[..=begins + at]))
+    }
+
+    /// The prefix within this one that a document of Rollcall at this key speaks for: the outermost. What a store was tried out with
+    /// speaks for none.
+    #[must_use]
+    pub fn nested<'k>(&self, key: &'k str) -> Option<&'k str> {
+        let below = key.strip_prefix(self.prefix.as_str()).filter(|below| !below.starts_with(OWN_FOLDER))?;
+        let at = below.find(&format!("/{OWN_FOLDER}"))? + 1;
+        let is_trial = below[at + OWN_FOLDER.len()..].starts_with("probe/");
+        (!is_trial).then(|| &key[..key.len() - below.len() + at])
     }
 
     /// What every key of the release begins with.
@@ -166,6 +214,23 @@ pub fn entry_object_key(hash: impl fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_knows_what_it_lies_within_and_whose_documents_lie_within_it() {
+        let layout = Layout::new("web/", "shop/").excluding(&["admin/".to_owned()]);
+        let above: Vec<String> = layout.ancestors().iter().map(|above| above.prefix().to_owned()).collect();
+        assert_eq!(above, ["", "web/"]);
+        assert_eq!(Layout::new("", "").ancestors(), []);
+        assert_eq!(layout.folders("web/shop/a/b/c.js").collect::<Vec<_>>(), ["web/shop/a/", "web/shop/a/b/"]);
+        assert_eq!(layout.folders("web/shop/.rollcall/entries/x").count() + layout.folders("web/shop/x.js").count(), 0);
+        assert_eq!(layout.nested("web/shop/a/.rollcall/owner.json"), Some("web/shop/a/"));
+        assert_eq!(layout.nested("web/shop/a/.rollcall/x/.rollcall/owner.json"), Some("web/shop/a/"));
+        for none in ["web/shop/.rollcall/owner.json", "web/shop/a/.rollcall/probe/1/x", "web/shop/a/x", "web/.rollcall/owner.json"] {
+            assert_eq!(layout.nested(none), None, "{none}");
+        }
+        assert!(layout.excludes("web/shop/admin/x") && !layout.excludes("web/shop/administration/x") && !layout.excludes("web/shop/"));
+        assert_eq!(layout.excluded(), ["admin/"]);
+    }
 
     #[test]
     fn every_kind_of_object_has_its_own_place() {

@@ -1,6 +1,7 @@
 //! Why the command failed, and the exit code that says so to a pipeline. Never decides when to try again.
 
 use crate::bucket::BucketError;
+use crate::manifest::Overlap;
 use crate::source::SourceError;
 use crate::upload::{FailureClass, PublishFailure, ReadFailure};
 
@@ -38,6 +39,14 @@ pub enum Failure {
         cluster: String,
         /// What `--release` says.
         release: String,
+    },
+    /// Another release has some of the prefix's keys.
+    #[error("in the bucket {bucket:?} {overlap}: {}", .overlap.advice())]
+    Overlaps {
+        /// Name of the bucket.
+        bucket: String,
+        /// Whose, and where.
+        overlap: Overlap,
     },
     /// A dry run found keys that hold other bytes.
     #[error(

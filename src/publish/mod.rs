@@ -15,8 +15,10 @@ use crate::bucket::Bucket;
 use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::manifest::readers::BuildNames;
+use crate::manifest::record::FORMAT;
+use crate::manifest::{Layout, Owner};
 use crate::source::folder::{self, Selection};
-use crate::upload::{self, Before, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Tools};
+use crate::upload::{self, Before, Claimed, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Standing, Tools};
 
 mod apply;
 mod cluster;
@@ -43,6 +45,9 @@ use retry::Retry;
 
 /// Runners that stop a job kill it some ten seconds later.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Stands in the place of a release where none is named. It claims nothing.
+const NOBODY: &str = "-/-";
 
 /// Publishes, and says what was done.
 ///
@@ -97,7 +102,8 @@ async fn published(
     };
     let teller = Teller::new(command.sender.subscribe());
     let work = async {
-        retry.until_read(async || command.see_owner().await, |again| teller.again(again)).await?;
+        let layout = retry.until_read(async || command.claimed().await, |again| teller.again(again)).await?;
+        prepared.check_excluded(&layout)?;
         let mut outcome = Outcome::of(&args.version, &prepared);
         if let Some(strictness) = args.lint {
             let read = async || lint::report(&*command.tools.bucket, target, &args.version, &prepared, &names).await;
@@ -124,7 +130,7 @@ async fn published(
 
 fn request(args: &PublishArgs, target: &Target) -> Publish {
     Publish {
-        layout: target.layout.clone(),
+        layout: target.layout.clone().excluding(&args.exclude_prefix),
         release: release(args),
         version: args.version.clone(),
         names: BuildManifestSpec::default(),
@@ -137,7 +143,7 @@ fn request(args: &PublishArgs, target: &Target) -> Publish {
 /// `NAMESPACE/NAME`; without a release it belongs to nobody.
 fn release(args: &PublishArgs) -> String {
     let applied = || Some(format!("{}/{}", args.cluster.namespace.as_deref()?, args.apply.as_deref()?));
-    args.release.clone().or_else(applied).unwrap_or_else(|| "-/-".to_owned())
+    args.release.clone().or_else(applied).unwrap_or_else(|| NOBODY.to_owned())
 }
 
 /// One run of the command.
@@ -161,17 +167,44 @@ impl Command<'_> {
         Ok((prepared, names))
     }
 
-    /// Sees that the prefix is not another release's: a typing error must not fill another application's prefix.
-    async fn see_owner(&self) -> Result<(), Failure> {
-        let (bucket, layout) = (&*self.tools.bucket, &self.request.layout);
-        match upload::read_owner(bucket, layout).await? {
-            Some(owner) if owner.release != self.request.release => Err(Failure::ForeignPrefix {
-                place: self.target.shown(),
-                owner: owner.release,
-                cluster: owner.cluster,
-                release: self.request.release.clone(),
-            }),
-            _ => Ok(()),
+    /// Claims the prefix for the release, or sees that nobody has claimed it or a part of it: a typing error must not fill another
+    /// application's prefix. Answers the prefix without what its claim excludes.
+    async fn claimed(&self) -> Result<Layout, Failure> {
+        let (bucket, release) = (&*self.tools.bucket, &self.request.release);
+        let claim = upload::read_claim(bucket, &self.request.layout).await?;
+        let excluded = claim.iter().flat_map(|claim| &claim.excluded_prefixes);
+        let layout = self.request.layout.clone().excluding(excluded);
+        if let Some(claim) = claim.filter(|claim| claim.owner.release != *release) {
+            return Err(self.foreign(claim.owner));
+        }
+        let overlaps = |overlap| Failure::Overlaps { bucket: self.target.settings.bucket.clone(), overlap };
+        if release == NOBODY {
+            let above = upload::above(bucket, &layout).await?.into_iter().next();
+            return above.map_or(Ok(layout), |overlap| Err(overlaps(overlap)));
+        }
+        let owner = Owner { owner_version: FORMAT, cluster: String::new(), release: release.clone() };
+        let standing = upload::standing(bucket, &layout, &owner, self.tools.clock.now()).await?;
+        let claimed = match standing {
+            Standing::Free | Standing::Renew | Standing::Yields if !self.args.dry_run => {
+                upload::claim_owner(bucket, &layout, &owner).await?
+            }
+            Standing::Free | Standing::Renew | Standing::Yields | Standing::Ours => Claimed::Ours,
+            Standing::Theirs(theirs) => Claimed::Theirs(theirs),
+            Standing::Overlaps(overlap) => Claimed::Overlaps(overlap),
+        };
+        match claimed {
+            Claimed::Ours => Ok(layout),
+            Claimed::Theirs(theirs) => Err(self.foreign(theirs)),
+            Claimed::Overlaps(overlap) => Err(overlaps(overlap)),
+        }
+    }
+
+    fn foreign(&self, owner: Owner) -> Failure {
+        Failure::ForeignPrefix {
+            place: self.target.shown(),
+            owner: owner.release,
+            cluster: owner.cluster,
+            release: self.request.release.clone(),
         }
     }
 

@@ -45,6 +45,16 @@ impl World {
         self.run_through(self.faulty.clone(), folder, options).await
     }
 
+    async fn run_to(&self, to: &str, folder: &Path, options: &[&str]) -> Result<Value, Failure> {
+        let typed = ["rollcall", "publish", folder.to_str().unwrap(), to];
+        let Role::Publish(args) = Cli::try_parse_from(typed.into_iter().chain(options.iter().copied())).unwrap().role else {
+            panic!("expected publish")
+        };
+        let target = Target::typed(args.to.as_ref().unwrap(), &args.store);
+        let outcome = published(&args, &target, self.faulty.clone(), self.clock.clone(), &CancellationToken::new()).await?;
+        Ok(serde_json::from_str(&outcome.json()).unwrap())
+    }
+
     async fn run_through(&self, bucket: Arc<dyn Bucket>, folder: &Path, options: &[&str]) -> Result<Value, Failure> {
         let args = args(folder, options);
         let target = Target::typed(args.to.as_ref().unwrap(), &args.store);
@@ -87,8 +97,8 @@ async fn a_publish_asks_the_store_a_fixed_number_of_times_and_reads_nothing_twic
     let before = asked();
     world.run(&world.build("two", "the second"), &["--version=v2"]).await.unwrap();
     let after = asked();
-    // The owner, our record, the record and manifest of v1, our intent; the sign of a sweep for v1 and for v2; tombstones, versions, our intents.
-    assert_eq!([after[0] - before[0], after[1] - before[1], after[2] - before[2]], [5, 2, 3]);
+    // The owner, the claim of the bucket's root and of the assets' folder, our record, the record and manifest of v1, our intent; the sign of a sweep for v1 and for v2; tombstones, versions, our intents.
+    assert_eq!([after[0] - before[0], after[1] - before[1], after[2] - before[2]], [7, 2, 3]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,6 +115,40 @@ async fn a_store_that_fails_is_tried_again_and_everything_sent_is_counted() {
     let begun = Instant::now();
     assert_eq!(exit(world.run(&world.build("two", "2"), &["--version=v2"]).await), 1);
     assert!(begun.elapsed() < std::time::Duration::from_secs(1), "credentials do not mend themselves");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_for_a_release_claims_its_prefix_and_none_within_or_around_another() {
+    let world = World::new();
+    let build = world.build("one", "first");
+    world.run(&build, &["--version=v1", "--release=web/shop", "--exclude-prefix=admin/"]).await.unwrap();
+    let layout = Layout::new("", "shop/");
+    let claim = upload::read_claim(&*world.bucket, &layout).await.unwrap().unwrap();
+    assert_eq!(
+        (claim.owner.release.as_str(), claim.owner.cluster.as_str(), &*claim.excluded_prefixes),
+        ("web/shop", "", &["admin/".to_owned()][..])
+    );
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    let keys = world.bucket.keys();
+    for (to, release) in [
+        ("--to=s3://web/shop/assets/", "--release=eve/eve"),
+        ("--to=s3://web/", "--release=eve/eve"),
+        ("--to=s3://web/shop/assets/", "--release=-/-"),
+    ] {
+        for dry in [&["--dry-run"][..], &[]] {
+            let failure = world.run_to(to, &build, &[&["--version=v1", release], dry].concat()).await.unwrap_err();
+            assert_eq!(failure.exit() as u8, 1);
+            assert!(failure.to_string().contains("web/shop") && failure.to_string().contains("--exclude-prefix"), "{failure}");
+        }
+    }
+    assert_eq!(world.bucket.keys(), keys, "nothing was written");
+    world.run_to("--to=s3://web/shop/admin/", &build, &["--version=v1", "--release=web/admin"]).await.unwrap();
+    // What stands in the claim counts without being typed again.
+    let intruder = world.build("two", "second");
+    std::fs::create_dir_all(intruder.join("admin")).unwrap();
+    std::fs::write(intruder.join("admin/x.html"), "x").unwrap();
+    let failure = world.run(&intruder, &["--version=v2", "--release=web/shop"]).await.unwrap_err();
+    assert!(failure.to_string().contains("shop/admin/x.html"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]

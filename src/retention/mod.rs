@@ -19,4 +19,4 @@ mod testing;
 
 pub use ledger::{Ledger, Names, Standing};
 pub use roots::{Doubt, Facts, Reason, Roots, roots};
-pub use sweep::{Fate, Plan, Tally};
+pub use sweep::{Fate, Nested, Plan, Tally};

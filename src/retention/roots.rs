@@ -153,11 +153,15 @@ pub enum Doubt {
         /// What is wrong.
         cause: String,
     },
-    /// Another release has a prefix within this one: what lies there is its own.
-    #[error("{key:?} is of another release, whose prefix lies within this one: give them prefixes side by side")]
+    /// Somebody has claimed a prefix within this one, and the claim cannot be understood.
+    #[error(
+        "{key:?} says whose the prefix is that lies within this one, and cannot be understood: {cause}; put it back from a backup, or delete it if nobody publishes there"
+    )]
     NestedPrefix {
-        /// One of its own documents.
+        /// The owner object.
         key: String,
+        /// What is wrong.
+        cause: String,
     },
     /// Pages live longer in caches than what they refer to.
     #[error(

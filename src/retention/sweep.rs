@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::ledger::{Ledger, Named};
@@ -132,6 +134,28 @@ pub struct Plan {
     pub manifests: Vec<ManifestDigest>,
     /// Versions that stay, each with why, and those that go.
     pub roots: Roots,
+    /// Prefixes of others within this one that it does not exclude: what lies below them is left alone.
+    pub nested: Vec<Nested>,
+}
+
+/// A prefix of another release within the one that is swept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Nested {
+    /// As it is called below ours; ends with `/`.
+    pub below: String,
+    /// `namespace/name` of its release; nothing where builds were published without one.
+    pub release: Option<String>,
+}
+
+impl fmt::Display for Nested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { below, release } = self;
+        let release = release.as_deref().unwrap_or("nobody that is known");
+        write!(
+            f,
+            "{below:?} within this prefix is claimed by {release} and was left alone: name it in spec.excludedPrefixes, or give one of the two another prefix"
+        )
+    }
 }
 
 /// Makes a plan out of lines, in the order of the listing.

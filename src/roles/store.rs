@@ -81,6 +81,9 @@ fn text(plan: &Plan, deleted: Option<Tally>) -> String {
         let but = if pins.is_empty() { String::new() } else { format!(" but for {}", pins.join(", ")) };
         let _ = writeln!(text, "goes   {}  {versions}{but}", digest.short());
     }
+    for nested in &plan.nested {
+        let _ = writeln!(text, "alone  {nested}");
+    }
     let lines = [("stay", plan.kept), ("stay by a pin", plan.pinned), ("are not ours and stay", plan.unknown), ("go", plan.going)];
     for (what, tally) in lines {
         let _ = writeln!(text, "{} objects, {} bytes {what}", tally.objects, tally.bytes);
@@ -102,6 +105,7 @@ fn json_of(plan: &Plan, deleted: Option<Tally>) -> serde_json::Value {
     json!({
         "stays": kept,
         "goes": going,
+        "nested": plan.nested.iter().map(|one| json!({"prefix": one.below, "release": one.release})).collect::<Vec<_>>(),
         "kept": tally(plan.kept),
         "pinned": tally(plan.pinned),
         "unknown": tally(plan.unknown),

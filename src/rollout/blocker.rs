@@ -5,7 +5,7 @@ mod catalogue;
 
 use crate::api::names;
 use crate::api::status::{MESSAGE_BYTES_MAX, cut};
-use crate::manifest::Owner;
+use crate::manifest::{Overlap, Owner};
 
 use super::observed::{BucketFault, JobFailure, Lacks, ReplicaEnd, StoreProblem};
 
@@ -42,6 +42,8 @@ pub enum Blocker {
         /// Key of the owner object.
         key: String,
     },
+    /// Another release has claimed some of the prefix's keys, above or below.
+    PrefixOverlaps(Overlap),
     /// The version was never published and no source is given.
     SourceMissing {
         /// The version.
@@ -235,6 +237,7 @@ impl Blocker {
             Self::StoreUnusable { problem, .. } => problem.reason(),
             Self::BucketFault(fault) => fault.reason,
             Self::PrefixOwned { .. } => "PrefixOwned",
+            Self::PrefixOverlaps(_) => "PrefixOverlaps",
             Self::SourceMissing { .. } => "SourceMissing",
             Self::NotPublished { .. } => "NotPublished",
             Self::Publishing { .. } => "Publishing",
@@ -281,6 +284,7 @@ impl Blocker {
                 "prefix {prefix:?} belongs to AssetRelease {} of the cluster {}: choose another prefix, or, if that release is gone for good, delete the object {key:?} to hand the prefix over",
                 owner.release, owner.cluster
             ),
+            Self::PrefixOverlaps(overlap) => format!("{overlap}, which was claimed before: {}", overlap.advice()),
             Self::SourceMissing { version } => {
                 format!(
                     "version {version:?} was never published below this prefix and spec.source is not set: set spec.source, or a version that was published"
@@ -377,6 +381,7 @@ impl Blocker {
     pub fn stalls(&self) -> bool {
         match self {
             Self::PrefixOwned { .. }
+            | Self::PrefixOverlaps(_)
             | Self::SourceMissing { .. }
             | Self::ObjectsMissing { .. }
             | Self::PointerForeign { .. }

@@ -30,6 +30,7 @@ const RULES: &[Rule] = &[
     cancel_an_unwanted_job,
     stop_when_suspended,
     lost::have_a_pointer_of_our_own,
+    renew_the_claim,
     follow_up_the_flip,
     respect_an_attempt_given_up,
     call_the_roll,
@@ -250,13 +251,24 @@ fn unusable_store(observed: &Observed) -> Option<Blocker> {
     }
 }
 
+/// Other exclusions, or a pipeline's claim that becomes this cluster's: also while nothing is to be released.
+fn renew_the_claim(observed: &Observed) -> Option<Decision> {
+    match &observed.prefix {
+        PrefixFacts::Known { owner: OwnerFacts::Renewing(claim), .. } => {
+            Some(Decision::step(Phase::Pending, Step::ClaimPrefix(claim.clone())))
+        }
+        PrefixFacts::Known { .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
+    }
+}
+
 fn own_the_prefix(observed: &Observed) -> Option<Decision> {
     let PrefixFacts::Known { owner, .. } = &observed.prefix else { return None };
     match owner {
         OwnerFacts::Us => None,
         // Who writes nothing below the prefix may share it with its writer.
         OwnerFacts::Other(_) if only_reads(observed) => None,
-        OwnerFacts::Nobody(claim) => Some(Decision::step(Phase::Pending, Step::ClaimPrefix(claim.clone()))),
+        OwnerFacts::Overlaps(overlap) => Some(Decision::blocked(Phase::Pending, Blocker::PrefixOverlaps(overlap.clone()))),
+        OwnerFacts::Nobody(claim) | OwnerFacts::Renewing(claim) => Some(Decision::step(Phase::Pending, Step::ClaimPrefix(claim.clone()))),
         OwnerFacts::Other(owner) => Some(Decision::blocked(Phase::Pending, prefix_owned(observed, owner))),
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, TargetSpec};
 use crate::api::{ForeignText, PointedVersion, Pointer, Report};
-use crate::manifest::{Owner, VersionRecord};
+use crate::manifest::{Overlap, Owner, VersionRecord};
 
 pub use self::jobs::{BuildSource, EntriesRound, Job, JobEnd, JobFacts, JobFailure, SweepAct};
 
@@ -200,6 +200,10 @@ pub enum OwnerFacts {
     Nobody(Owner),
     /// This release.
     Us,
+    /// This release, by a document that has to say something else; with what it should say.
+    Renewing(Owner),
+    /// Another release has some of its keys, and claimed them before.
+    Overlaps(Overlap),
     /// Another one.
     Other(Owner),
 }

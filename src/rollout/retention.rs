@@ -145,6 +145,7 @@ pub fn shown(plan: &Plan, deleted: Option<Tally>, at: Timestamp) -> RetentionSta
             format!("{} objects ({} bytes) were deleted; {} builds stay", deleted.objects, deleted.bytes, plan.roots.kept.len())
         }
     };
+    let message = plan.nested.first().map_or(message.clone(), |nested| format!("{message}; {nested}"));
     RetentionStatus {
         message,
         planned_at: Some(api_time(at)),

@@ -1,6 +1,7 @@
 //! `rollcall store check`: whether a store can be used, for people who set one up.
 //! Never leaves anything behind in the store that may be deleted, and never asks a CDN for what the store does not have yet (I6).
 
+mod claims;
 mod policy;
 mod public;
 
@@ -20,6 +21,8 @@ struct Checked {
     capabilities: Capabilities,
     guard: WriteGuard,
     public: Vec<(&'static str, Finding)>,
+    /// Whether prefixes of releases lie within each other.
+    claims: Finding,
 }
 
 /// Checks, and says what was found.
@@ -34,23 +37,28 @@ pub async fn run(args: CheckArgs) -> Result<(), RoleError> {
         Some(url) if capabilities.objection_under(guard).is_none() => public::read_back(&bucket, prefix, url).await?,
         _ => Vec::new(),
     };
-    let checked = Checked { capabilities, guard, public };
+    let claims = claims::overlaps(&bucket, &layout).await?;
+    let checked = Checked { capabilities, guard, public, claims };
     tell(&checked, &settings.bucket, prefix, args.output);
     checked.verdict()
 }
 
 impl Checked {
     fn all(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
-        self.capabilities.each().into_iter().chain(self.public.iter().map(|(name, finding)| (*name, finding)))
+        let public = self.public.iter().map(|(name, finding)| (*name, finding));
+        self.capabilities.each().into_iter().chain(public).chain([("claims", &self.claims)])
     }
 
-    /// What makes the store unusable: a store that overwrites, and a public URL at which a page would break.
+    /// What makes the store unusable: a store that overwrites, a public URL at which a page would break, and claims that overlap.
     fn verdict(&self) -> Result<(), RoleError> {
         if let Some(objection) = self.capabilities.objection_under(self.guard) {
             return Err(BucketError::Unfit(objection).into());
         }
         match self.public.iter().find(|(_, finding)| finding.capability == Capability::Ignored) {
             Some((name, finding)) => Err(format!("the public URL cannot be used: {name}: {}", finding.evidence).into()),
+            None if self.claims.capability == Capability::Ignored => {
+                Err(format!("prefixes of releases lie within each other: {}", self.claims.evidence).into())
+            }
             None => Ok(()),
         }
     }
@@ -96,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_store_is_usable_when_creates_hold_and_nothing_public_is_broken() {
-        let checked = |public| Checked { capabilities: Capabilities::strict(), guard: WriteGuard::Conditional, public };
+        let claims = || Finding::holds("none");
+        let checked = |public| Checked { capabilities: Capabilities::strict(), guard: WriteGuard::Conditional, public, claims: claims() };
         assert!(checked(vec![]).verdict().is_ok());
         assert!(checked(vec![("cors", Finding::unknown("x"))]).verdict().is_ok(), "it may be that no other host needs it");
         let broken = checked(vec![("missingIs404", Finding::ignored("an html page"))]);
@@ -104,7 +113,9 @@ mod tests {
         assert_eq!(broken.json("web", "")["usable"], json!(false));
         assert!(broken.table().contains("missingIs404           Ignored  an html page"), "{}", broken.table());
         let lax = Capabilities { create_only: Finding::ignored("overwritten"), ..Capabilities::strict() };
-        let under = |guard| Checked { capabilities: lax.clone(), guard, public: vec![] };
+        let under = |guard| Checked { capabilities: lax.clone(), guard, public: vec![], claims: claims() };
+        let overlapping = Checked { claims: Finding::ignored("two"), ..checked(vec![]) };
+        assert_eq!(overlapping.verdict().unwrap_err().to_string(), "prefixes of releases lie within each other: two");
         assert!(under(WriteGuard::Conditional).verdict().is_err() && under(WriteGuard::SingleWriter).verdict().is_ok());
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::manifest::Layout;
+
 /// For who writes. Listing is allowed for the whole bucket: without it, or with a condition on the prefix, S3 says 403 for a missing
 /// object, which cannot be told from a missing right.
 pub(super) fn writer(bucket: &str, prefix: &str) -> Value {
@@ -20,8 +22,17 @@ pub(super) fn writer(bucket: &str, prefix: &str) -> Value {
                 "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
                 "Resource": format!("arn:aws:s3:::{bucket}"),
             },
+            claims(bucket, prefix),
         ],
     })
+}
+
+/// Who claims a prefix reads whether somebody has claimed one around it. Of the bucket's root, nothing is around.
+fn claims(bucket: &str, prefix: &str) -> Value {
+    let layout = Layout::new(prefix, "");
+    let around = layout.ancestors().into_iter().chain(prefix.is_empty().then_some(layout));
+    let owners: Vec<String> = around.map(|around| format!("arn:aws:s3:::{bucket}/{}", around.owner())).collect();
+    json!({"Sid": "RollcallClaims", "Effect": "Allow", "Action": ["s3:GetObject"], "Resource": owners})
 }
 
 /// For a cluster that only reads: `source: {published: {}}`, pages from pods, another one publishes. It writes what it uses, takes what it
@@ -54,8 +65,9 @@ pub(super) fn follower(bucket: &str, prefix: &str) -> Value {
                 "Sid": "RollcallTidying",
                 "Effect": "Allow",
                 "Action": ["s3:DeleteObject", "s3:AbortMultipartUpload"],
-                "Resource": [below("sweeps/*"), below("probe/*")],
+                "Resource": [below("sweeps/*"), below("probe/*"), below("owner.json")],
             },
+            claims(bucket, prefix),
         ],
     })
 }
@@ -91,6 +103,10 @@ mod tests {
         for policy in [writer("web", "shop/"), reader("web", "shop/"), follower("web", "shop/")] {
             assert_eq!(resources(&policy), ["arn:aws:s3:::web/shop/*", "arn:aws:s3:::web"]);
         }
+        for (policy, at) in [(writer("web", "shop/eu/"), 2), (follower("web", "shop/eu/"), 4)] {
+            let owners = ["arn:aws:s3:::web/.rollcall/owner.json", "arn:aws:s3:::web/shop/.rollcall/owner.json"];
+            assert_eq!(policy["Statement"][at]["Resource"], json!(owners), "whose the prefixes around are");
+        }
     }
 
     #[test]
@@ -98,7 +114,8 @@ mod tests {
         let policy = follower("web", "");
         assert!(policy.to_string().contains("arn:aws:s3:::web/*.rollcall/references/*"), "{policy}");
         assert!(policy.to_string().contains("arn:aws:s3:::web/*.rollcall/lock.json"), "the lock of the one writer: {policy}");
-        for statement in policy["Statement"].as_array().unwrap().iter().skip(2) {
+        assert!(policy.to_string().contains(r#""arn:aws:s3:::web/.rollcall/owner.json""#), "the claim around: {policy}");
+        for statement in policy["Statement"].as_array().unwrap().iter().skip(2).take(2) {
             for resource in statement["Resource"].as_array().unwrap() {
                 assert!(resource.as_str().unwrap().contains("*.rollcall/"), "{resource}");
             }

@@ -41,7 +41,7 @@ pub(super) async fn round(tools: &Tools, layout: &Layout, id: &str, survey: &mut
         }
         let may_go = |one: &&Buried| planned.contains_key(one) && survey.may_go(layout, &one.key);
         let objects: Vec<Buried> = grave.tombstone.objects.iter().filter(may_go).cloned().collect();
-        for object in delete_under(tools, layout, grave, objects).await? {
+        for object in delete_under(tools, layout, grave, objects, &survey.writers).await? {
             deleted.add(planned.get(&object).copied().unwrap_or_default());
         }
     }
@@ -77,7 +77,13 @@ async fn call_off(tools: &Tools, layout: &Layout, round: &[Doomed]) -> Result<()
 }
 
 /// Moves a tombstone to `Deleting`, deletes, and writes down from when the keys may be used. Answers what was deleted.
-async fn delete_under(tools: &Tools, layout: &Layout, grave: Grave, objects: Vec<Buried>) -> Result<Vec<Buried>, SweepFailure> {
+async fn delete_under(
+    tools: &Tools,
+    layout: &Layout,
+    grave: Grave,
+    objects: Vec<Buried>,
+    writers: &BTreeSet<String>,
+) -> Result<Vec<Buried>, SweepFailure> {
     let bucket = tools.bucket.as_ref();
     if objects.is_empty() {
         bucket.delete(&grave.place, &grave.etag).await?;
@@ -90,6 +96,9 @@ async fn delete_under(tools: &Tools, layout: &Layout, grave: Grave, objects: Vec
         return Ok(Vec::new());
     }
     let deletes = futures::stream::iter(tombstone.objects.clone()).map(|one| async move {
+        if is_foreign(bucket, &one, writers).await? {
+            return Ok(None);
+        }
         replicas::delete(tools, layout, &one).await?;
         // Lost: another object is there by now; it stays.
         Ok::<_, SweepFailure>((bucket.delete(&one.key, &one.etag).await? == Swapped::Done).then_some(one))
@@ -102,6 +111,13 @@ async fn delete_under(tools: &Tools, layout: &Layout, grave: Grave, objects: Vec
         rewrite(tools, &mut tombstone, &grave.place, &stored.etag, tools.clock.now()).await?;
     }
     Ok(deleted)
+}
+
+/// Whether the object that would go was written by another release than those of this prefix. One that nobody of ours wrote has the bytes
+/// and the key of a build that goes, and no other one's.
+async fn is_foreign(bucket: &dyn Bucket, object: &Buried, writers: &BTreeSet<String>) -> Result<bool, BucketError> {
+    let stored = bucket.head(&object.key).await?.filter(|stored| stored.etag == object.etag);
+    Ok(stored.and_then(|stored| stored.writer).is_some_and(|writer| !writers.contains(&writer.release)))
 }
 
 /// Whether the tombstone was written: `Deleting`, with deletes signed until `signed` at the latest.

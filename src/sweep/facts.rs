@@ -20,6 +20,8 @@ pub(super) struct Known {
     references: Cache<References>,
     /// Builds whose pages were seen at public keys.
     pub(super) pages: BTreeSet<ManifestDigest>,
+    /// Prefixes of others within this one, as keys begin, with the releases that have claimed them.
+    pub(super) nested: BTreeMap<String, Option<String>>,
 }
 
 /// Reads the facts as they are now. Records after intents: a publish writes its record before its intent goes. References after

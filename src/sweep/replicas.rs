@@ -1,8 +1,8 @@
 //! The same deletion in every replica.
-//! Never deletes anything there but the very bytes that are about to go from the store.
+//! Never deletes anything there but the very bytes, by the very writer, that are about to go from the store.
 
 use super::{SweepFailure, Tools};
-use crate::bucket::{Attributes, Body, BucketError};
+use crate::bucket::{Attributes, Body, BucketError, Stored};
 use crate::manifest::Layout;
 use crate::manifest::record::Buried;
 
@@ -15,7 +15,8 @@ pub(super) async fn delete(tools: &Tools, layout: &Layout, object: &Buried) -> R
     for replica in &tools.replicas {
         let key = replica.layout.key(layout.below(&object.key));
         let there = replica.bucket.head(&key).await?;
-        if let Some(there) = there.filter(|there| there.size == stored.size && there.sha256 == stored.sha256) {
+        let is_ours = |there: &Stored| (there.size, &there.sha256, &there.writer) == (stored.size, &stored.sha256, &stored.writer);
+        if let Some(there) = there.filter(is_ours) {
             // Lost: another object is there by now; it stays.
             replica.bucket.delete(&key, &there.etag).await?;
         }

@@ -1,7 +1,7 @@
 //! One look at a prefix: the documents, the manifests one by one, the listing line by line, and the plan that comes of it.
 //! Never holds more than a few manifests in memory.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -10,12 +10,13 @@ use super::facts::{self, Known};
 use super::{PARALLEL, SweepFailure, Tools};
 use crate::api::ManifestDigest;
 use crate::bucket::{Bucket, Listed};
-use crate::manifest::object::OWN_FOLDER;
 use crate::manifest::record::Buried;
-use crate::manifest::{Layout, MANIFEST_BYTES_MAX};
+use crate::manifest::{Claim, Layout, MANIFEST_BYTES_MAX};
 use crate::retention::ledger::{KeyHash, Pins};
 use crate::retention::sweep::{Author, Doomed, Line, Planner, fate, fate_of_unnamed};
-use crate::retention::{Doubt, Facts, Fate, Ledger, Names, Plan, Roots, Standing, roots};
+use crate::retention::{Doubt, Facts, Fate, Ledger, Names, Nested, Plan, Roots, Standing, roots};
+use crate::upload::neighbours::Neighbours;
+use crate::upload::{ReadFailure, read_claim};
 
 /// Manifests that are fetched and read side by side: reading them takes the processor, and each has up to 64 MiB.
 const DECODERS: usize = 2;
@@ -40,21 +41,38 @@ pub(super) struct Survey {
     facts: Facts,
     ledger: Ledger,
     pub(super) plan: Plan,
+    /// Releases that have written below this very prefix. What another one wrote stays.
+    pub(super) writers: BTreeSet<String>,
+    /// Keys below this prefix that builds around it name.
+    named_above: BTreeSet<String>,
 }
 
 impl Survey {
     pub(super) async fn take(tools: &Tools, layout: &Layout, strangers: &mut Strangers) -> Result<Self, SweepFailure> {
         let mut known = Known::default();
+        let bucket = tools.bucket.as_ref();
+        let claim = read_claim(bucket, layout).await?;
+        let layout = &layout.clone().excluding(claim.iter().flat_map(|claim| &claim.excluded_prefixes));
+        let named_above: BTreeSet<String> = Neighbours::new(bucket, layout, "").named_above().await?.keys().cloned().collect();
         for _ in 0..LOOKS {
             let facts = facts::read(tools, layout, &mut known).await?;
             let roots = roots(&facts)?;
             let mut ledger = Ledger::default();
             enter_all(tools, layout, &facts, &roots, &Roots::default(), &mut ledger).await?;
-            let looked = Listing { tools, layout, facts: &facts, ledger: &ledger }.look(roots, strangers).await?;
-            if looked.pages.is_subset(&known.pages) {
-                return Ok(Self { known, facts, ledger, plan: looked.plan });
+            let writers = writers(claim.as_ref(), &facts);
+            let around = Around { writers: &writers, nested: &known.nested, named_above: &named_above };
+            let looked = Listing { tools, layout, facts: &facts, ledger: &ledger, around }.look(roots, strangers).await?;
+            let is_known = looked.nested.iter().all(|prefix| known.nested.contains_key(prefix));
+            if is_known && looked.pages.is_subset(&known.pages) {
+                let mut plan = looked.plan;
+                plan.nested = told(layout, &known.nested);
+                return Ok(Self { known, facts, ledger, plan, writers, named_above });
             }
             known.pages.extend(looked.pages);
+            for prefix in looked.nested {
+                let release = owner_of(bucket, &prefix).await?;
+                known.nested.insert(prefix, release);
+            }
         }
         let key = layout.prefix().to_owned();
         Err(Doubt::Unreadable { key, cause: "its public pages change as often as they are looked at".into() }.into())
@@ -76,6 +94,9 @@ impl Survey {
 
     /// Whether an object of the plan may still go. `key` is one of the bucket.
     pub(super) fn may_go(&self, layout: &Layout, key: &str) -> bool {
+        if self.named_above.contains(key) {
+            return false;
+        }
         if let Some(digest) = layout.digest_at(&layout.manifests(), key) {
             return self.plan.roots.going.get(&digest).is_some_and(|going| going.pins.is_empty());
         }
@@ -85,6 +106,27 @@ impl Survey {
             Some(named) => matches!(named, crate::retention::ledger::Named::Going(_)),
         }
     }
+}
+
+/// Releases that have written below this very prefix: its owner, who published versions, and who uses them.
+fn writers(claim: Option<&Claim>, facts: &Facts) -> BTreeSet<String> {
+    let owner = claim.map(|claim| claim.owner.release.clone());
+    let publishers = facts.records.iter().map(|record| record.release.clone());
+    owner.into_iter().chain(publishers).chain(facts.references.iter().map(|references| references.release.clone())).collect()
+}
+
+/// Who has claimed a prefix. Whose claim cannot be understood may be anybody: then it is for people to say.
+async fn owner_of(bucket: &dyn Bucket, prefix: &str) -> Result<Option<String>, SweepFailure> {
+    match read_claim(bucket, &Layout::new(prefix, "")).await {
+        Ok(claim) => Ok(claim.map(|claim| claim.owner.release)),
+        Err(ReadFailure::Malformed { key, cause }) => Err(Doubt::NestedPrefix { key, cause }.into()),
+        Err(ReadFailure::Bucket(error)) => Err(error.into()),
+    }
+}
+
+fn told(layout: &Layout, nested: &BTreeMap<String, Option<String>>) -> Vec<Nested> {
+    let surprising = nested.iter().filter(|(prefix, _)| !layout.excludes(prefix));
+    surprising.map(|(prefix, release)| Nested { below: layout.below(prefix).to_owned(), release: release.clone() }).collect()
 }
 
 /// Enters every manifest whose standing is another than in `before`: kept ones first, so that pins are asked for little.
@@ -135,24 +177,44 @@ struct Listing<'a> {
     layout: &'a Layout,
     facts: &'a Facts,
     ledger: &'a Ledger,
+    around: Around<'a>,
+}
+
+/// What is known of others.
+struct Around<'a> {
+    writers: &'a BTreeSet<String>,
+    nested: &'a BTreeMap<String, Option<String>>,
+    named_above: &'a BTreeSet<String>,
+}
+
+impl Around<'_> {
+    /// Whether a key is another release's to judge.
+    fn has(&self, layout: &Layout, key: &str) -> bool {
+        let is_nested = layout.folders(key).any(|folder| self.nested.contains_key(folder));
+        is_nested || layout.excludes(key) || self.named_above.contains(key)
+    }
 }
 
 struct Looked {
     plan: Plan,
     pages: BTreeSet<ManifestDigest>,
+    /// Prefixes of others within this one.
+    nested: BTreeSet<String>,
 }
 
 impl Listing<'_> {
     async fn look(&self, roots: Roots, strangers: &mut Strangers) -> Result<Looked, SweepFailure> {
-        let (mut planner, mut pages) = (Planner::new(roots), BTreeSet::new());
+        let (mut planner, mut pages, mut nested) = (Planner::new(roots), BTreeSet::new(), BTreeSet::new());
         let mut after = None;
         loop {
             let page = self.tools.bucket.list(self.layout.prefix(), after.as_deref()).await?;
             let mut unnamed = Vec::new();
             for listed in page.objects {
                 // Every release has documents of its own: where there are others, the objects around them are not ours to judge.
-                if self.line(&listed).is_some_and(|line| line.key.contains(&format!("/{OWN_FOLDER}"))) {
-                    return Err(Doubt::NestedPrefix { key: listed.key }.into());
+                nested.extend(self.layout.nested(&listed.key).filter(|_| !self.layout.excludes(&listed.key)).map(str::to_owned));
+                if self.around.has(self.layout, &listed.key) {
+                    planner.enter(Fate::Unknown, listed.size, || buried(&listed));
+                    continue;
                 }
                 match self.fate(&listed) {
                     Fate::AskWriter if strangers.0.contains(&Strangers::hash(&listed)) => {
@@ -171,7 +233,7 @@ impl Listing<'_> {
             self.ask(unnamed, &mut planner, &mut pages, strangers).await?;
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(Looked { plan: planner.finish(), pages }),
+                None => return Ok(Looked { plan: planner.finish(), pages, nested }),
             }
         }
     }
@@ -207,6 +269,7 @@ impl Listing<'_> {
                     strangers.0.insert(Strangers::hash(&listed));
                     Author::Stranger
                 }
+                (Some(writer), _) if !self.around.writers.contains(&writer.release) => Author::Stranger,
                 (Some(writer), Some(_)) => Author::Page(writer.digest),
                 (Some(_), None) => Author::Publisher,
             };

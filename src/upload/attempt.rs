@@ -5,12 +5,13 @@
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::claim::read_own_record;
 use super::documents::{Lasts, encoded};
 use super::intent::Begun;
 use super::known::{self, Recent};
+use super::neighbours::{Foreign, Neighbours};
 use super::objects::Objects;
 use super::prepare::Prepared;
+use super::records::read_own_record;
 use super::send::{Occupied, Seen, Wanting};
 use super::verify::{There, compare};
 use super::{Before, FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent};
@@ -93,6 +94,7 @@ impl Attempt<'_> {
         let Recent { known, before } =
             known::recent(&*self.tools.bucket, &self.request.layout, &self.request.version, &self.objects).await?;
         let wanting = self.wanting(&known, if begun == Begun::Again || record.is_some() { ListFirst::Yes } else { ListFirst::No }).await?;
+        self.see_whose_folders(&wanting).await?;
         let reused = total - wanting.len() as u64;
         self.progress.send_modify(|progress| progress.objects_reused += reused);
         self.send_all(wanting).await?;
@@ -119,6 +121,19 @@ impl Attempt<'_> {
             (There::Missing | There::OtherLength, _) => Some(Wanting { at, seen: Seen::Nothing }),
         });
         Ok(wanting.collect())
+    }
+
+    /// Sees that nothing new, pages at their public keys included, lies in a folder that another release has claimed.
+    async fn see_whose_folders(&self, wanting: &[Wanting]) -> Result<(), PublishFailure> {
+        let Publish { layout, release, .. } = self.request;
+        let keys: Vec<String> = wanting.iter().map(|one| layout.key(&self.objects.file(one.at).path)).collect();
+        match Neighbours::new(&*self.tools.bucket, layout, release).of_any(&keys).await? {
+            None => Ok(()),
+            Some((key, Foreign { release, because })) => Err(PublishFailure::InvalidBuild {
+                reason: "PathOfAnotherRelease",
+                message: format!("{key:?} belongs to {release}: {because}; take the file out of the build"),
+            }),
+        }
     }
 
     async fn recorded(&self) -> Result<Option<VersionRecord>, PublishFailure> {

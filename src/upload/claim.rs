@@ -1,13 +1,39 @@
-//! The owner object, the version records and the manifests: who may write here, and what was published.
-//! Never takes a prefix that somebody else has, and never takes damage for absence.
+//! Who may write below a prefix: claims, which count for every key that begins so.
+//! Never takes keys that another release has claimed, above or below, and never takes damage for absence.
+//!
+//! Write, then look. Of two who claim overlapping prefixes, whoever wrote last sees the other one, and yields: it takes its own
+//! claim back, under which it has written nothing yet. The races, with A and B the two who claim:
+//! - A wrote and looked before B wrote: B sees A, whose date is not later than its own, and yields.
+//! - Both wrote before either looked: both see each other. The later one by the store's dates yields. Dates that are too close to
+//!   each other ([`SAME_TIME`]) say nothing: the one with the longer (then the greater) prefix yields at once, the other one looks
+//!   again [`LOOKS`] times, and yields, too, if the first is still there: it may have looked before.
+//! - A ended between its write and its look: its claim is young or nothing was recorded under it, so whoever goes on looks again.
+//! - A listing lags: prefixes above are read by key, which no store lets lag. A claim below that was not listed is found while the claim is
+//!   young, and by every sweep ([`crate::sweep`]); until then `neighbours` keeps either from the other's objects.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::documents::{Lasts, ReadFailure, encoded, list_all, read};
-use super::{Publish, PublishFailure};
-use crate::api::ManifestDigest;
-use crate::bucket::{Bucket, BucketError, Created, Listed};
-use crate::manifest::{Layout, MANIFEST_BYTES_MAX, Manifest, ManifestLine, Owner, VersionRecord};
+use crate::bucket::probe::Deletes;
+use crate::bucket::{Bucket, BucketError, Expected, Stored, Swapped};
+use crate::manifest::claim::SAME_TIME;
+use crate::manifest::object::OWN_FOLDER;
+use crate::manifest::{Claim, Layout, Overlap, Owner};
+
+/// A claim is looked at again, with a listing, while it is younger than this: longer than any listing lags.
+const YOUNG: SignedDuration = SignedDuration::from_hours(1);
+
+/// How often a claim that was made at the same time as another one looks whether that one yields.
+const LOOKS: usize = 3;
+
+/// Between two of these looks: enough for the other one's requests.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// How often a claim begins anew because what it saw had changed when it wrote.
+const TRIES: usize = 5;
 
 /// How a claim ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +42,33 @@ pub enum Claimed {
     Ours,
     /// The prefix has another writer.
     Theirs(Owner),
+    /// Another claim is of some of these keys, and was first.
+    Overlaps(Overlap),
+}
+
+/// What the bucket says about a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody's, and nothing stands against a claim.
+    Free,
+    /// Ours.
+    Ours,
+    /// Ours, but the document says something else: other exclusions, or no cluster.
+    Renew,
+    /// Ours, and another claim may have been first: nothing was written under ours, so it is to be taken back.
+    Yields,
+    /// The prefix has another writer.
+    Theirs(Owner),
+    /// Another claim is of some of these keys, and was first.
+    Overlaps(Overlap),
+}
+
+/// The claim of a prefix, if there is one.
+///
+/// # Errors
+/// When the bucket fails, or what lies there is no owner object.
+pub async fn read_claim(bucket: &dyn Bucket, layout: &Layout) -> Result<Option<Claim>, ReadFailure> {
+    read(bucket, &layout.owner()).await
 }
 
 /// The one writer of the prefix, if it has one.
@@ -23,90 +76,252 @@ pub enum Claimed {
 /// # Errors
 /// When the bucket fails, or what lies there is no owner object.
 pub async fn read_owner(bucket: &dyn Bucket, layout: &Layout) -> Result<Option<Owner>, ReadFailure> {
-    read(bucket, &layout.owner()).await
+    Ok(read_claim(bucket, layout).await?.map(|claim| claim.owner))
 }
 
-/// Claims the prefix, unless it has a writer. Two who claim at the same time see the same winner, because the store decides.
+/// A claim of ours as it lies there.
+struct Written {
+    claim: Claim,
+    etag: String,
+    since: Timestamp,
+    last_modified: Timestamp,
+}
+
+/// Looks who has the prefix, and who has keys of it. Writes nothing. A claim that is neither young nor unused is taken at its word: claims that
+/// overlap since before claims were hierarchical go on, and sweeps tell of them.
 ///
 /// # Errors
-/// When the bucket fails, or what lies there is no owner object.
-pub async fn claim_owner(bucket: &dyn Bucket, layout: &Layout, owner: &Owner) -> Result<Claimed, ReadFailure> {
-    let (body, attributes) = encoded(owner, Lasts::ForNow);
-    match bucket.create(&layout.owner(), body, &attributes).await? {
-        Created::New | Created::Same => Ok(Claimed::Ours),
-        Created::Other(_) => match read_owner(bucket, layout).await? {
-            Some(theirs) if theirs == *owner => Ok(Claimed::Ours),
-            Some(theirs) => Ok(Claimed::Theirs(theirs)),
-            None => Err(ReadFailure::Malformed { key: layout.owner(), cause: "it was removed while it was claimed".to_owned() }),
-        },
-    }
-}
-
-/// The record of a version, if it was published.
-///
-/// # Errors
-/// When the bucket fails, or what lies there is no version record of that version.
-pub async fn read_record(bucket: &dyn Bucket, layout: &Layout, version: &str) -> Result<Option<VersionRecord>, ReadFailure> {
-    let key = layout.version(version);
-    match read::<VersionRecord>(bucket, &key).await? {
-        Some(record) if record.version != version => {
-            Err(ReadFailure::Malformed { key, cause: format!("it is the record of version {:?}", record.version) })
-        }
-        record => Ok(record),
-    }
-}
-
-/// The record of the version that is published, if it is there and means this build.
-pub(super) async fn read_own_record(
-    bucket: &dyn Bucket,
-    request: &Publish,
-    digest: &ManifestDigest,
-) -> Result<Option<VersionRecord>, PublishFailure> {
-    match read_record(bucket, &request.layout, &request.version).await? {
-        Some(VersionRecord { version, digest: recorded, release, .. }) if recorded != *digest => {
-            Err(PublishFailure::VersionTaken { version, recorded, release, ours: digest.clone() })
-        }
-        record => Ok(record),
-    }
-}
-
-/// Where all version records lie, the newest first: by the store's date, since versions' names do not sort by time.
-pub(super) async fn list_records(bucket: &dyn Bucket, layout: &Layout) -> Result<Vec<Listed>, BucketError> {
-    let mut records = list_all(bucket, &layout.versions()).await?;
-    records.sort_by(|a, b| b.last_modified.cmp(&a.last_modified).then_with(|| a.key.cmp(&b.key)));
-    Ok(records)
-}
-
-/// A record that was just listed.
-pub(super) async fn record_at(bucket: &dyn Bucket, key: &str) -> Result<VersionRecord, ReadFailure> {
-    let gone = || ReadFailure::Malformed { key: key.to_owned(), cause: "it was removed while it was read".to_owned() };
-    read(bucket, key).await?.ok_or_else(gone)
-}
-
-/// Looks through a stored manifest where it lies, without building it up. One that is not there is damage: a record names it.
-pub(super) async fn scan_manifest(
-    bucket: &dyn Bucket,
-    layout: &Layout,
-    digest: &ManifestDigest,
-    each: impl FnMut(&ManifestLine<'_>),
-) -> Result<(), ReadFailure> {
-    let key = layout.manifest(digest);
-    let scanned = match bucket.get(&key, MANIFEST_BYTES_MAX).await? {
-        Some(stored) => Manifest::scan(&stored, digest, each).map_err(|error| error.to_string()),
-        None => Err("it is not there".to_owned()),
+/// When the bucket fails, or a claim cannot be understood; [`BucketError::Denied`] names the right that a new claim needs.
+pub async fn standing(bucket: &dyn Bucket, layout: &Layout, ours: &Owner, now: Timestamp) -> Result<Standing, ReadFailure> {
+    let written = match find(bucket, layout, ours).await? {
+        Found::Nobody => return Ok(first_of(bucket, layout, Against::All).await?.map_or(Standing::Free, Standing::Overlaps)),
+        Found::Theirs(owner) => return Ok(Standing::Theirs(owner)),
+        Found::Ours(written) => written,
     };
-    scanned.map_err(|cause| ReadFailure::Malformed { key, cause })
+    let is_unused = is_unused(bucket, layout).await?;
+    let against = if is_unused { Against::NotLater(written.since) } else { Against::Earlier(written.since) };
+    let is_young = is_unused || now.duration_since(written.last_modified) < YOUNG;
+    if is_young && let Some(overlap) = first_of(bucket, layout, against).await? {
+        return Ok(if may_withdraw(bucket, layout).await? { Standing::Yields } else { Standing::Overlaps(overlap) });
+    }
+    if let Some(overlap) = no_longer_excluded(bucket, layout, &written.claim).await? {
+        return Ok(Standing::Overlaps(overlap));
+    }
+    Ok(if is_current(&written.claim, layout, ours) { Standing::Ours } else { Standing::Renew })
 }
 
-/// A stored manifest, if it is there.
+/// Claims the prefix, unless somebody has it or some of its keys. Two who claim at the same time, this prefix or overlapping ones, never
+/// both have it.
 ///
 /// # Errors
-/// When the bucket fails, or the bytes do not have that digest.
-pub async fn read_manifest(bucket: &dyn Bucket, layout: &Layout, digest: &ManifestDigest) -> Result<Option<Arc<Manifest>>, ReadFailure> {
-    let key = layout.manifest(digest);
-    let Some(stored) = bucket.get(&key, MANIFEST_BYTES_MAX).await? else { return Ok(None) };
-    match Manifest::parse(&stored, digest) {
-        Ok(manifest) => Ok(Some(Arc::new(manifest))),
-        Err(error) => Err(ReadFailure::Malformed { key, cause: error.to_string() }),
+/// As [`standing`].
+pub async fn claim_owner(bucket: &dyn Bucket, layout: &Layout, owner: &Owner) -> Result<Claimed, ReadFailure> {
+    let mut is_new = false;
+    for _ in 0..TRIES {
+        let written = match find(bucket, layout, owner).await? {
+            Found::Theirs(theirs) => return Ok(Claimed::Theirs(theirs)),
+            Found::Ours(written) => written,
+            Found::Nobody => {
+                if let Some(overlap) = first_of(bucket, layout, Against::All).await? {
+                    return Ok(Claimed::Overlaps(overlap));
+                }
+                let (body, attributes) = encoded(&Claim::new(owner, layout), Lasts::ForNow);
+                // Whatever came of it: what lies there now says so.
+                bucket.create(&layout.owner(), body, &attributes).await?;
+                is_new = true;
+                continue;
+            }
+        };
+        // A claim in use is renewed, and `standing` says what stands against it: it cannot be taken back.
+        let first = if is_new || is_unused(bucket, layout).await? { overlapped(bucket, layout, &written).await? } else { None };
+        if let Some(overlap) = first.or(no_longer_excluded(bucket, layout, &written.claim).await?) {
+            return Ok(Claimed::Overlaps(overlap));
+        }
+        if is_current(&written.claim, layout, owner) || renew(bucket, layout, owner, &written).await? == Swapped::Done {
+            return Ok(Claimed::Ours);
+        }
     }
+    let cause = "it changes as often as it is claimed".to_owned();
+    Err(BucketError::Unavailable { operation: "create", key: layout.owner(), cause }.into())
+}
+
+/// Looks after the write, and takes the claim back if another one was first.
+async fn overlapped(bucket: &dyn Bucket, layout: &Layout, written: &Written) -> Result<Option<Overlap>, ReadFailure> {
+    let mut looks = 0..LOOKS;
+    loop {
+        let Some(overlap) = first_of(bucket, layout, Against::NotLater(written.since)).await? else { return Ok(None) };
+        let is_tie = since(bucket, &overlap).await?.is_some_and(|theirs| theirs.duration_since(written.since).abs() <= SAME_TIME);
+        let is_first = rank(&overlap.ours) < rank(&overlap.theirs);
+        if is_tie && is_first && looks.next().is_some() {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            continue;
+        }
+        withdraw(bucket, layout, written).await?;
+        return Ok(Some(overlap));
+    }
+}
+
+enum Found {
+    Nobody,
+    Theirs(Owner),
+    Ours(Written),
+}
+
+async fn find(bucket: &dyn Bucket, layout: &Layout, ours: &Owner) -> Result<Found, ReadFailure> {
+    // The token first: what is read then is not older, and a change in between makes a write on its ground lose.
+    let Some(Stored { etag, last_modified, .. }) = bucket.head(&layout.owner()).await? else { return Ok(Found::Nobody) };
+    Ok(match read_claim(bucket, layout).await? {
+        None => Found::Nobody,
+        Some(claim) if !claim.is_of(ours) => Found::Theirs(claim.owner),
+        Some(claim) => Found::Ours(Written { since: claim.claimed_at.unwrap_or(last_modified), claim, etag, last_modified }),
+    })
+}
+
+/// Whether the document says what it should. A pipeline does not take a cluster's name away.
+fn is_current(claim: &Claim, layout: &Layout, ours: &Owner) -> bool {
+    let has_cluster = claim.owner.cluster == ours.cluster || ours.cluster.is_empty();
+    has_cluster && claim.excluded_prefixes == layout.excluded()
+}
+
+async fn renew(bucket: &dyn Bucket, layout: &Layout, owner: &Owner, written: &Written) -> Result<Swapped, BucketError> {
+    let cluster = if owner.cluster.is_empty() { written.claim.owner.cluster.clone() } else { owner.cluster.clone() };
+    let claim = Claim { claimed_at: Some(written.since), ..Claim::new(&Owner { cluster, ..owner.clone() }, layout) };
+    let (body, attributes) = encoded(&claim, Lasts::ForNow);
+    bucket.replace(&layout.owner(), body, &attributes, &Expected::ETag(written.etag.clone())).await
+}
+
+/// Takes a claim back, if nothing was written under it.
+async fn withdraw(bucket: &dyn Bucket, layout: &Layout, written: &Written) -> Result<(), BucketError> {
+    if may_withdraw(bucket, layout).await? {
+        // Lost: it is another one's by now.
+        bucket.delete(&layout.owner(), &written.etag).await?;
+    }
+    Ok(())
+}
+
+/// Whether nothing was written under a claim, and the store lets it go.
+async fn may_withdraw(bucket: &dyn Bucket, layout: &Layout) -> Result<bool, BucketError> {
+    let own = list_all(bucket, &layout.key(OWN_FOLDER)).await?;
+    let about_the_store = [layout.owner(), layout.lock(), layout.tried()];
+    let is_unused = own.iter().all(|one| about_the_store.contains(&one.key) || one.key.contains("/probe/"));
+    Ok(is_unused && matches!(bucket.deletes().await?, Deletes::Conditional))
+}
+
+/// Whether nothing was ever recorded under this prefix.
+async fn is_unused(bucket: &dyn Bucket, layout: &Layout) -> Result<bool, BucketError> {
+    Ok(bucket.list(&layout.versions(), None).await?.objects.is_empty())
+}
+
+/// Which other claims stand against ours.
+#[derive(Clone, Copy)]
+enum Against {
+    /// All: ours is not written yet.
+    All,
+    /// Those that are not clearly later than ours: it is written, and was not looked at since.
+    NotLater(Timestamp),
+    /// Those that are earlier, in an order in which no two are the same: ours is in use.
+    Earlier(Timestamp),
+}
+
+impl Against {
+    fn has(self, overlap: &Overlap, theirs: Timestamp) -> bool {
+        match self {
+            Self::All => true,
+            Self::NotLater(ours) => theirs.duration_since(ours) <= SAME_TIME,
+            Self::Earlier(ours) => (theirs, rank(&overlap.theirs)) < (ours, rank(&overlap.ours)),
+        }
+    }
+}
+
+/// The order of claims that were made at the same time.
+fn rank(prefix: &str) -> (usize, &str) {
+    (prefix.len(), prefix)
+}
+
+/// The first claim above or below that stands against ours.
+async fn first_of(bucket: &dyn Bucket, layout: &Layout, against: Against) -> Result<Option<Overlap>, ReadFailure> {
+    for above in above(bucket, layout).await? {
+        if since(bucket, &above).await?.is_some_and(|theirs| against.has(&above, theirs)) {
+            return Ok(Some(above));
+        }
+    }
+    for prefix in below(bucket, layout).await?.into_iter().filter(|prefix| !layout.excludes(prefix)) {
+        let owner = read_owner(bucket, &Layout::new(&prefix, "")).await?;
+        let below = Overlap { ours: layout.prefix().to_owned(), theirs: prefix, owner };
+        // Without a claim builds were published there before ours: nobody who claims would write anything else first.
+        if since(bucket, &below).await?.is_none_or(|theirs| against.has(&below, theirs)) && is_there(bucket, &below).await? {
+            return Ok(Some(below));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether anything is left of what a listing showed: a claim that was taken back stands against nobody.
+async fn is_there(bucket: &dyn Bucket, overlap: &Overlap) -> Result<bool, BucketError> {
+    if overlap.owner.is_some() {
+        return Ok(true);
+    }
+    let theirs = Layout::new(&overlap.theirs, "");
+    Ok(!is_unused(bucket, &theirs).await?)
+}
+
+/// When the other one was claimed; nothing when it is no claim (any more).
+async fn since(bucket: &dyn Bucket, overlap: &Overlap) -> Result<Option<Timestamp>, ReadFailure> {
+    let theirs = Layout::new(&overlap.theirs, "");
+    let Some(stored) = bucket.head(&theirs.owner()).await? else { return Ok(None) };
+    Ok(read_claim(bucket, &theirs).await?.map(|claim| claim.claimed_at.unwrap_or(stored.last_modified)))
+}
+
+/// Every claim that this prefix lies within and that does not exclude it, the innermost first. By key, which no store lets lag.
+///
+/// # Errors
+/// As [`standing`].
+pub async fn above(bucket: &dyn Bucket, layout: &Layout) -> Result<Vec<Overlap>, ReadFailure> {
+    let mut found = Vec::new();
+    for outer in layout.ancestors().into_iter().rev() {
+        let claim = match read_claim(bucket, &outer).await {
+            Err(ReadFailure::Bucket(BucketError::Denied { key, cause, .. })) if is_unused(bucket, layout).await? => {
+                let cause = format!(
+                    "{cause}: whoever claims the prefix {:?} needs s3:GetObject on this object, as the policies that `rollcall store check` prints have it",
+                    layout.prefix()
+                );
+                return Err(BucketError::Denied { operation: "get", key, cause }.into());
+            }
+            // A prefix that was in use before anybody asked for this right goes on.
+            Err(ReadFailure::Bucket(BucketError::Denied { .. })) => continue,
+            claim => claim?,
+        };
+        let Some(claim) = claim else { continue };
+        let outer = outer.excluding(&claim.excluded_prefixes);
+        if !outer.excludes(layout.prefix()) {
+            let (ours, theirs) = (layout.prefix().to_owned(), outer.prefix().to_owned());
+            found.push(Overlap { ours, theirs, owner: Some(claim.owner) });
+        }
+    }
+    Ok(found)
+}
+
+/// Every prefix below this one that has documents of its own, but for those within excluded parts. Lists the whole prefix.
+async fn below(bucket: &dyn Bucket, layout: &Layout) -> Result<BTreeSet<String>, BucketError> {
+    let (mut found, mut after) = (BTreeSet::new(), None);
+    loop {
+        let page = bucket.list(layout.prefix(), after.as_deref()).await?;
+        found.extend(page.objects.iter().filter_map(|one| layout.nested(&one.key)).map(str::to_owned));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// A claim within a part that the document excludes and the layout does not any more.
+async fn no_longer_excluded(bucket: &dyn Bucket, layout: &Layout, claim: &Claim) -> Result<Option<Overlap>, ReadFailure> {
+    let before = Layout::new(layout.prefix(), "").excluding(&claim.excluded_prefixes);
+    if before.excluded().iter().all(|below| layout.excludes(&layout.key(below))) {
+        return Ok(None);
+    }
+    let inner = below(bucket, layout).await?.into_iter().find(|inner| before.excludes(inner) && !layout.excludes(inner));
+    let Some(theirs) = inner else { return Ok(None) };
+    let owner = read_owner(bucket, &Layout::new(&theirs, "")).await?;
+    Ok(Some(Overlap { ours: layout.prefix().to_owned(), theirs, owner }))
 }

@@ -15,7 +15,7 @@ impl Attempt<'_> {
         let Some(original) = objects.original(&file.path, &file.sha256) else { return Ok(None) };
         let _turn = objects.turn().await;
         match self.tools.bucket.copy(key, &original, attributes).await? {
-            Copied::Ended(Created::New) if !self.has_bytes(key, &file.sha256).await? => Err(objects.changed_at(&file.path).into()),
+            Copied::Ended(Created::New) if !self.has_bytes(key, attributes).await? => Err(objects.changed_at(&file.path).into()),
             Copied::Ended(Created::Same) => match self.tools.bucket.head(key).await? {
                 Some(there) => self.proven(file, key, there).await.map(Some),
                 None => Err(vanished(key)),
@@ -31,12 +31,15 @@ impl Attempt<'_> {
 
     /// Whether the object that was just made has these bytes: nothing is kept of it otherwise. Its metadata only repeat what we said. A
     /// store that is asked to copy keeps the condition of deletes: see [`crate::source::bucket::Kinship`].
-    async fn has_bytes(&self, key: &str, sha256: &ContentHash) -> Result<bool, PublishFailure> {
+    async fn has_bytes(&self, key: &str, made_with: &Attributes) -> Result<bool, PublishFailure> {
         let stored = self.tools.bucket.head(key).await?.ok_or_else(|| vanished(key))?;
-        if self.hash_of(key, &stored).await? == *sha256 {
+        if self.hash_of(key, &stored).await? == made_with.sha256 {
             return Ok(true);
         }
-        self.tools.bucket.delete(key, &stored.etag).await?;
+        // By another writer it is not the copy that was just made: that one is gone, and this one stays.
+        if stored.writer == made_with.writer {
+            self.tools.bucket.delete(key, &stored.etag).await?;
+        }
         Ok(false)
     }
 

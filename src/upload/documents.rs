@@ -7,9 +7,10 @@ use serde::de::DeserializeOwned;
 
 use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Listed};
+use crate::manifest::claim::FORMAT_WITH_EXCLUSIONS;
 use crate::manifest::object::{IMMUTABLE, REVALIDATE};
 use crate::manifest::record::FORMAT;
-use crate::manifest::{Intent, Owner, References, Swept, Tombstone, TriedOut, VersionRecord, WriterLock};
+use crate::manifest::{Claim, Intent, References, Swept, Tombstone, TriedOut, VersionRecord, WriterLock};
 
 /// Largest small document that is read; they have a few hundred bytes.
 const BYTES_MAX: u64 = 64 * 1024;
@@ -56,6 +57,24 @@ pub(crate) trait Document: Serialize + DeserializeOwned + Send {
 
     /// The number that it carries.
     fn format(&self) -> i32;
+
+    /// Whether this build understands all that a document with that number says.
+    fn is_known(&self) -> bool {
+        self.format() == FORMAT
+    }
+}
+
+impl Document for Claim {
+    const BYTES_MAX: u64 = BYTES_MAX;
+
+    fn format(&self) -> i32 {
+        self.owner.owner_version
+    }
+
+    fn is_known(&self) -> bool {
+        let expected = if self.excluded_prefixes.is_empty() { FORMAT } else { FORMAT_WITH_EXCLUSIONS };
+        self.format() == expected
+    }
 }
 
 macro_rules! documents {
@@ -72,7 +91,6 @@ macro_rules! documents {
 
 documents! {
     VersionRecord: record_version, BYTES_MAX;
-    Owner: owner_version, BYTES_MAX;
     Intent: intent_version, BYTES_MAX;
     Swept: swept_version, BYTES_MAX;
     Tombstone: tombstone_version, TOMBSTONE_BYTES_MAX;
@@ -86,10 +104,10 @@ pub(crate) async fn read<D: Document>(bucket: &dyn Bucket, key: &str) -> Result<
     let Some(bytes) = bucket.get(key, D::BYTES_MAX).await? else { return Ok(None) };
     let malformed = |cause: String| ReadFailure::Malformed { key: key.to_owned(), cause };
     let document: D = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
-    match document.format() {
-        FORMAT => Ok(Some(document)),
-        other => Err(malformed(format!("format {other} is not known here (this build knows {FORMAT})"))),
+    if document.is_known() {
+        return Ok(Some(document));
     }
+    Err(malformed(format!("format {} is not known here (this build knows {FORMAT})", document.format())))
 }
 
 /// A document as it is stored, and with which attributes.

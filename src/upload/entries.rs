@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
+use super::documents::ReadFailure;
+use super::neighbours::{Foreign, Neighbours};
 use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Expected, Stored, Swapped};
 use crate::manifest::build::ENTRY_BYTES_MAX;
@@ -67,6 +69,26 @@ pub enum EntriesFailure {
         /// The number that we bring.
         ours: i64,
     },
+    /// Another release has the key.
+    #[error(
+        "{key:?} belongs to {release}: {because}; nothing of another release is replaced: take the file out of the build, or give one of the two releases another prefix"
+    )]
+    Foreign {
+        /// The key of the bucket.
+        key: String,
+        /// `namespace/name` of the release, or what is known instead.
+        release: String,
+        /// How that is known.
+        because: String,
+    },
+    /// Whose the key is cannot be seen, as a document cannot be understood.
+    #[error("whose {key:?} is cannot be seen, so nothing is written there: {cause}")]
+    OwnerUnreadable {
+        /// The key of the bucket.
+        key: String,
+        /// What is wrong, and where.
+        cause: String,
+    },
     /// Somebody else writes the key as often as we do.
     #[error("{key:?} changes as often as it is written: somebody else writes entry files below this prefix")]
     Contended {
@@ -100,6 +122,8 @@ impl EntriesFailure {
         match self {
             Self::Bucket(error) => super::failure::bucket_reason(error),
             Self::Superseded { .. } => "EntriesSuperseded",
+            Self::Foreign { .. } => "EntriesForeign",
+            Self::OwnerUnreadable { .. } => "DocumentDamaged",
             Self::Contended { .. } => "EntriesContended",
             Self::BytesMissing { .. } => "EntryBytesMissing",
             Self::BytesDamaged { .. } => "EntryBytesDamaged",
@@ -120,7 +144,8 @@ pub async fn publish_entries(
     sequence: i64,
     writer: &Writer,
 ) -> Result<EntriesPublished, EntriesFailure> {
-    let place = Place { bucket, layout, sequence, writer };
+    let neighbours = Neighbours::new(bucket, layout, &writer.release);
+    let place = Place { bucket, layout, sequence, writer, neighbours: &neighbours };
     let mut published = EntriesPublished::default();
     for rank in by_rank(manifest).into_values() {
         let (small, large): (Vec<_>, Vec<_>) = rank.into_iter().partition(|file| file.size <= SMALL);
@@ -199,6 +224,7 @@ struct Place<'a> {
     layout: &'a Layout,
     sequence: i64,
     writer: &'a Writer,
+    neighbours: &'a Neighbours<'a>,
 }
 
 impl Place<'_> {
@@ -207,8 +233,13 @@ impl Place<'_> {
         let key = self.layout.key(&file.path);
         for _ in 0..TRIES {
             let there = self.bucket.head(&key).await?;
+            if there.as_ref().is_some_and(|stored| is_right(stored, file)) {
+                return Ok(false);
+            }
+            if let Some(Foreign { release, because }) = self.foreign(&key, there.as_ref()).await? {
+                return Err(EntriesFailure::Foreign { key, release, because });
+            }
             let expected = match there {
-                Some(stored) if is_right(&stored, file) => return Ok(false),
                 Some(Stored { sequence: Some(theirs), .. }) if theirs > self.sequence => {
                     return Err(EntriesFailure::Superseded { key, theirs, ours: self.sequence });
                 }
@@ -221,6 +252,20 @@ impl Place<'_> {
             }
         }
         Err(EntriesFailure::Contended { key })
+    }
+
+    /// Who keeps us from writing there.
+    async fn foreign(self, key: &str, there: Option<&Stored>) -> Result<Option<Foreign>, EntriesFailure> {
+        let foreign = match there {
+            Some(stored) => self.neighbours.of_object(key, stored).await,
+            None => self.neighbours.of_folders(key).await,
+        };
+        foreign.map_err(|failure| match failure {
+            ReadFailure::Bucket(error) => EntriesFailure::Bucket(error),
+            ReadFailure::Malformed { key: document, cause } => {
+                EntriesFailure::OwnerUnreadable { key: key.to_owned(), cause: format!("{document:?} cannot be understood: {cause}") }
+            }
+        })
     }
 
     async fn bytes(self, file: &ManifestFile) -> Result<Body, EntriesFailure> {

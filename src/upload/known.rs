@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::claim::{list_records, record_at, scan_manifest};
 use super::documents::{ReadFailure, list_all};
 use super::objects::Objects;
 use super::previous::Before;
+use super::records::{list_records, record_at, scan_manifest};
 use crate::api::ManifestDigest;
 use crate::bucket::{Bucket, BucketError, Listed};
 use crate::manifest::Layout;

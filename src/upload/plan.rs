@@ -2,9 +2,9 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::claim::read_own_record;
 use super::known::{self, Recent};
 use super::objects::Objects;
+use super::records::read_own_record;
 use super::verify::{There, compare};
 use super::{Before, Prepared, Publish, PublishFailure, Tools};
 use crate::api::ContentHash;

@@ -55,7 +55,16 @@ impl Prepared {
         let Assembled { manifest, stored_size, digest } =
             build::assemble(files, &names).map_err(|error| invalid(error.reason(), &error))?;
         check_keys(&request.layout, &manifest)?;
+        check_excluded(&request.layout, &manifest)?;
         Ok((Self { bytes, manifest: Arc::new(manifest), reading: names.reading.clone(), stored_size, digest }, names))
+    }
+
+    /// Sees that no file lies in a part of the prefix that belongs to others.
+    ///
+    /// # Errors
+    /// When one does.
+    pub fn check_excluded(&self, layout: &Layout) -> Result<(), PublishFailure> {
+        check_excluded(layout, &self.manifest)
     }
 
     /// The manifest as it is stored.
@@ -117,6 +126,15 @@ fn check_keys(layout: &Layout, manifest: &Manifest) -> Result<(), PublishFailure
         }
         None => Ok(()),
     }
+}
+
+fn check_excluded(layout: &Layout, manifest: &Manifest) -> Result<(), PublishFailure> {
+    let Some(file) = manifest.files.iter().find(|file| layout.excludes(&layout.key(&file.path))) else { return Ok(()) };
+    let message = format!(
+        "{:?} lies in a part of the prefix that is excluded (spec.excludedPrefixes, --exclude-prefix): it belongs to another release; take the file out of the build",
+        layout.key(&file.path)
+    );
+    Err(invalid("ExcludedPath", &message))
 }
 
 /// A manifest on its way into the bucket.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::claim::list_records;
 use super::documents::{ReadFailure, read};
 use super::known::had;
 use super::objects::Objects;
+use super::records::list_records;
 use crate::bucket::Bucket;
 use crate::manifest::{Class, Layout, Manifest, VersionRecord};
 

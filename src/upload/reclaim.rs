@@ -1,5 +1,5 @@
 //! Frees keys of what a dead publish left there, so that it does not block the next one for ever.
-//! Never deletes what any record names, what another live publish may use, what could not be looked up, or what Rollcall did not write,
+//! Never deletes what any record names, what another release wrote or has claimed, what another live publish may use, what could not be looked up, or what Rollcall did not write,
 //! and nothing at all in a store that does not keep the condition of a delete.
 //!
 //! The races, with D the one who deletes (here) and P any other publish:
@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use super::attempt::Attempt;
 use super::documents::{Lasts, ReadFailure, encoded};
 use super::intent::other_live;
+use super::neighbours::Neighbours;
 use super::send::Occupied;
 use super::tombstones::{self, Usable, free_at};
 use super::{PublishFailure, known};
@@ -58,7 +59,7 @@ impl Attempt<'_> {
 
     /// Looks at keys that have other bytes, frees those that can be freed, and says what to tell the user.
     pub(super) async fn reclaim(&self, occupied: Vec<Occupied>) -> Result<PublishFailure, PublishFailure> {
-        if let Some(foreign) = occupied.iter().find(|one| one.theirs.writer.is_none()) {
+        if let Some(foreign) = self.foreign(&occupied).await? {
             return Ok(self.conflict(foreign));
         }
         // The first look costs nothing and spares most conflicts the tombstone. Records first: they make the better message.
@@ -83,6 +84,23 @@ impl Attempt<'_> {
         }
         let key = occupied.first().map(|one| one.key.clone()).unwrap_or_default();
         Ok(PublishFailure::Reclaiming { key, until: latest.unwrap_or_else(|| self.tools.clock.now()) })
+    }
+
+    /// One that is not a leftover of this prefix's own publishes: nobody of ours wrote it, or another release did, or has the key. What
+    /// cannot be read is doubt, and doubt deletes nothing.
+    async fn foreign<'o>(&self, occupied: &'o [Occupied]) -> Result<Option<&'o Occupied>, PublishFailure> {
+        let neighbours = Neighbours::new(&*self.tools.bucket, &self.request.layout, &self.request.release);
+        for one in occupied {
+            if one.theirs.writer.is_none() {
+                return Ok(Some(one));
+            }
+            match neighbours.of_object(&one.key, &one.theirs).await {
+                Ok(None) => {}
+                Ok(Some(_)) | Err(ReadFailure::Malformed { .. }) => return Ok(Some(one)),
+                Err(ReadFailure::Bucket(error)) => return Err(error.into()),
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn conflict(&self, occupied: &Occupied) -> PublishFailure {

@@ -1,11 +1,11 @@
-//! Each promise (docs/semantics.md) is held by tests that cite it, as `I1` to `I12`, in the comment right above or at their beginning.
+//! Each promise (docs/semantics.md) is held by tests that cite it, as `I1` to `I13`, in the comment right above or at their beginning.
 //! The list of promises that nothing holds yet can only get shorter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::repository::{files, top};
 
-const PROMISES: std::ops::RangeInclusive<usize> = 1..=12;
+const PROMISES: std::ops::RangeInclusive<usize> = 1..=13;
 
 /// Promises that no test cites, and why.
 const NOT_HELD_YET: [(usize, &str); 0] = [];

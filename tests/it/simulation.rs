@@ -8,6 +8,7 @@ use rollcall::testing::trace;
 use rollcall::testing::world::{Crash, Hold, Manner, Rule, Side, Violation, World};
 use serde_json::json;
 
+mod claims;
 mod crashes;
 mod http;
 mod memory;

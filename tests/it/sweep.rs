@@ -10,12 +10,14 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall::api::ManifestDigest;
+use rollcall::api::{ContentHash, ManifestDigest};
 use rollcall::bucket::faulty::{Failure, Fault, Operation};
 use rollcall::bucket::probe::{Capabilities, Finding};
+use rollcall::bucket::{Attributes, Body, Bucket as _, Created};
 use rollcall::manifest::record::{Pin, Role};
-use rollcall::manifest::{Intent, References};
-use rollcall::upload::{INTENT_LIFE, SKEW, Tried, publish_entries, read_manifest};
+use rollcall::manifest::{Intent, Layout, References};
+use rollcall::upload::{INTENT_LIFE, Progress, Publish, SKEW, Tried, publish, publish_entries, read_manifest};
+use tokio_util::sync::CancellationToken;
 use world::{DAY, Prefix};
 
 #[tokio::test(start_paused = true)]
@@ -325,12 +327,105 @@ async fn references_that_say_the_same_are_written_once_a_day_at_most() {
     assert_eq!((stored.written_at, stored.release.as_str()), (prefix.world.now(), "web/shop"));
 }
 
+/// An object of another release, as old as it likes.
+async fn put_as(prefix: &Prefix, key: &str, release: &str) {
+    let writer = rollcall::manifest::Writer { release: release.into(), version: "x".into(), digest: ManifestDigest::of(b"x") };
+    let attributes = Attributes {
+        content_type: "text/javascript".into(),
+        cache_control: "no-cache".into(),
+        content_encoding: None,
+        sha256: ContentHash::of(key.as_bytes()),
+        writer: Some(writer),
+        sequence: None,
+    };
+    let created = prefix.world.bucket.create(key, Body::Bytes(key.to_owned().into()), &attributes).await;
+    assert_eq!(created, Ok(Created::New));
+}
+
 #[tokio::test(start_paused = true)]
-async fn nothing_goes_while_another_release_lies_within_the_prefix() {
-    // I5: the objects of the inner release are in none of our manifests, and Rollcall wrote them.
+async fn a_prefix_within_ours_is_left_alone_and_told_and_the_rest_goes() {
+    // I5, I13: the objects of the inner release are in none of our manifests, and Rollcall wrote them.
+    let prefix = Prefix::with_history(4).await;
+    let bucket = &prefix.world.bucket;
+    bucket.overwrite("s/shop/admin/.rollcall/owner.json", r#"{"ownerVersion":1,"cluster":"d","release":"web/admin"}"#);
+    // Listed before and after the claim; by another release, and by one of our name in another cluster.
+    let keys = ["s/shop/admin/-a.js", "s/shop/admin/x.js", "s/shop/admin/deep/y.js"];
+    for (key, release) in keys.into_iter().zip(["web/admin", "web/shop", "web/shop"]) {
+        put_as(&prefix, key, release).await;
+    }
+    prefix.world.pass(5 * DAY).await;
+    let outcome = prefix.sweep().await.unwrap();
+    assert_eq!(prefix.whole(), ["v3", "v4"], "the rest is swept");
+    assert!(keys.iter().all(|key| bucket.stored(key).is_some()));
+    let told: Vec<String> = outcome.plan.nested.iter().map(ToString::to_string).collect();
+    assert!(
+        matches!(&told[..], [one] if one.contains("\"admin/\"") && one.contains("web/admin") && one.contains("excludedPrefixes")),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_excluded_part_is_left_alone_in_silence_whoever_wrote_there() {
+    // I5
+    let prefix = Prefix::with_history(4).await;
+    let claim = r#"{"ownerVersion":2,"cluster":"c","release":"web/shop","excludedPrefixes":["admin/"]}"#;
+    prefix.world.bucket.overwrite("s/shop/.rollcall/owner.json", claim);
+    put_as(&prefix, "s/shop/admin/x.js", "web/shop").await;
+    put_as(&prefix, "s/shop/other/x.js", "web/shop").await;
+    prefix.world.pass(5 * DAY).await;
+    let outcome = prefix.sweep().await.unwrap();
+    assert!(prefix.world.bucket.stored("s/shop/admin/x.js").is_some() && prefix.world.bucket.stored("s/shop/other/x.js").is_none());
+    assert_eq!((prefix.whole(), outcome.plan.nested), (vec!["v3".to_owned(), "v4".to_owned()], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_while_a_claim_within_the_prefix_cannot_be_understood() {
+    // I5
     let prefix = Prefix::with_history(4).await;
     prefix.world.bucket.overwrite("s/shop/admin/.rollcall/owner.json", "{}");
     let failure = prefix.sweep().await.unwrap_err();
     assert_eq!(failure.reason(), "NestedPrefix");
+    assert!(failure.to_string().contains("s/shop/admin/.rollcall/owner.json"), "{failure}");
     assert_eq!(prefix.whole(), ["v1", "v2", "v3", "v4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_release_wrote_below_the_prefix_stays_however_it_is_named() {
+    // I5, I13: an unfinished publish of a release around us, which no document says anything of yet; and a key that a build of ours names.
+    let prefix = Prefix::with_history(4).await;
+    put_as(&prefix, "s/shop/assets/of-another-BEcQUh0e.js", "eve/outer").await;
+    let named = prefix.script_of("v1");
+    let bytes = prefix.world.bucket.bytes(&named).unwrap();
+    prefix.world.bucket.remove(&named);
+    let writer = rollcall::manifest::Writer { release: "eve/outer".into(), version: "x".into(), digest: ManifestDigest::of(b"x") };
+    let attributes = Attributes {
+        content_type: "text/javascript".into(),
+        cache_control: "no-cache".into(),
+        content_encoding: None,
+        sha256: ContentHash::of(&bytes),
+        writer: Some(writer),
+        sequence: None,
+    };
+    prefix.world.bucket.create(&named, Body::Bytes(bytes), &attributes).await.unwrap();
+    prefix.world.pass(5 * DAY).await;
+    prefix.sweep().await.unwrap();
+    assert!(prefix.world.bucket.stored("s/shop/assets/of-another-BEcQUh0e.js").is_some() && prefix.world.bucket.stored(&named).is_some());
+    assert_eq!(prefix.whole(), ["v3", "v4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_build_of_a_prefix_around_names_stays() {
+    // I5, I13: two clusters, two releases of one name; the outer one's build names a file below our prefix.
+    let prefix = Prefix::with_history(4).await;
+    let world = &prefix.world;
+    let key = prefix.script_of("v1");
+    let path = key.strip_prefix("s/").unwrap().to_owned();
+    world.put("outer", vec![(path, world.bucket.bytes(&key).unwrap().to_vec())]);
+    let request = Publish { layout: Layout::new("s/", ""), ..world.request("outer") };
+    let progress = tokio::sync::watch::Sender::new(Progress::default());
+    publish(&world.tools(world.faulty.clone()), &request, world.fetch("outer"), &progress, &CancellationToken::new()).await.unwrap();
+    world.pass(5 * DAY).await;
+    prefix.sweep().await.unwrap();
+    assert!(world.bucket.stored(&key).is_some(), "{key}");
+    assert_eq!(prefix.whole(), ["v3", "v4"]);
 }

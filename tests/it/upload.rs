@@ -1,9 +1,11 @@
 //! The upload engine over a bucket in memory: every crash, every race, every wait, in tokio's paused time.
 //! After whatever happened, no version is recorded whose objects are not all there (I1), and no object has changed its bytes (I3).
 
+mod claims;
 mod crashes;
 mod entries;
 mod from_folder;
+mod neighbours;
 mod over_s3;
 mod races;
 mod reclaim;

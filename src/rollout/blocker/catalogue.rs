@@ -1,7 +1,7 @@
 //! One sample of every blocker and what to do about it: the page `docs/reference/blockers.md` is made of this.
 //! Never decides anything, and never says what a message says already.
 
-use crate::manifest::Owner;
+use crate::manifest::{Overlap, Owner};
 
 use super::super::observed::{Lacks, ReplicaEnd, StoreProblem};
 use super::{Blocker, LaggingPod, LookFailure};
@@ -20,6 +20,7 @@ impl Blocker {
             Self::StoreMissing { .. }
             | Self::StoreUnusable { .. }
             | Self::PrefixOwned { .. }
+            | Self::PrefixOverlaps(_)
             | Self::ObjectsMissing { .. }
             | Self::ReplicaIncomplete { .. }
             | Self::ReplicaUnusable { .. } => self.store_advice(),
@@ -78,6 +79,9 @@ impl Blocker {
             Self::StoreUnusable { problem, .. } => problem.advice(),
             Self::PrefixOwned { .. } => {
                 "Two releases that write below one prefix would sweep each other's files, so the first one owns it. Other clusters may read it, not write it."
+            }
+            Self::PrefixOverlaps(_) => {
+                "A release has every key that begins with its prefix, so two of them never lie within each other: they would sweep and replace each other's files. Give the new one a prefix beside the other. If a site has others below it on purpose, name those folders in `spec.excludedPrefixes` of the outer release: it publishes and sweeps nothing there, and a release may claim a prefix within."
             }
             Self::ObjectsMissing { .. } => {
                 "Somebody, or a lifecycle rule of the bucket, deleted objects. Exclude the prefix from such rules. With `spec.source` set, the version is published again by itself."
@@ -177,6 +181,11 @@ fn preparing() -> Vec<Blocker> {
             "its listings cannot be relied on: of 3 objects 1 were not in the listing that followed their write, or with another token than their own; use a store whose listings show everything that was written before".into(),
         )),
         Blocker::PrefixOwned { prefix: "shop/".into(), owner, key: "shop/.rollcall/owner.json".into() },
+        Blocker::PrefixOverlaps(Overlap {
+            ours: "shop/admin/".into(),
+            theirs: "shop/".into(),
+            owner: Some(Owner { owner_version: 1, cluster: "3f1c…".into(), release: "shop/shop".into() }),
+        }),
         Blocker::SourceMissing { version: version() },
         Blocker::NotPublished { version: version(), prefix: "shop/".into() },
         Blocker::Publishing { version: version() },

@@ -104,7 +104,7 @@ impl<'a> Comparison<'a> {
             let mut wanting = Vec::new();
             for Listed { key, size, .. } in objects {
                 let below = layout.below(&key);
-                if is_object(below) && !self.has(below, size).await? {
+                if is_object(below) && !layout.excludes(&key) && layout.nested(&key).is_none() && !self.has(below, size).await? {
                     wanting.push(Wanting { below: below.to_owned(), size, sha256: None });
                 }
             }
