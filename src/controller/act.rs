@@ -11,12 +11,10 @@ use crate::api::AssetRelease;
 use crate::api::names::FINALIZER;
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
-use crate::manifest::Owner;
 use crate::rollout::decision::Step;
 use crate::rollout::observed::Job;
 use crate::rollout::retention;
 use crate::rollout::status::StepOutcome;
-use crate::upload::{self, Claimed};
 
 use super::context::Context;
 use super::observe::Look;
@@ -34,7 +32,6 @@ pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: 
         Step::Nothing | Step::GiveUp(_) => Ok(StepOutcome::Done),
         Step::AddFinalizer => set_finalizers(cx, key, look, &with_ours(&look.finalizers)).await,
         Step::RemoveFinalizer => set_finalizers(cx, key, look, &without_ours(&look.finalizers)).await,
-        Step::ClaimPrefix(claim) => claim_prefix(look, claim).await,
         Step::StartJob(job) => start_job(cx, key, look, job).await,
         Step::CancelJob(job) => {
             cx.jobs.cancel(key, job);
@@ -74,34 +71,31 @@ async fn set_finalizers(cx: &Context, key: &ReleaseKey, look: &Look, finalizers:
     }
 }
 
-async fn claim_prefix(look: &Look, claim: &Owner) -> Result<StepOutcome, Failure> {
-    let Some(bucket) = &look.store.bucket else { return Ok(StepOutcome::Lost) };
-    match upload::claim_owner(bucket.as_ref(), &look.store.layout, claim).await {
-        Ok(Claimed::Ours) => Ok(StepOutcome::Done),
-        Ok(Claimed::Theirs(_) | Claimed::Overlaps(_)) => Ok(StepOutcome::Lost),
-        Err(failure) => Err(Failure::Store { class: Class::Transient, message: failure.to_string() }),
-    }
-}
-
 async fn start_job(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, job: &Job) -> Result<StepOutcome, Failure> {
-    let Some(bucket) = look.store.bucket.clone() else { return Ok(StepOutcome::Lost) };
+    let (Some(address), Some(store)) = (look.store.address.clone(), look.store.spec.clone()) else { return Ok(StepOutcome::Lost) };
     let about_to_use = match job {
         Job::Verify { digest, .. } => Some(digest),
-        Job::Publish { .. } | Job::Replicate { .. } | Job::Backfill { .. } | Job::PublishEntries { .. } | Job::Sweep { .. } => None,
+        Job::Claim { .. }
+        | Job::Publish { .. }
+        | Job::Replicate { .. }
+        | Job::Backfill { .. }
+        | Job::PublishEntries { .. }
+        | Job::Sweep { .. } => None,
     };
-    let task = work::Task {
+    let order = work::Order {
         cx: cx.clone(),
-        bucket,
+        key: key.clone(),
+        uid: look.observed.release.uid.clone(),
+        address,
         layout: look.store.layout.clone(),
-        namespace: key.namespace.clone(),
         prefix: look.observed.release.spec.prefix.clone(),
         store_name: look.observed.release.spec.store_ref.name.clone(),
-        store: look.store.spec.clone(),
-        release: look.observed.release.full_name(),
+        store_identity: look.observed.store_identity().to_owned(),
+        store,
         base_url: work::base_url(&look.observed),
         own: retention::own_facts(&look.observed, &cluster_id(cx).await?, about_to_use),
         job: job.clone(),
     };
-    cx.jobs.start(key, job.clone(), |progress, cancel| task.run(progress, cancel));
+    cx.jobs.start(key, job.clone(), |progress, cancel| order.carry_out(progress, cancel));
     Ok(StepOutcome::Done)
 }

@@ -11,6 +11,7 @@ use crate::cluster::Call;
 use crate::rollout::Blocker;
 
 use super::context::Context;
+use super::prefix::{LOOK_TIME_MAX, within};
 use super::replicas::open_replica;
 use super::retry::Failure;
 use super::store::fault;
@@ -27,8 +28,18 @@ struct Seen {
     missing: Option<i64>,
 }
 
-/// Looks at every replica: one listing of one page, the probe if it was not made before, and what the releases say.
-pub(super) async fn look(store: &AssetStore, cx: &Context) -> Result<Replicas, Failure> {
+/// Looks at every replica, side by side: one listing of one page, and the probe if it was not made before. Why each cannot be used.
+pub(super) async fn look(store: &AssetStore, cx: &Context) -> Vec<Option<String>> {
+    let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
+    let looks = store.spec.replicas.iter().map(async |replica| {
+        let reached = within(LOOK_TIME_MAX, &replica.bucket.name, async { Ok(reach(cx, (&namespace, &name), replica).await) }).await;
+        reached.unwrap_or_else(|error| Err(fault(&error).message)).err()
+    });
+    futures::future::join_all(looks).await
+}
+
+/// What was seen of every replica, and what the releases say of it.
+pub(super) async fn of_releases(store: &AssetStore, cx: &Context, problems: Vec<Option<String>>) -> Result<Replicas, Failure> {
     if store.spec.replicas.is_empty() {
         return Ok(Replicas(Vec::new()));
     }
@@ -36,12 +47,8 @@ pub(super) async fn look(store: &AssetStore, cx: &Context) -> Result<Replicas, F
     let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &namespace);
     let releases = Call::new("list", "AssetRelease", &namespace, "").make(api.list(&ListParams::default())).await?;
     let users: Vec<AssetRelease> = releases.items.into_iter().filter(|release| release.spec.store_ref.name == name).collect();
-    let mut seen = Vec::new();
-    for replica in &store.spec.replicas {
-        let problem = reach(cx, (&namespace, &name), replica).await.err();
-        seen.push(Seen { problem, ..of_users(replica, &users) });
-    }
-    Ok(Replicas(seen))
+    let seen = store.spec.replicas.iter().zip(problems);
+    Ok(Replicas(seen.map(|(replica, problem)| Seen { problem, ..of_users(replica, &users) }).collect()))
 }
 
 async fn reach(cx: &Context, (namespace, store): (&str, &str), replica: &ReplicaSpec) -> Result<(), String> {

@@ -24,8 +24,12 @@ use crate::cluster::{Call, Class};
 use crate::rollout::Blocker;
 
 use super::asset_replicas;
+use super::breakers::End;
 use super::context::Context;
 use super::guarded::guarded;
+use super::looks::{self, Known};
+use super::places::Whose;
+use super::prefix::{FIRST_ANSWER_WITHIN, LOOK_TIME_MAX, within};
 use super::reached::{self, StoreKey};
 use super::retry::Failure;
 use super::run::merged;
@@ -65,8 +69,15 @@ fn forget_the_gone(
     stores: Store<AssetStore>,
 ) -> impl Stream<Item = Result<Event<AssetStore>, watcher::Error>> + Send {
     seen.inspect(move |event| match event {
-        Ok(Event::Delete(store)) => cx.reached.forget(&reached::key(store)),
-        Ok(Event::InitDone) => cx.reached.keep_only(&stores.state().iter().map(|store| reached::key(store)).collect()),
+        Ok(Event::Delete(store)) => {
+            cx.reached.forget(&reached::key(store));
+            cx.stores.forget(&reached::key(store));
+        }
+        Ok(Event::InitDone) => {
+            let there = stores.state().iter().map(|store| reached::key(store)).collect();
+            cx.reached.keep_only(&there);
+            cx.stores.keep_only(&there);
+        }
         _ => {}
     })
 }
@@ -74,8 +85,9 @@ fn forget_the_gone(
 async fn reconcile(store: Arc<AssetStore>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
     let outcome = guarded(pass(&store, &cx)).await;
     Ok(match outcome {
-        Ok(true) => Action::await_change(),
-        Ok(false) => Action::requeue(LOOK_AGAIN_AFTER),
+        // The end of the look wakes this store.
+        Ok(Looked::Settled | Looked::Asking) => Action::await_change(),
+        Ok(Looked::Waiting) => Action::requeue(LOOK_AGAIN_AFTER),
         // The store has changed since it was seen, or another one has its name: what is there is looked at.
         Err(failure) if failure.class() == Class::Conflict => Action::requeue(LOST_LOOK_AGAIN_AFTER),
         Err(failure) => {
@@ -102,14 +114,27 @@ async fn tell_failure(store: &AssetStore, cx: &Context, failure: &Failure) {
     }
 }
 
-/// Whether the store is ready and nothing is waited for.
-async fn pass(store: &AssetStore, cx: &Context) -> Result<bool, Failure> {
+/// How a pass ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    /// The store is ready and nothing is waited for.
+    Settled,
+    /// Something is wrong, or a replica is not admitted.
+    Waiting,
+    /// It is being asked.
+    Asking,
+}
+
+async fn pass(store: &AssetStore, cx: &Arc<Context>) -> Result<Looked, Failure> {
     if cx.reached.has(store) {
-        return Ok(true);
+        return Ok(Looked::Settled);
     }
-    let at = cx.outside.clock.now();
-    let (verdict, found) = look(store, cx).await?;
-    let replicas = asset_replicas::look(store, cx).await?;
+    let (key, question) = (reached::key(store), Question::about(store));
+    let look = look(store.clone(), cx.clone());
+    cx.stores.begin(&key, question.clone(), || look);
+    let Some(Known::Answer(Answer(answer))) = cx.stores.known(&key, &question) else { return Ok(Looked::Asking) };
+    let Seen { at, verdict, found, replicas } = answer?;
+    let replicas = asset_replicas::of_releases(store, cx, replicas).await?;
     let verdict = verdict.and(replicas.verdict());
     cx.reached.was_looked_at(&reached::key(store));
     let current = store.status.clone().unwrap_or_default();
@@ -126,24 +151,71 @@ async fn pass(store: &AssetStore, cx: &Context) -> Result<bool, Failure> {
     if is_settled {
         cx.reached.remember(store, at);
     }
-    Ok(is_settled)
+    Ok(if is_settled { Looked::Settled } else { Looked::Waiting })
+}
+
+/// Which store is looked at, in which generation of its spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question(String, i64);
+
+impl Question {
+    fn about(store: &AssetStore) -> Self {
+        Self(store.uid().unwrap_or_default(), store.metadata.generation.unwrap_or_default())
+    }
+}
+
+/// What a look showed, or why there was none.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer(Result<Seen, Failure>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Seen {
+    /// When the look began.
+    at: jiff::Timestamp,
+    verdict: Result<(), Blocker>,
+    found: Option<Capabilities>,
+    /// Why each replica cannot be used, in the spec's order.
+    replicas: Vec<Option<String>>,
+}
+
+impl looks::Answer for Answer {
+    fn broken(message: String) -> Self {
+        Self(Err(Failure::Panicked(message)))
+    }
+}
+
+/// The store and its replicas side by side: one that says nothing keeps the others waiting no longer than itself.
+async fn look(store: AssetStore, cx: Arc<Context>) -> Answer {
+    let at = cx.outside.clock.now();
+    let (own, replicas) = futures::join!(look_at_store(&store, &cx), asset_replicas::look(&store, &cx));
+    Answer(own.map(|(verdict, found)| Seen { at, verdict, found, replicas }))
 }
 
 /// One listing of one page says whether endpoint, bucket, credentials and the right to list are there. What the store does with
 /// conditions is tried out only if that was not done before with the same settings.
-async fn look(store: &AssetStore, cx: &Context) -> Result<(Result<(), Blocker>, Option<Capabilities>), Failure> {
+async fn look_at_store(store: &AssetStore, cx: &Context) -> Result<(Result<(), Blocker>, Option<Capabilities>), Failure> {
     let namespace = store.namespace().unwrap_or_default();
     let settings = match address(cx, &namespace, &store.spec.bucket, store.spec.credentials.as_ref()).await? {
         Ok(settings) => settings,
         Err(problem) => return Ok((Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem }), None)),
     };
     let prefix = store.spec.bucket.prefix.clone().unwrap_or_default();
-    let found = async {
-        cx.outside.buckets.open(&settings)?.list(&prefix, None).await?;
-        cx.outside.buckets.probe(&settings, &prefix, store.spec.write_guard).await
+    let whose = Whose::at(&namespace, &settings);
+    let admitted = match cx.breakers.admit(&whose, cx.outside.clock.now()) {
+        Ok(admitted) => admitted,
+        Err(open) => return Ok((Err(Blocker::BucketFault(open.fault)), None)),
     };
-    Ok(match found.await {
-        Err(error) => (Err(Blocker::BucketFault(fault(&error))), None),
+    let _place = cx.places.looks.take(whose).await;
+    let admitted = admitted.begun(cx.outside.clock.now());
+    let found = async {
+        let bucket = cx.outside.buckets.open(&settings)?;
+        within(FIRST_ANSWER_WITHIN, &prefix, bucket.list(&prefix, None)).await?;
+        within(LOOK_TIME_MAX, &prefix, cx.outside.buckets.probe(&settings, &prefix, store.spec.write_guard)).await
+    };
+    let found = found.await.map_err(|error| fault(&error));
+    let silent = admitted.ended(End::of(found.as_ref().err().map(|fault| fault.reason)), cx.outside.clock.now());
+    Ok(match silent.map_or(found, Err) {
+        Err(fault) => (Err(Blocker::BucketFault(fault)), None),
         Ok(found) => match objection(&found, store.spec.write_guard) {
             Some(problem) => (Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem }), Some(found)),
             None => (Ok(()), Some(found)),

@@ -14,8 +14,13 @@ use crate::manifest::VersionRecord;
 use crate::metrics::Metrics;
 use crate::source::{Source, Workspace};
 
+use super::asset_store;
+use super::breakers::Breakers;
 use super::buckets::Buckets;
 use super::jobs::Jobs;
+use super::looks::{Looks, Outdated};
+use super::places::AllPlaces;
+use super::prefix;
 use super::reached::{Reached, StoreKey};
 use super::retry::Attempts;
 use super::writers::Writers;
@@ -59,6 +64,12 @@ pub struct Context {
     memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
     cluster: tokio::sync::OnceCell<String>,
     pub(super) reached: Reached,
+    pub(super) places: AllPlaces,
+    pub(super) breakers: Breakers,
+    /// Looks at the prefixes of releases.
+    pub(super) looks: Looks<ReleaseKey, prefix::Question, prefix::Seen>,
+    /// Looks at AssetStores.
+    pub(super) stores: Looks<StoreKey, asset_store::Question, asset_store::Answer>,
     /// Locks of prefixes in stores that keep no conditions.
     pub(super) writers: Writers,
 }
@@ -100,7 +111,9 @@ impl Context {
         let (doubted, stores) = mpsc::unbounded_channel();
         let context = Self {
             pods: PodViews::new(outside.client.clone(), outside.reports.clone(), changed.clone()),
-            jobs: Jobs::new(changed, outside.clock.clone()),
+            jobs: Jobs::new(changed.clone(), outside.clock.clone()),
+            looks: Looks::new(changed, outside.clock.clone(), Outdated::Shown),
+            stores: Looks::new(doubted.clone(), outside.clock.clone(), Outdated::Dropped),
             attempts: Attempts::default(),
             losses: Attempts::default(),
             nodes: Mutex::default(),
@@ -108,6 +121,8 @@ impl Context {
             cluster: tokio::sync::OnceCell::new(),
             reached: Reached::new(doubted),
             writers: Writers::default(),
+            places: AllPlaces::default(),
+            breakers: Breakers::default(),
             outside,
             settings,
             metrics,
@@ -143,6 +158,7 @@ impl Context {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         self.pods.keep_only(key, &[]);
         self.jobs.forget(key);
+        self.looks.forget(key);
         self.attempts.succeeded(key);
         self.losses.succeeded(key);
         self.metrics.forgot(key);

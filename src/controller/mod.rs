@@ -4,12 +4,16 @@
 mod act;
 mod asset_replicas;
 mod asset_store;
+mod breakers;
 mod buckets;
 mod context;
 mod guarded;
 mod jobs;
+mod looks;
 mod namespaces;
 mod observe;
+mod places;
+mod prefix;
 mod publish;
 mod reached;
 mod release;

@@ -2,6 +2,7 @@
 //! the release (GET), one after the other, so that pre-emption takes effect at the last read. Caches are only triggers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -16,11 +17,12 @@ use crate::cluster::lite::{DaemonSetLite, DeploymentLite, Message, PodLite, Stat
 use crate::cluster::pods::{ReleaseKey, Snapshot, Wish};
 use crate::cluster::pointer::PointerObject;
 use crate::cluster::{Call, CallError, Class, nodes};
-use crate::rollout::observed::{Observed, PodFacts, PointerFacts, ReleaseFacts, ReportFacts, TargetFacts};
+use crate::rollout::observed::{Observed, PodFacts, PointerFacts, PrefixFacts, ReleaseFacts, ReportFacts, StoreFacts, TargetFacts};
 
 use super::context::Context;
+use super::prefix;
 use super::retry::Failure;
-use super::store::{OpenStore, open_store};
+use super::store::{FoundStore, find_store};
 
 /// One look, and the handles that a step needs.
 pub(super) struct Look {
@@ -28,21 +30,23 @@ pub(super) struct Look {
     /// When the first of its reads was begun: no fact is older.
     pub(super) begun_at: Timestamp,
     pub(super) pointer: PointerObject,
-    pub(super) store: OpenStore,
+    pub(super) store: FoundStore,
     /// Finalizers and resource version of the release, for the finalizer's patch.
     pub(super) finalizers: Vec<String>,
     pub(super) resource_version: String,
 }
 
 /// Looks at everything that a decision about this release may need; `None` when the release is gone.
-pub(super) async fn observe(cx: &Context, trigger: &AssetRelease, key: &ReleaseKey) -> Result<Option<Look>, Failure> {
+pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &ReleaseKey) -> Result<Option<Look>, Failure> {
     let client = &cx.outside.client;
     let begun_at = cx.outside.clock.now();
     let pointer = PointerObject::new(client.clone(), &key.namespace, &trigger.spec.pointer.config_map_name, &key.name);
     let pointer_facts = pointer.read().await?;
     let stage = pointer_of(&pointer_facts).map_or(0, |pointer| pointer.stage);
     let targets = observe_targets(cx, key, &trigger.spec.targets, stage).await?;
-    let store = open_store(cx, key, &release_facts(trigger, key), pointer_of(&pointer_facts)).await?;
+    let asking = release_facts(trigger, key);
+    let mut store = find_store(cx, key, &asking, pointer_of(&pointer_facts)).await?;
+    let question = prefix::ask(cx, key, &asking, &store).await?;
     let api: Api<AssetRelease> = Api::namespaced(client.clone(), &key.namespace);
     let Some(release) = Call::new("get", "AssetRelease", &key.namespace, &key.name).find(api.get_opt(&key.name)).await? else {
         return Ok(None);
@@ -52,11 +56,17 @@ pub(super) async fn observe(cx: &Context, trigger: &AssetRelease, key: &ReleaseK
         return Box::pin(observe(cx, &release, key)).await;
     }
     let facts = release_facts(&release, key);
+    // Last of all: a store that answers at once has done so by now.
+    let prefix = question.map_or(Ok(PrefixFacts::NotNeeded), |question| prefix::seen(cx, key, &question));
+    let prefix = prefix.unwrap_or_else(|problem| {
+        store.facts = StoreFacts::Unusable(problem);
+        PrefixFacts::NotNeeded
+    });
     let observed = Observed {
         now: cx.outside.clock.now(),
         store: store.facts.clone(),
         pointer: pointer_facts,
-        prefix: store.prefix.clone(),
+        prefix,
         jobs: cx.jobs.facts(key),
         targets,
         release: facts,

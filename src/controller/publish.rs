@@ -15,7 +15,7 @@ use crate::api::{AssetRelease, AssetReleaseStatus, ContentHash};
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
 use crate::rollout::decision::{PointerChange, Step};
-use crate::rollout::observed::Observed;
+use crate::rollout::observed::{Observed, PrefixFacts};
 use crate::rollout::status::{self, StepOutcome};
 use crate::rollout::{Blocker, Decision};
 
@@ -28,6 +28,9 @@ const PROGRESS_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
 /// A LIST of pods takes about 0.1 s; after this time its absence is worth telling.
 const VIEWS_ARRIVE_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
+
+/// A store that is well has answered by then; that it has not is worth telling.
+const STORES_ANSWER_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
 /// After staging, pods that can load at once all report within this time, and what is told of those that lack then is out of date when
 /// it is written. A telling in the midst of them would stand between the last report and the flip: 10 to 100 ms while the API server
@@ -54,7 +57,8 @@ pub(super) async fn publish(
     outcome: StepOutcome,
 ) -> Result<Published, Failure> {
     let observed = &look.observed;
-    if let Some(at) = is_beginning(cx, key, observed, decision).or_else(|| is_just_staged(observed, decision)) {
+    let not_yet = is_beginning(cx, key, observed, decision).or_else(|| is_just_staged(observed, decision));
+    if let Some(at) = not_yet.or_else(|| is_just_asked(observed, decision)) {
         return Ok(Published::Later(at));
     }
     tell_events(cx, key, observed, decision, outcome).await;
@@ -92,6 +96,14 @@ fn is_just_staged(observed: &Observed, decision: &Decision) -> Option<Timestamp>
     let staged_at = observed.found()?.pointer.staged_at?;
     let is_just_now = (staged_at..staged_at + REPORTS_COME_WITHIN).contains(&observed.now);
     (is_roll_call && decision.step == Step::Nothing && is_just_now).then_some(staged_at + REPORTS_COME_WITHIN)
+}
+
+/// The store is only just asked.
+fn is_just_asked(observed: &Observed, decision: &Decision) -> Option<Timestamp> {
+    let PrefixFacts::Asked { since } = observed.prefix else { return None };
+    let is_asking = matches!(decision.blockers.first(), Some(Blocker::AskingStore { .. })) && decision.step == Step::Nothing;
+    let at = since + STORES_ANSWER_WITHIN;
+    (is_asking && observed.now < at).then_some(at)
 }
 
 /// Applied with the resource version that was looked at, so that no status is written from facts of an earlier spec or of an

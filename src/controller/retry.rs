@@ -13,14 +13,6 @@ pub enum Failure {
     /// A call to the API server failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The object store failed in a step.
-    #[error("{message}")]
-    Store {
-        /// What kind of failure it is.
-        class: Class,
-        /// What was seen.
-        message: String,
-    },
     /// The pass panicked: a bug, but not the end of the controller.
     #[error("the pass panicked: {0}")]
     Panicked(String),
@@ -35,7 +27,6 @@ impl Failure {
     pub fn class(&self) -> Class {
         match self {
             Self::Call(error) => error.class,
-            Self::Store { class, .. } => *class,
             Self::Panicked(_) => Class::Invalid,
             Self::TooLong(_) => Class::Transient,
         }

@@ -1,5 +1,5 @@
-//! The store of a release: its AssetStore, its credentials, its bucket, and what the bucket says about prefix and version.
-//! Never asks the bucket for what cannot change the decision: an idle release makes no request.
+//! The store of a release: its AssetStore, its credentials, and how its bucket is opened.
+//! Never asks the bucket within a pass, nor for what cannot change the decision: an idle release makes no request.
 
 use std::sync::Arc;
 
@@ -14,59 +14,51 @@ use crate::bucket::s3::{Credentials, S3Settings};
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
-use crate::manifest::{Layout, Owner};
-use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, ReplicaFacts, StoreFacts, StoreProblem};
+use crate::manifest::Layout;
+use crate::rollout::observed::{BucketFault, ReleaseFacts, ReplicaFacts, StoreFacts, StoreProblem};
 use crate::rollout::{self, retention};
-use crate::upload::{self, Standing, Tried};
+use crate::upload::{self, Tried};
 
-use super::context::{Context, Memory};
+use super::context::Context;
 use super::retry::Failure;
 
-/// A release's store as far as it could be opened.
-pub(super) struct OpenStore {
+/// A release's store as far as the API server knows it. What its bucket says is asked beside the pass: see [`super::prefix`].
+pub(super) struct FoundStore {
     pub(super) facts: StoreFacts,
-    pub(super) prefix: PrefixFacts,
-    /// Where things lie; and the bucket, when it could be opened.
+    /// Where things lie.
     pub(super) layout: Layout,
-    pub(super) bucket: Option<Arc<dyn Bucket>>,
     /// As it was looked at; `None` when it is not there.
     pub(super) spec: Option<AssetStoreSpec>,
+    /// How to reach its bucket, when the decision may need it.
+    pub(super) address: Option<S3Settings>,
 }
 
-/// Opens the store and asks the bucket what the decision needs.
-pub(super) async fn open_store(
+/// Finds the store and the keys to its bucket. Makes no request to the bucket.
+pub(super) async fn find_store(
     cx: &Context,
     key: &ReleaseKey,
     release: &ReleaseFacts,
     pointer: Option<&Pointer>,
-) -> Result<OpenStore, Failure> {
+) -> Result<FoundStore, Failure> {
     let api: Api<AssetStore> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let name = release.spec.store_ref.name.as_str();
     let Some(store) = Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await? else {
-        return Ok(unopened(StoreFacts::Missing, release, None));
+        let layout = Layout::new("", &release.spec.prefix);
+        return Ok(FoundStore { facts: StoreFacts::Missing, layout, spec: None, address: None });
     };
-    let facts = usable(&store, release);
-    if !needs_bucket(release, pointer, &facts, cx.outside.clock.now()) && !excludes_others(cx, key, release) {
-        return Ok(unopened(facts, release, Some(&store.spec)));
-    }
-    let address = match address(cx, &key.namespace, &store.spec.bucket, store.spec.credentials.as_ref()).await? {
-        Ok(address) => address,
-        Err(problem) => return Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
-    };
-    let layout = layout(&store.spec, release);
-    match open_guarded(cx, &store.spec, &address, &layout).await {
-        Err(error) => Ok(OpenStore { facts, prefix: PrefixFacts::Fault(fault(&error)), layout, bucket: None, spec: Some(store.spec) }),
-        Ok(Err(problem)) => Ok(unopened(StoreFacts::Unusable(problem), release, Some(&store.spec))),
-        Ok(Ok(bucket)) => {
-            let place = Place { store: identity(&store), layout: &layout, bucket: bucket.as_ref() };
-            let prefix = look_at_prefix(cx, key, release, &place).await?;
-            Ok(OpenStore { facts, prefix, layout, bucket: Some(bucket), spec: Some(store.spec) })
+    let mut found = FoundStore { facts: usable(&store, release), layout: layout(&store.spec, release), spec: None, address: None };
+    if needs_bucket(release, pointer, &found.facts, cx.outside.clock.now()) || excludes_others(cx, key, release) {
+        match address(cx, &key.namespace, &store.spec.bucket, store.spec.credentials.as_ref()).await? {
+            Ok(address) => found.address = Some(address),
+            Err(problem) => found.facts = StoreFacts::Unusable(problem),
         }
     }
+    found.spec = Some(store.spec);
+    Ok(found)
 }
 
-/// The store's own bucket, under the lock that its guard asks for.
-async fn open_guarded(
+/// The bucket that a job works in: tried out, and under the lock that its guard asks for.
+pub(super) async fn open_for_job(
     cx: &Context,
     store: &AssetStoreSpec,
     address: &S3Settings,
@@ -99,11 +91,6 @@ pub(super) fn objection(found: &Capabilities, guard: WriteGuard) -> Option<Store
         Objection::Overwrites(_) => StoreProblem::Overwrites(objection.to_string()),
         Objection::ListsUnreliably(_) => StoreProblem::ListsUnreliably(objection.to_string()),
     })
-}
-
-fn unopened(facts: StoreFacts, release: &ReleaseFacts, spec: Option<&AssetStoreSpec>) -> OpenStore {
-    let layout = spec.map_or_else(|| Layout::new("", &release.spec.prefix), |spec| layout(spec, release));
-    OpenStore { facts, prefix: PrefixFacts::NotNeeded, layout, bucket: None, spec: spec.cloned() }
 }
 
 fn layout(store: &AssetStoreSpec, release: &ReleaseFacts) -> Layout {
@@ -180,59 +167,9 @@ async fn read_secret(cx: &Context, namespace: &str, name: &str) -> Result<Result
     Ok(Credentials::of_keys(text).map_err(|key| StoreProblem::SecretIncomplete(name.into(), key.into())))
 }
 
-/// A prefix in a bucket of a store.
-struct Place<'a> {
-    store: String,
-    layout: &'a Layout,
-    bucket: &'a dyn Bucket,
-}
-
 /// UID and generation: another store of this name, or this one with another endpoint, is another store.
 fn identity(store: &AssetStore) -> String {
     format!("{}/{}", store.metadata.uid.as_deref().unwrap_or_default(), store.metadata.generation.unwrap_or_default())
-}
-
-async fn look_at_prefix(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts, place: &Place<'_>) -> Result<PrefixFacts, Failure> {
-    let ours = Owner { owner_version: crate::manifest::record::FORMAT, cluster: cluster_id(cx).await?, release: release.full_name() };
-    Ok(match read_prefix(cx, key, release, place, ours).await {
-        Ok(facts) => facts,
-        Err(fault) => PrefixFacts::Fault(fault),
-    })
-}
-
-async fn read_prefix(
-    cx: &Context,
-    key: &ReleaseKey,
-    release: &ReleaseFacts,
-    place: &Place<'_>,
-    ours: Owner,
-) -> Result<PrefixFacts, BucketFault> {
-    let Place { store, layout, bucket } = place;
-    let memory = cx.recall(key, &release.uid);
-    let memory = if memory.store == *store { memory } else { Memory::default() };
-    let owner = if memory.owns_prefix_without == Some(layout.excluded()) {
-        OwnerFacts::Us
-    } else {
-        let now = cx.outside.clock.now();
-        match upload::standing(*bucket, layout, &ours, now).await.map_err(|failure| document_fault(&failure))? {
-            Standing::Free | Standing::Yields => OwnerFacts::Nobody(ours),
-            Standing::Ours => OwnerFacts::Us,
-            Standing::Renew => OwnerFacts::Renewing(ours),
-            Standing::Theirs(owner) => OwnerFacts::Other(owner),
-            Standing::Overlaps(overlap) => OwnerFacts::Overlaps(overlap),
-        }
-    };
-    let version = release.spec.version.as_str();
-    let record = match memory.record.filter(|record| record.version == version) {
-        Some(record) => Some(record),
-        None => upload::read_record(*bucket, layout, version).await.map_err(|failure| document_fault(&failure))?,
-    };
-    cx.remember(key, &release.uid, |memory| {
-        store.clone_into(&mut memory.store);
-        memory.owns_prefix_without = (owner == OwnerFacts::Us).then(|| layout.excluded());
-        memory.record.clone_from(&record);
-    });
-    Ok(PrefixFacts::Known { owner, record })
 }
 
 /// The identity of a cluster, as is usual: the UID of its `kube-system` namespace. Read once.
@@ -259,7 +196,7 @@ pub(super) fn fault(error: &BucketError) -> BucketFault {
 }
 
 /// A document's failure as a fact.
-fn document_fault(failure: &upload::ReadFailure) -> BucketFault {
+pub(super) fn document_fault(failure: &upload::ReadFailure) -> BucketFault {
     match failure {
         upload::ReadFailure::Bucket(error) => fault(error),
         upload::ReadFailure::Malformed { .. } => BucketFault { reason: failure.reason(), message: failure.to_string() },

@@ -9,30 +9,113 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::release::UploadStatus;
 use crate::api::{AssetStoreSpec, BuildManifestSpec, ContentHash, ManifestDigest};
-use crate::bucket::Bucket;
-use crate::manifest::{Layout, Manifest};
+use crate::bucket::s3::S3Settings;
+use crate::bucket::{Bucket, BucketError};
+use crate::cluster::pods::ReleaseKey;
+use crate::manifest::{Layout, Manifest, Owner};
 use crate::retention::Plan;
 use crate::retention::references::OwnFacts;
-use crate::rollout::observed::{BuildSource, Job, JobEnd, Observed, StoreFacts, SweepAct};
-use crate::rollout::retention;
+use crate::rollout::observed::{BuildSource, Job, JobEnd, Observed, StoreFacts, StoreProblem, SweepAct};
+use crate::rollout::{Blocker, retention};
 use crate::source::{NoRoom, SourceError};
 use crate::sweep::{self, SweepFailure};
 use crate::upload::{
-    self, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools, VerifyFailure,
+    self, Claimed, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools, VerifyFailure,
 };
 use crate::upload::{ReadFailure, Usable};
 
+use super::breakers::{End, Open};
 use super::context::Context;
 use super::jobs::{Mending, WorkFailure, Worked};
+use super::places::Whose;
+use super::prefix::{self, Learnt};
+use super::store::{fault, open_for_job};
 
 /// Objects whose headers are looked at with each listing of a version: a request each, beside one for each 1,000 keys.
 const HEADERS_LOOKED_AT: usize = 16;
+
+/// A job that was decided, with everything that it needs to begin.
+pub(super) struct Order {
+    pub(super) cx: Arc<Context>,
+    pub(super) key: ReleaseKey,
+    /// UID of the release.
+    pub(super) uid: String,
+    /// How to reach the store's own bucket.
+    pub(super) address: S3Settings,
+    pub(super) layout: Layout,
+    /// The release's own prefix.
+    pub(super) prefix: String,
+    pub(super) store_name: String,
+    /// UID and generation of the store.
+    pub(super) store_identity: String,
+    pub(super) store: AssetStoreSpec,
+    /// What pages put in front of a path.
+    pub(super) base_url: String,
+    /// What the release uses.
+    pub(super) own: OwnFacts,
+    pub(super) job: Job,
+}
+
+impl Order {
+    /// Waits for a place and does the work, unless the endpoint has been silent lately.
+    pub(super) async fn carry_out(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
+        let (cx, whose) = (self.cx.clone(), Whose::at(&self.key.namespace, &self.address));
+        let open = |open: Open| WorkFailure { reason: open.fault.reason, message: open.fault.message, mending: Mending::At(open.until) };
+        let admitted = cx.breakers.admit(&whose, cx.outside.clock.now()).map_err(open)?;
+        let _place = cx.places.of(&self.job).take(whose).await;
+        let admitted = admitted.begun(cx.outside.clock.now());
+        let worked = self.work(progress, cancel).await;
+        let end = End::of(worked.as_ref().err().map(|failure| failure.reason));
+        let silent = admitted.worked(end, cx.outside.clock.now());
+        worked.map_err(|failure| match silent {
+            Some(fault) => WorkFailure { reason: fault.reason, message: fault.message, ..failure },
+            None => failure,
+        })
+    }
+
+    /// Opens the bucket and does the work.
+    async fn work(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
+        let opened = open_for_job(&self.cx, &self.store, &self.address, &self.layout).await;
+        let opened = opened.map_err(|error| bucket_failure(&error))?;
+        let bucket = opened.map_err(|problem| self.unusable(problem))?;
+        Task {
+            bucket,
+            cx: self.cx,
+            layout: self.layout,
+            namespace: self.key.namespace.clone(),
+            prefix: self.prefix,
+            store_name: self.store_name,
+            store_identity: self.store_identity,
+            store: Some(self.store),
+            release: format!("{}/{}", self.key.namespace, self.key.name),
+            key: self.key,
+            uid: self.uid,
+            base_url: self.base_url,
+            own: self.own,
+            job: self.job,
+        }
+        .run(progress, cancel)
+        .await
+    }
+
+    /// Somebody has to change the store, which is seen by a watch, or upgrade it, which is not.
+    fn unusable(&self, problem: StoreProblem) -> WorkFailure {
+        let (store, namespace) = (self.store_name.clone(), self.key.namespace.clone());
+        let blocker = Blocker::StoreUnusable { store, namespace, problem };
+        WorkFailure { reason: blocker.reason(), message: blocker.message(), mending: Mending::Seldom }
+    }
+}
 
 /// One job with everything that it works with.
 pub(super) struct Task {
     pub(super) cx: Arc<Context>,
     pub(super) bucket: Arc<dyn Bucket>,
     pub(super) layout: Layout,
+    pub(super) key: ReleaseKey,
+    /// UID of the release.
+    pub(super) uid: String,
+    /// UID and generation of the store.
+    pub(super) store_identity: String,
     /// Namespace of the release and of its store.
     pub(super) namespace: String,
     /// The release's own prefix.
@@ -62,6 +145,7 @@ impl Task {
     /// Does the work.
     pub(super) async fn run(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
         match &self.job {
+            Job::Claim { owner, .. } => self.claim_prefix(owner).await,
             Job::Publish { version, source, names, .. } => self.publish(version, (source, names), progress, cancel).await,
             Job::Verify { digest, stage, .. } => self.verify(digest, *stage).await,
             Job::Replicate { version, digest, .. } => self.replicate(version, digest).await,
@@ -69,6 +153,20 @@ impl Task {
             Job::PublishEntries { version, digest, sequence, .. } => self.publish_entries(version, digest, *sequence).await,
             Job::Sweep { act, .. } => self.sweep(*act).await,
         }
+    }
+
+    /// What another one has claimed meanwhile is looked at anew.
+    async fn claim_prefix(&self, owner: &Owner) -> Worked {
+        let claimed = upload::claim_owner(self.bucket.as_ref(), &self.layout, owner).await;
+        match claimed.map_err(|failure| read_failure(failure.reason(), failure.to_string()))? {
+            Claimed::Ours => self.learn(Learnt::PrefixIsOurs { without: self.layout.excluded() }),
+            Claimed::Theirs(_) | Claimed::Overlaps(_) => self.cx.looks.forget(&self.key),
+        }
+        Ok(JobEnd::Claimed)
+    }
+
+    fn learn(&self, learnt: Learnt) {
+        prefix::learn(&self.cx, &self.key, &self.uid, &self.store_identity, learnt);
     }
 
     async fn publish(
@@ -100,6 +198,7 @@ impl Task {
             () = space.asked_to_leave() => Err(SourceError::NoRoom { why: NoRoom::Yielded }.into()),
         };
         let published = published.map_err(|failure| publish_failure(&failure))?;
+        self.learn(Learnt::Recorded(published.record.clone()));
         Ok(JobEnd::Published { record: published.record, upload: upload_status(published.progress) })
     }
 
@@ -226,6 +325,12 @@ pub(super) fn publish_failure(failure: &PublishFailure) -> WorkFailure {
         (_, FailureClass::Transient) => Mending::Retry,
     };
     WorkFailure { reason: failure.reason(), message: failure.to_string(), mending }
+}
+
+/// The store could not even be opened.
+fn bucket_failure(error: &BucketError) -> WorkFailure {
+    let fault = fault(error);
+    read_failure(fault.reason, fault.message)
 }
 
 /// The store may come back, or somebody mends it: neither is seen from here but by trying.

@@ -33,6 +33,16 @@ pub enum Blocker {
     },
     /// The bucket did not answer as it should.
     BucketFault(BucketFault),
+    /// The store is being asked who may write below the prefix, and what was published there.
+    AskingStore {
+        /// Its name.
+        store: String,
+    },
+    /// The prefix is being claimed.
+    Claiming {
+        /// The prefix.
+        prefix: String,
+    },
     /// Another release may write below the prefix.
     PrefixOwned {
         /// The prefix.
@@ -236,6 +246,8 @@ impl Blocker {
             Self::StoreMissing { .. } => "StoreMissing",
             Self::StoreUnusable { problem, .. } => problem.reason(),
             Self::BucketFault(fault) => fault.reason,
+            Self::AskingStore { .. } => "AskingStore",
+            Self::Claiming { .. } => "ClaimingPrefix",
             Self::PrefixOwned { .. } => "PrefixOwned",
             Self::PrefixOverlaps(_) => "PrefixOverlaps",
             Self::SourceMissing { .. } => "SourceMissing",
@@ -280,6 +292,10 @@ impl Blocker {
             }
             Self::StoreUnusable { store, namespace, problem } => problem.message(&format!("AssetStore {store:?}"), namespace),
             Self::BucketFault(fault) => fault.message.clone(),
+            Self::AskingStore { store } => {
+                format!("AssetStore {store:?} is being asked who may write below the prefix, and what was published there")
+            }
+            Self::Claiming { prefix } => format!("the prefix {prefix:?} is being claimed"),
             Self::PrefixOwned { prefix, owner, key } => format!(
                 "prefix {prefix:?} belongs to AssetRelease {} of the cluster {}: choose another prefix, or, if that release is gone for good, delete the object {key:?} to hand the prefix over",
                 owner.release, owner.cluster
@@ -396,6 +412,8 @@ impl Blocker {
             | Self::StoreMissing { .. }
             | Self::StoreUnusable { .. }
             | Self::BucketFault(_)
+            | Self::AskingStore { .. }
+            | Self::Claiming { .. }
             | Self::NotPublished { .. }
             | Self::Publishing { .. }
             | Self::Verifying { .. }

@@ -105,6 +105,7 @@ fn cancel_an_unwanted_job(observed: &Observed) -> Option<Decision> {
 fn is_job_wanted(observed: &Observed, job: &Job) -> bool {
     match job {
         Job::Publish { .. } => publish_job(observed).as_ref() == Some(job),
+        Job::Claim { store, .. } => store == observed.store_identity(),
         Job::Verify { .. } => {
             let staged = observed
                 .found()
@@ -268,7 +269,11 @@ fn own_the_prefix(observed: &Observed) -> Option<Decision> {
         // Who writes nothing below the prefix may share it with its writer.
         OwnerFacts::Other(_) if only_reads(observed) => None,
         OwnerFacts::Overlaps(overlap) => Some(Decision::blocked(Phase::Pending, Blocker::PrefixOverlaps(overlap.clone()))),
-        OwnerFacts::Nobody(claim) | OwnerFacts::Renewing(claim) => Some(Decision::step(Phase::Pending, Step::ClaimPrefix(claim.clone()))),
+        OwnerFacts::Nobody(claim) | OwnerFacts::Renewing(claim) => {
+            let (owner, prefix) = (claim.clone(), observed.release.spec.prefix.clone());
+            let job = Job::Claim { owner, store: observed.store_identity().to_owned() };
+            Some(await_end(observed, Phase::Pending, &job, Blocker::Claiming { prefix }))
+        }
         OwnerFacts::Other(owner) => Some(Decision::blocked(Phase::Pending, prefix_owned(observed, owner))),
     }
 }
@@ -327,7 +332,7 @@ fn publish_job(observed: &Observed) -> Option<Job> {
 fn recorded_digest(observed: &Observed) -> Option<&ManifestDigest> {
     match &observed.prefix {
         PrefixFacts::Known { record: Some(record), .. } => Some(&record.digest),
-        PrefixFacts::Known { record: None, .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
+        PrefixFacts::Known { record: None, .. } | PrefixFacts::NotNeeded | PrefixFacts::Asked { .. } | PrefixFacts::Fault(_) => None,
     }
 }
 
@@ -405,7 +410,9 @@ fn is_evidence_due(observed: &Observed, job: &Job, evidence_lasts: SignedDuratio
             observed.now.duration_since(*at) > evidence_lasts
         }
         Some(JobEnd::Verified { at, .. } | JobEnd::Replicated { at, .. }) => observed.now.duration_since(*at) >= ASK_AGAIN_AFTER,
-        Some(JobEnd::Published { .. } | JobEnd::EntriesPublished { .. } | JobEnd::Planned { .. } | JobEnd::Swept { .. }) => false,
+        Some(
+            JobEnd::Claimed | JobEnd::Published { .. } | JobEnd::EntriesPublished { .. } | JobEnd::Planned { .. } | JobEnd::Swept { .. },
+        ) => false,
     }
 }
 
@@ -413,6 +420,7 @@ fn is_evidence_due(observed: &Observed, job: &Job, evidence_lasts: SignedDuratio
 fn storeless(observed: &Observed) -> Option<Blocker> {
     match &observed.prefix {
         PrefixFacts::Fault(fault) => Some(Blocker::BucketFault(fault.clone())),
+        PrefixFacts::Asked { .. } => Some(Blocker::AskingStore { store: observed.release.spec.store_ref.name.clone() }),
         PrefixFacts::NotNeeded | PrefixFacts::Known { .. } => unusable_store(observed),
     }
 }

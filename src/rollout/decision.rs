@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use crate::api::Pointer;
 use crate::api::release::{Phase, SkippableGate};
-use crate::manifest::Owner;
 
 use super::blocker::Blocker;
 use super::observed::{Job, PointerGuard};
@@ -50,8 +49,6 @@ pub enum Step {
     AddFinalizer,
     /// Take it off: nothing of the release is staged any more.
     RemoveFinalizer,
-    /// Write the owner object of the prefix; create-only.
-    ClaimPrefix(Owner),
     /// Begin a job beside the loop.
     StartJob(Job),
     /// End the running job: what it was for is not wanted any more.

@@ -180,8 +180,13 @@ pub struct PointerGuard {
 /// What the bucket says about prefix and version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PrefixFacts {
-    /// Not looked at: the wanted version is staged or active already, so the answer could not change anything.
+    /// Not looked at: the answer could not change anything, or the store cannot be used.
     NotNeeded,
+    /// It is being asked beside the passes, and nothing of this question is known yet.
+    Asked {
+        /// Since when.
+        since: Timestamp,
+    },
     /// The bucket did not answer.
     Fault(BucketFault),
     /// It answered.

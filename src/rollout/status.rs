@@ -205,7 +205,7 @@ fn step_text(step: &Step) -> String {
         Step::Nothing => "waiting".into(),
         Step::AddFinalizer => "taking charge of the release".into(),
         Step::RemoveFinalizer => "letting go of the release".into(),
-        Step::ClaimPrefix(_) => "claiming the prefix".into(),
+        Step::StartJob(Job::Claim { .. }) => "claiming the prefix".into(),
         Step::StartJob(Job::Publish { .. }) => "publishing".into(),
         Step::StartJob(Job::Verify { .. }) => "asking the store for every object".into(),
         Step::StartJob(Job::Replicate { .. }) => "bringing the version into every replica".into(),

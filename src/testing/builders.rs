@@ -30,6 +30,24 @@ pub const REPLICA: &str = "assets-eu";
 /// Name of the bucket of builds: of the same store, and nothing may ever be written there.
 pub const BUILDS: &str = "ci-builds";
 
+/// Name of a bucket whose store takes every request and answers none.
+pub const TARPIT: &str = "tarpit";
+
+/// A store that never answers and a release that waits for it; another number is another pair.
+#[must_use]
+pub fn tarpit(number: usize, namespace: &str, endpoint: &str) -> [Value; 2] {
+    let mut store = store();
+    store["metadata"] = json!({"name": format!("tarpit-{number}"), "namespace": namespace});
+    store["spec"]["bucket"] = json!({"name": TARPIT, "region": "us-east-1", "endpoint": endpoint});
+    let mut release = release("v1");
+    release["metadata"] = store["metadata"].clone();
+    release["spec"]["storeRef"]["name"] = store["metadata"]["name"].clone();
+    release["spec"]["prefix"] = json!(format!("tarpit-{number}/"));
+    release["spec"]["targets"][0]["workloadRef"]["name"] = json!("nobody");
+    release["spec"]["pointer"]["configMapName"] = json!(format!("tarpit-{number}-assets"));
+    [store, release]
+}
+
 /// The replica, as the store's spec names it. Under an endpoint of its own it is of another store, and nothing is copied into it.
 #[must_use]
 pub fn replica(endpoint: Option<&str>) -> Value {

@@ -19,6 +19,7 @@ mod rollback;
 mod rules;
 mod scenarios;
 mod storms;
+mod tenants;
 mod workloads;
 
 const AN_HOUR: Duration = Duration::from_secs(3600);

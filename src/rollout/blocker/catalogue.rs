@@ -13,6 +13,8 @@ impl Blocker {
         match self {
             Self::Suspended
             | Self::PodsUnseen { .. }
+            | Self::AskingStore { .. }
+            | Self::Claiming { .. }
             | Self::Publishing { .. }
             | Self::Verifying { .. }
             | Self::Replicating { .. }
@@ -66,6 +68,9 @@ impl Blocker {
             Self::Suspended => "Set `spec.suspend: false`. The active version is served meanwhile.",
             Self::PodsUnseen { .. } => {
                 "Nothing: the list takes less than a second. If it stays, the controller may not list pods; its log says so."
+            }
+            Self::AskingStore { .. } => {
+                "Nothing: a store that is well answers within a second. If it stays, its endpoint accepts connections and says nothing, which is told as `StoreUnavailable` 15 seconds after it was asked, or many other stores are asked at the same time."
             }
             Self::Publishing { .. } => {
                 "Nothing; `status.candidate.upload` shows how far it is. A newer version or `spec.suspend` ends it at once."
@@ -180,6 +185,8 @@ fn preparing() -> Vec<Blocker> {
         unusable(StoreProblem::ListsUnreliably(
             "its listings cannot be relied on: of 3 objects 1 were not in the listing that followed their write, or with another token than their own; use a store whose listings show everything that was written before".into(),
         )),
+        Blocker::AskingStore { store: store() },
+        Blocker::Claiming { prefix: "shop/".into() },
         Blocker::PrefixOwned { prefix: "shop/".into(), owner, key: "shop/.rollcall/owner.json".into() },
         Blocker::PrefixOverlaps(Overlap {
             ours: "shop/admin/".into(),

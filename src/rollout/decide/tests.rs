@@ -85,7 +85,7 @@ fn a_store_that_cannot_be_used_blocks_and_says_why() {
 fn the_prefix_is_claimed_by_the_first_and_refused_to_others() {
     let mut observed = fixture();
     observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Nobody(owner("ns/shop")), record: None };
-    assert_eq!(step(&observed), Step::ClaimPrefix(owner("ns/shop")));
+    assert_eq!(step(&observed), Step::StartJob(Job::Claim { owner: owner("ns/shop"), store: STORE.into() }));
     observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(owner("ns/other")), record: None };
     assert_eq!(first_reason(&observed), "PrefixOwned");
 }

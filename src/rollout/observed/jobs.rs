@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::api::release::{BucketSource, HttpSource, RetentionSpec, RetentionStatus, SourceSpec, UploadStatus};
 use crate::api::{BuildManifestSpec, ManifestDigest};
-use crate::manifest::VersionRecord;
+use crate::manifest::{Owner, VersionRecord};
 
 use super::ReplicaEnd;
 
@@ -25,6 +25,13 @@ pub enum Job {
         names: BuildManifestSpec,
         /// The request that a person made by annotation; another value is another attempt.
         request: Option<String>,
+    },
+    /// Claim the prefix: create-only, so that one of two claims at the same time wins.
+    Claim {
+        /// The owner object.
+        owner: Owner,
+        /// Which store: see [`StoreFacts::Usable`].
+        store: String,
     },
     /// Ask the store whether it has every object, for the staging with this number.
     Verify {
@@ -159,6 +166,8 @@ impl JobFacts {
 /// How a job ended.
 #[derive(Debug, Clone)]
 pub enum JobEnd {
+    /// The claim was made, or another one was there before. Which of them it is, is a fact of the prefix.
+    Claimed,
     /// The version is recorded.
     Published {
         /// The record.

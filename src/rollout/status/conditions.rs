@@ -119,7 +119,7 @@ impl View<'_> {
     fn read_build(&self) -> Option<&BuildSummary> {
         match &self.observed.prefix {
             PrefixFacts::Known { record: Some(record), .. } if !self.is_active() => record.build.as_deref(),
-            PrefixFacts::Known { .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
+            PrefixFacts::Known { .. } | PrefixFacts::NotNeeded | PrefixFacts::Asked { .. } | PrefixFacts::Fault(_) => None,
         }
     }
 

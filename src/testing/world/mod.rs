@@ -79,6 +79,7 @@ pub struct World {
     pub builds: Arc<MemoryBucket>,
     /// The same, with its faults.
     pub builds_store: Arc<FaultyBucket>,
+    tarpit: Arc<FaultyBucket>,
     /// Where archives come from.
     pub source: Arc<MemorySource>,
     /// What happened, for people.
@@ -139,6 +140,8 @@ impl World {
         let store = Arc::new(FaultyBucket::new(bucket.clone()));
         let replica_store = Arc::new(FaultyBucket::new(replica.clone()));
         let builds_store = Arc::new(FaultyBucket::new(builds.clone()));
+        let tarpit = Arc::new(FaultyBucket::new(bucket.clone()));
+        tarpit.delay(Duration::from_secs(365 * 24 * 60 * 60));
         let source = Arc::new(MemorySource::new());
         let (controller, controllers, storm) = (None, 0, None);
         let mut world = Self {
@@ -149,6 +152,7 @@ impl World {
             replica_store,
             builds,
             builds_store,
+            tarpit,
             source,
             trace,
             clock,
@@ -212,6 +216,7 @@ impl World {
             bucket: self.store.clone(),
             replica: self.replica_store.clone(),
             builds: self.builds_store.clone(),
+            tarpit: self.tarpit.clone(),
             to: To::Store,
             process: process.to_owned(),
             lives: self.lives.clone(),

@@ -15,7 +15,7 @@ use crate::bucket::probe::{Capabilities, Deletes};
 use crate::bucket::s3::S3Settings;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped};
 use crate::controller::Buckets;
-use crate::testing::builders::{BUILDS, REPLICA};
+use crate::testing::builders::{BUILDS, REPLICA, TARPIT};
 
 /// A process's way to the bucket.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub(super) struct Line {
     pub(super) replica: Arc<dyn Bucket>,
     /// What lies behind the name [`BUILDS`].
     pub(super) builds: Arc<dyn Bucket>,
+    /// What lies behind the name [`TARPIT`].
+    pub(super) tarpit: Arc<dyn Bucket>,
     /// Which of them this one is to.
     pub(super) to: To,
     pub(super) process: String,
@@ -49,6 +51,7 @@ impl Buckets for Line {
         let (bucket, to) = match settings.bucket.as_str() {
             REPLICA => (&self.replica, To::Replica),
             BUILDS => (&self.builds, To::Builds),
+            TARPIT => (&self.tarpit, To::Store),
             _ => (&self.bucket, To::Store),
         };
         Ok(Arc::new(Self { bucket: bucket.clone(), to, ..self.clone() }))

@@ -61,6 +61,19 @@ impl World {
         self.replica_store.mend();
     }
 
+    /// A store that never answers, and a release that waits for it.
+    ///
+    /// # Panics
+    /// When the number was used before.
+    pub fn add_tarpit(&self, number: usize, namespace: &str, endpoint: &str) {
+        let namespace_object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        // It may be there already.
+        let _ = self.server.create("user", &namespace_object);
+        for object in builders::tarpit(number, namespace, endpoint) {
+            self.server.create("user", &object).expect("a new number");
+        }
+    }
+
     /// Deletes the release.
     pub fn delete_release(&self) {
         self.trace.note("user", "deletes the release");
