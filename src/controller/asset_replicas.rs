@@ -11,7 +11,7 @@ use crate::cluster::Call;
 use crate::rollout::Blocker;
 
 use super::context::Context;
-use super::prefix::{LOOK_TIME_MAX, within};
+use super::prefix::{PROBE_TIME_MAX, within};
 use super::replicas::open_replica;
 use super::retry::Failure;
 use super::store::fault;
@@ -32,7 +32,7 @@ struct Seen {
 pub(super) async fn look(store: &AssetStore, cx: &Context) -> Vec<Option<String>> {
     let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
     let looks = store.spec.replicas.iter().map(async |replica| {
-        let reached = within(LOOK_TIME_MAX, &replica.bucket.name, async { Ok(reach(cx, (&namespace, &name), replica).await) }).await;
+        let reached = within(PROBE_TIME_MAX, &replica.bucket.name, async { Ok(reach(cx, (&namespace, &name), replica).await) }).await;
         reached.unwrap_or_else(|error| Err(fault(&error).message)).err()
     });
     futures::future::join_all(looks).await

@@ -29,7 +29,7 @@ use super::context::Context;
 use super::guarded::guarded;
 use super::looks::{self, Known};
 use super::places::Whose;
-use super::prefix::{FIRST_ANSWER_WITHIN, LOOK_TIME_MAX, within};
+use super::prefix::{FIRST_ANSWER_WITHIN, PROBE_TIME_MAX, within};
 use super::reached::{self, StoreKey};
 use super::retry::Failure;
 use super::run::merged;
@@ -205,12 +205,12 @@ async fn look_at_store(store: &AssetStore, cx: &Context) -> Result<(Result<(), B
         Ok(admitted) => admitted,
         Err(open) => return Ok((Err(Blocker::BucketFault(open.fault)), None)),
     };
-    let _place = cx.places.looks.take(whose).await;
+    let _place = cx.places.stores.take(whose).await;
     let admitted = admitted.begun(cx.outside.clock.now());
     let found = async {
         let bucket = cx.outside.buckets.open(&settings)?;
         within(FIRST_ANSWER_WITHIN, &prefix, bucket.list(&prefix, None)).await?;
-        within(LOOK_TIME_MAX, &prefix, cx.outside.buckets.probe(&settings, &prefix, store.spec.write_guard)).await
+        within(PROBE_TIME_MAX, &prefix, cx.outside.buckets.probe(&settings, &prefix, store.spec.write_guard)).await
     };
     let found = found.await.map_err(|error| fault(&error));
     let silent = admitted.ended(End::of(found.as_ref().err().map(|fault| fault.reason)), cx.outside.clock.now());

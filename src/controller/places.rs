@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::bucket::s3::S3Settings;
 use crate::rollout::observed::Job;
 
-/// Looks under way: a task and a connection each, some 64 KiB with TLS, so 32 MiB at most. One namespace has half of them at most, so
+/// Looks of releases under way, and as many of stores: a task and a connection each, some 64 KiB with TLS, so 64 MiB at most. One namespace has half of them at most, so
 /// 200 stores of it that say nothing do not keep its 201st from being asked.
 const LOOKS_MAX: usize = 512;
 
@@ -44,13 +44,20 @@ impl Whose {
 /// The places of a controller. Those of different kinds are separate: no look waits behind an upload.
 pub(super) struct AllPlaces {
     pub(super) looks: Places,
+    /// Looks of AssetStores, so that a namespace with many stores has room for its releases.
+    pub(super) stores: Places,
     short: Places,
     long: Places,
 }
 
 impl Default for AllPlaces {
     fn default() -> Self {
-        Self { looks: Places::new(LOOKS_MAX), short: Places::new(SHORT_JOBS_MAX), long: Places::new(LONG_JOBS_MAX) }
+        Self {
+            looks: Places::new(LOOKS_MAX),
+            stores: Places::new(LOOKS_MAX),
+            short: Places::new(SHORT_JOBS_MAX),
+            long: Places::new(LONG_JOBS_MAX),
+        }
     }
 }
 

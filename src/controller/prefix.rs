@@ -25,8 +25,10 @@ use super::store::{FoundStore, cluster_id, document_fault, fault, open_tried};
 /// longer holds a place that others wait for.
 pub(super) const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
-/// The whole look: a store that is met for the first time is tried out by some twenty requests one after another, and a prefix that is
-/// claimed anew is listed: 1,000 pages of 0.2 s for a million objects.
+/// A store that is met for the first time is tried out by some twenty requests one after another.
+pub(super) const PROBE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// The whole look: besides, a prefix that is claimed anew is listed: 1,000 pages of 0.2 s for a million objects.
 pub(super) const LOOK_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// What a look is about: another value of any of these is another look.
@@ -94,7 +96,11 @@ pub(super) fn seen(cx: &Context, key: &ReleaseKey, question: &Question) -> Resul
         return Ok(known);
     }
     match cx.looks.known(key, question) {
-        Some(Known::Answer(Seen::Prefix(owner, record))) => Ok(PrefixFacts::Known { owner, record }),
+        Some(Known::Answer(Seen::Prefix(owner, record))) => {
+            // The look may be older than the claim.
+            let owner = if is_ours(&memory(cx, key, question), question) { OwnerFacts::Us } else { owner };
+            Ok(PrefixFacts::Known { owner, record })
+        }
         Some(Known::Answer(Seen::Unusable(problem))) => Err(problem),
         Some(Known::Answer(Seen::Fault(fault))) => Ok(PrefixFacts::Fault(fault)),
         Some(Known::Asked(since)) => Ok(PrefixFacts::Asked { since }),
@@ -105,9 +111,12 @@ pub(super) fn seen(cx: &Context, key: &ReleaseKey, question: &Question) -> Resul
 /// Prefix and version, when both are known for good.
 fn remembered(cx: &Context, key: &ReleaseKey, question: &Question) -> Option<PrefixFacts> {
     let memory = memory(cx, key, question);
-    let record = memory.record.filter(|record| record.version == question.version)?;
-    let is_ours = memory.owns_prefix_without == Some(question.layout.excluded());
-    is_ours.then_some(PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record) })
+    let record = memory.record.clone().filter(|record| record.version == question.version)?;
+    is_ours(&memory, question).then_some(PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record) })
+}
+
+fn is_ours(memory: &Memory, question: &Question) -> bool {
+    memory.owns_prefix_without == Some(question.layout.excluded())
 }
 
 fn memory(cx: &Context, key: &ReleaseKey, question: &Question) -> Memory {
@@ -180,7 +189,7 @@ async fn record(cx: &Context, key: &ReleaseKey, question: &Question, bucket: &dy
 
 /// Lists the whole prefix while the claim is new, which [`LOOK_TIME_MAX`] has room for.
 async fn owner(cx: &Context, key: &ReleaseKey, question: &Question, bucket: &dyn Bucket) -> Result<OwnerFacts, BucketFault> {
-    if memory(cx, key, question).owns_prefix_without == Some(question.layout.excluded()) {
+    if is_ours(&memory(cx, key, question), question) {
         return Ok(OwnerFacts::Us);
     }
     let standing = upload::standing(bucket, &question.layout, &question.ours, cx.outside.clock.now()).await;

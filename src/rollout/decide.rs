@@ -30,7 +30,6 @@ const RULES: &[Rule] = &[
     cancel_an_unwanted_job,
     stop_when_suspended,
     lost::have_a_pointer_of_our_own,
-    renew_the_claim,
     follow_up_the_flip,
     respect_an_attempt_given_up,
     call_the_roll,
@@ -45,7 +44,8 @@ const RULES: &[Rule] = &[
 /// Decides what to do about one release.
 pub fn decide(observed: &Observed) -> Decision {
     let alone = replicas::without_backfill(observed);
-    replicas::beside(observed, by_rules(alone.as_ref().unwrap_or(observed)))
+    let decided = renew_the_claim_beside(observed, by_rules(alone.as_ref().unwrap_or(observed)));
+    replicas::beside(observed, decided)
 }
 
 fn by_rules(observed: &Observed) -> Decision {
@@ -253,13 +253,19 @@ fn unusable_store(observed: &Observed) -> Option<Blocker> {
 }
 
 /// Other exclusions, or a pipeline's claim that becomes this cluster's: also while nothing is to be released.
-fn renew_the_claim(observed: &Observed) -> Option<Decision> {
-    match &observed.prefix {
-        PrefixFacts::Known { owner: OwnerFacts::Renewing(claim), .. } => {
-            Some(Decision::step(Phase::Pending, Step::ClaimPrefix(claim.clone())))
-        }
-        PrefixFacts::Known { .. } | PrefixFacts::NotNeeded | PrefixFacts::Fault(_) => None,
+fn renew_the_claim_beside(observed: &Observed, decided: Decision) -> Decision {
+    let PrefixFacts::Known { owner: OwnerFacts::Renewing(claim), .. } = &observed.prefix else { return decided };
+    let is_idle = decided.step == Step::Nothing && decided.wait != Wait::Again && observed.jobs.running.is_none();
+    let job = claim_job(observed, claim);
+    match observed.jobs.end_of(&job) {
+        _ if !is_idle => decided,
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => decided.until_also(failure.retry_at),
+        _ => Decision { step: Step::StartJob(job), wait: Wait::Again, ..decided },
     }
+}
+
+fn claim_job(observed: &Observed, claim: &Owner) -> Job {
+    Job::Claim { owner: claim.clone(), store: observed.store_identity().to_owned() }
 }
 
 fn own_the_prefix(observed: &Observed) -> Option<Decision> {
@@ -270,9 +276,8 @@ fn own_the_prefix(observed: &Observed) -> Option<Decision> {
         OwnerFacts::Other(_) if only_reads(observed) => None,
         OwnerFacts::Overlaps(overlap) => Some(Decision::blocked(Phase::Pending, Blocker::PrefixOverlaps(overlap.clone()))),
         OwnerFacts::Nobody(claim) | OwnerFacts::Renewing(claim) => {
-            let (owner, prefix) = (claim.clone(), observed.release.spec.prefix.clone());
-            let job = Job::Claim { owner, store: observed.store_identity().to_owned() };
-            Some(await_end(observed, Phase::Pending, &job, Blocker::Claiming { prefix }))
+            let prefix = observed.release.spec.prefix.clone();
+            Some(await_end(observed, Phase::Pending, &claim_job(observed, claim), Blocker::Claiming { prefix }))
         }
         OwnerFacts::Other(owner) => Some(Decision::blocked(Phase::Pending, prefix_owned(observed, owner))),
     }
