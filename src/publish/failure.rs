@@ -46,7 +46,7 @@ pub enum Failure {
         /// Name of the bucket.
         bucket: String,
         /// Whose, and where.
-        overlap: Overlap,
+        overlap: Box<Overlap>,
     },
     /// A dry run found keys that hold other bytes.
     #[error(

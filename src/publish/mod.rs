@@ -177,7 +177,7 @@ impl Command<'_> {
         if let Some(claim) = claim.filter(|claim| claim.owner.release != *release) {
             return Err(self.foreign(claim.owner));
         }
-        let overlaps = |overlap| Failure::Overlaps { bucket: self.target.settings.bucket.clone(), overlap };
+        let overlaps = |overlap| Failure::Overlaps { bucket: self.target.settings.bucket.clone(), overlap: Box::new(overlap) };
         if release == NOBODY {
             let above = upload::above(bucket, &layout).await?.into_iter().next();
             return above.map_or(Ok(layout), |overlap| Err(overlaps(overlap)));

@@ -2,6 +2,8 @@
 //! Never writes the version record before every object was confirmed: by the store's own answer in this attempt, or by a recorded
 //! version whose objects nobody may delete while our intent stands.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +17,7 @@ use super::records::read_own_record;
 use super::send::{Occupied, Seen, Wanting};
 use super::verify::{There, compare};
 use super::{Before, FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent};
+use crate::api::ContentHash;
 use crate::bucket::{BucketError, Created, Expected};
 use crate::manifest::VersionRecord;
 use crate::manifest::record::{BuildSummary, FORMAT};
@@ -126,7 +129,10 @@ impl Attempt<'_> {
     /// Sees that nothing new, pages at their public keys included, lies in a folder that another release has claimed.
     async fn see_whose_folders(&self, wanting: &[Wanting]) -> Result<(), PublishFailure> {
         let Publish { layout, release, .. } = self.request;
-        let keys: Vec<String> = wanting.iter().map(|one| layout.key(&self.objects.file(one.at).path)).collect();
+        // By their bytes: entry files with the same bytes share an object, and each has a public key of its own.
+        let new: BTreeSet<&ContentHash> = wanting.iter().map(|one| &self.objects.file(one.at).sha256).collect();
+        let files = self.prepared.manifest.files.iter().filter(|file| new.contains(&file.sha256));
+        let keys: Vec<String> = files.map(|file| layout.key(&file.path)).collect();
         match Neighbours::new(&*self.tools.bucket, layout, release).of_any(&keys).await? {
             None => Ok(()),
             Some((key, Foreign { release, because })) => Err(PublishFailure::InvalidBuild {

@@ -37,7 +37,7 @@ impl Attempt<'_> {
             return Ok(true);
         }
         // By another writer it is not the copy that was just made: that one is gone, and this one stays.
-        if stored.writer == made_with.writer {
+        if stored.writer.is_none() || stored.writer == made_with.writer {
             self.tools.bucket.delete(key, &stored.etag).await?;
         }
         Ok(false)
