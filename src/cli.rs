@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::egress::{AllowedHost, AmbientGrant};
 use crate::source::workspace::VolumeSize;
 use crate::telemetry::LogFormat;
 
@@ -66,9 +67,14 @@ pub struct ControllerArgs {
     /// Look after this namespace only; may be repeated
     #[arg(long = "watch-namespace", env = "ROLLCALL_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
-    /// Let `source.http` fetch from this host even if its address is private: host, host:port or network; may be repeated
-    #[arg(long = "source-allow", env = "ROLLCALL_SOURCE_ALLOW", value_delimiter = ',')]
-    pub source_allow: Vec<String>,
+    /// Call this host for stores, replicas and sources although its address is not public: host, host:port, address or network; may be
+    /// repeated
+    #[arg(long = "egress-allow", env = "ROLLCALL_EGRESS_ALLOW", value_delimiter = ',')]
+    pub egress_allow: Vec<AllowedHost>,
+    /// Let objects of these namespaces use the controller's own cloud identity for this bucket and prefix: JSON such as
+    /// `{"namespaces": ["shop"], "bucket": "web-assets", "prefix": "shop/"}`, and `endpoint` if it is not AWS; may be repeated
+    #[arg(long = "ambient-credentials", value_name = "GRANT")]
+    pub ambient_credentials: Vec<AmbientGrant>,
     /// Folder for builds while they are uploaded
     #[arg(long, env = "ROLLCALL_WORKSPACE", default_value = "/var/lib/rollcall")]
     pub workspace: PathBuf,
@@ -234,10 +240,11 @@ mod tests {
             "--workspace-size=2Gi",
             "--log-format=json",
         ];
-        let cli = Cli::try_parse_from(typed.into_iter().chain(["--watch-namespace=a", "--watch-namespace=b", "--source-allow=store.svc"]))
+        let cli = Cli::try_parse_from(typed.into_iter().chain(["--watch-namespace=a", "--watch-namespace=b", "--egress-allow=store.svc"]))
             .unwrap();
         let Role::Controller(args) = cli.role else { panic!("expected the controller") };
-        assert_eq!((args.watch_namespaces, args.source_allow), (vec!["a".to_owned(), "b".to_owned()], vec!["store.svc".to_owned()]));
+        assert_eq!((args.watch_namespaces, args.egress_allow), (vec!["a".to_owned(), "b".to_owned()], vec!["store.svc".parse().unwrap()]));
+        assert_eq!(args.ambient_credentials, []);
         assert_eq!(cli.log.log_format, LogFormat::Json);
     }
 }

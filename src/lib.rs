@@ -64,6 +64,7 @@ pub mod clock;
 pub mod cluster;
 pub mod controller;
 pub mod dev_store;
+pub mod egress;
 pub mod generate;
 pub mod lint;
 pub mod manifest;

@@ -11,6 +11,7 @@ use crate::cli::{AgentArgs, ApplicationArg, ControllerArgs, DevStoreArgs, Genera
 use crate::clock::SystemClock;
 use crate::cluster::reports::HttpReportReader;
 use crate::controller::{self, Context, Outside, S3Buckets};
+use crate::egress::{AmbientGrants, Egress};
 use crate::metrics::Metrics;
 use crate::serving::Limits;
 use crate::source::{HttpFetcher, HttpSettings};
@@ -53,17 +54,23 @@ pub fn exit_code(error: &RoleError) -> ExitCode {
 
 async fn run_controller(args: ControllerArgs) -> Result<(), RoleError> {
     let metrics = Arc::<Metrics>::default();
+    let egress = Egress::public_and(args.egress_allow);
     let outside = Outside {
         client: client(args.kubeconfig.as_deref()).await?,
         clock: Arc::new(SystemClock),
-        buckets: Arc::new(S3Buckets::default()),
-        source: Arc::new(HttpFetcher::new(http_settings(&args)?)),
-        reports: Arc::new(HttpReportReader::new()?),
+        buckets: Arc::new(S3Buckets::new(egress.clone())),
+        source: Arc::new(HttpFetcher::new(HttpSettings { egress, ..HttpSettings::default() })),
+        reports: Arc::new(HttpReportReader::new(&Egress::of_a_pod())),
     };
     std::fs::create_dir_all(&args.workspace).map_err(|error| format!("workspace {}: {error}", args.workspace.display()))?;
     let workspace = source::Workspace::new(&args.workspace, args.workspace_size.budget());
     workspace.clear()?;
-    let settings = controller::Settings { namespaces: args.watch_namespaces, workspace, instance: args.instance };
+    let settings = controller::Settings {
+        namespaces: args.watch_namespaces,
+        workspace,
+        instance: args.instance,
+        ambient: AmbientGrants(args.ambient_credentials),
+    };
     let (cx, changes) = Context::new(outside, settings, metrics.clone());
     let admin = admin::Admin::new(metrics);
     let stop = stopper()?;
@@ -73,11 +80,6 @@ async fn run_controller(args: ControllerArgs) -> Result<(), RoleError> {
     stop.cancel();
     served.await??;
     Ok(())
-}
-
-fn http_settings(args: &ControllerArgs) -> Result<HttpSettings, RoleError> {
-    let allowed = args.source_allow.iter().map(|host| host.parse()).collect::<Result<Vec<_>, _>>()?;
-    Ok(HttpSettings { allowed, ..HttpSettings::default() })
 }
 
 async fn run_agent(args: AgentArgs) -> Result<(), RoleError> {

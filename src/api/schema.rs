@@ -52,6 +52,12 @@ pub(super) fn bucket_name() -> Rule {
         .message("must be a bucket name: lower-case letters, digits, dots and hyphens")
 }
 
+/// The region of a bucket. It becomes a part of the host that is called.
+pub(super) fn region() -> Rule {
+    Rule::new("self.matches('^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$')")
+        .message("must be the name of a region: letters, digits and hyphens, beginning and ending with a letter or digit")
+}
+
 /// A path of a file in a build.
 pub(super) fn build_path() -> Rule {
     Rule::new(r"self.matches('^[^/\\\\]+(/[^/\\\\]+)*$') && !self.matches('(^|/)[.]{1,2}(/|$)')")
@@ -60,20 +66,20 @@ pub(super) fn build_path() -> Rule {
 
 /// A URL of one file; `{version}` may stand in it.
 pub(super) fn http_url() -> Rule {
-    Rule::new(r"self.matches('^https?://[^\\s/?#]+/[^\\s#]*$')")
-        .message("must be http:// or https://, a host, and a path, without spaces or #")
+    Rule::new(r"self.matches('^https?://[^\\s/?#@\\\\]+/[^\\s#]*$')")
+        .message("must be http:// or https://, a host without user and password, and a path, without spaces or #")
 }
 
 /// A URL that keys are appended to.
 pub(super) fn base_url() -> Rule {
-    Rule::new(r"self.matches('^https?://[^\\s/?#]+/([^\\s?#]*/)?$')")
-        .message("must be http:// or https://, a host, and a path that ends with /, without spaces, ? or #")
+    Rule::new(r"self.matches('^https?://[^\\s/?#@\\\\]+/([^\\s?#]*/)?$')")
+        .message("must be http:// or https://, a host without user and password, and a path that ends with /, without spaces, ? or #")
 }
 
 /// The address of a store's API.
 pub(super) fn endpoint_url() -> Rule {
-    Rule::new(r"self.matches('^https?://[^\\s/?#]+(/[^\\s?#]*)?$')")
-        .message("must start with http:// or https:// and a host, without spaces, ? or #")
+    Rule::new(r"self.matches('^https?://[^\\s/?#@\\\\]+(/[^\\s?#]*)?$')")
+        .message("must start with http:// or https:// and a host without user and password, without spaces, ? or #")
 }
 
 /// A replica that lay within the store's own place, or around it, would be swept and counted as a part of it.

@@ -4,7 +4,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{bucket_name, endpoint_url, http_url, source_folder};
+use super::schema::{bucket_name, endpoint_url, http_url, region, source_folder};
 use super::store::{BucketSpec, CredentialsSpec, default_region};
 
 /// Where a build comes from; exactly one way.
@@ -57,6 +57,7 @@ pub struct BucketSource {
     /// Region of the bucket. Stores that have no regions accept any; the default is `us-east-1`.
     #[serde(default = "default_region")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = region())]
     pub region: String,
     /// URL of the store's S3 API when it is not AWS, for example `http://minio.storage.svc:9000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,9 +67,9 @@ pub struct BucketSource {
     /// Puts the bucket's name into the path (`endpoint/bucket/key`) instead of the host name. Most stores that are not AWS need it.
     #[serde(default)]
     pub force_path_style: bool,
-    /// Where the keys that may list and read the folder come from; the ambient chain of the controller's pod without it. Where the
-    /// AssetStore's own keys may read the folder, too, its store copies by itself; else the bytes go through the controller. With the
-    /// ambient chain whoever may write AssetReleases can have any folder read that the controller's pod may read.
+    /// Where the keys that may list and read the folder come from; the ambient chain of the controller's pod without it, if
+    /// the operator has granted that for this namespace, bucket and folder (the chart's value `ambientCredentials`). Where the
+    /// AssetStore's own keys may read the folder, too, its store copies by itself; else the bytes go through the controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsSpec>,
     /// What the keys of the build begin with; the rest of each key is the file's path in the build. `{version}` stands for

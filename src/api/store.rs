@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{apart_from_each_other, apart_from_the_store, base_url, bucket_name, endpoint_url, key_prefix, object_name};
+use super::schema::{apart_from_each_other, apart_from_the_store, base_url, bucket_name, endpoint_url, key_prefix, object_name, region};
 
 /// An object store that AssetReleases of this namespace publish into: a bucket, a prefix in it, and the URL that pages use.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -40,7 +40,8 @@ pub struct AssetStoreSpec {
     /// The bucket that holds the objects.
     pub bucket: BucketSpec,
     /// Where the keys that may write come from. Without it the ambient chain of the controller's pod is used: environment,
-    /// web identity (IRSA) or EKS Pod Identity; never the instance metadata service.
+    /// web identity (IRSA) or EKS Pod Identity; never the instance metadata service. Only where the operator has granted that for this
+    /// namespace, bucket, prefix and endpoint (the chart's value `ambientCredentials`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsSpec>,
     /// What pages put in front of an object key: the URL of the CDN or of the bucket itself, up to and including the bucket's
@@ -80,8 +81,8 @@ pub struct ReplicaSpec {
     pub name: String,
     /// The bucket. Must not lie within the store's own bucket and prefix or those of another replica, nor they within it.
     pub bucket: BucketSpec,
-    /// Where the keys that may write there come from; the ambient chain of the controller's pod without it. Where the store copies by
-    /// itself, they must be allowed to read the store's own bucket, too; else the bytes go through the controller.
+    /// Where the keys that may write there come from; the ambient chain of the controller's pod without it, if
+    /// that is granted. Where the store copies by itself, they must be allowed to read the store's own bucket, too; else the bytes go through the controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsSpec>,
     /// When it gets its objects.
@@ -118,6 +119,7 @@ pub struct BucketSpec {
     /// Region of the bucket. Stores that have no regions accept any; the default is `us-east-1`.
     #[serde(default = "default_region")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = region())]
     pub region: String,
     /// URL of the store's S3 API when it is not AWS, for example `http://minio.storage.svc:9000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

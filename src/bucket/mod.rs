@@ -12,6 +12,8 @@ pub mod memory;
 pub mod probe;
 pub mod s3;
 
+mod walk;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use crate::api::ContentHash;
 use crate::manifest::Writer;
 
 use self::probe::{Deletes, Objection};
+pub use self::walk::Walk;
 
 /// Longest time that a signed request may still land after it was sent: the life of its signature.
 pub const SIGNED_REQUEST_LIFE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
@@ -240,6 +243,12 @@ pub enum BucketError {
         /// Its name.
         bucket: String,
     },
+    /// The endpoint is none that this program may call: nothing was sent.
+    #[error("the endpoint may not be called: {cause}")]
+    NotAllowed {
+        /// Which host, and what is wrong with it.
+        cause: String,
+    },
     /// The store was tried out and found wanting: nothing is written into it.
     #[error("the store is refused: {0}")]
     Unfit(Objection),
@@ -253,6 +262,20 @@ pub enum BucketError {
         /// What was seen.
         cause: String,
     },
+}
+
+impl BucketError {
+    /// The same about another key, for where the key itself must not be told.
+    #[must_use]
+    pub fn of_key(self, other: &str) -> Self {
+        let key = other.to_owned();
+        match self {
+            Self::Unavailable { operation, cause, .. } => Self::Unavailable { operation, key, cause },
+            Self::Denied { operation, cause, .. } => Self::Denied { operation, key, cause },
+            Self::Refused { operation, cause, .. } => Self::Refused { operation, key, cause },
+            other @ (Self::Locked { .. } | Self::NoSuchBucket { .. } | Self::NotAllowed { .. } | Self::Unfit(_)) => other,
+        }
+    }
 }
 
 /// One bucket of an object store. Reads are strong: what was written is seen by the next read, listings included.

@@ -9,12 +9,14 @@ use kube::client::{Body, ConfigExt as _};
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
 
+use super::answers::BoundAnswers;
+
 /// A client for this API server.
 ///
 /// # Errors
 /// When the configuration names keys or certificates that cannot be used, or a proxy of a kind that kube does not know.
 pub fn connect(config: Config) -> Result<Client, kube::Error> {
-    // Keys of a plugin expire, which only kube's own construction sees.
+    // Keys of a plugin expire, which only kube's own construction sees. Both are for people's own machines, whose answers have no bounds.
     if config.proxy_url.is_some() || config.auth_info.exec.is_some() {
         return Client::try_from(config);
     }
@@ -30,6 +32,7 @@ pub fn connect(config: Config) -> Result<Client, kube::Error> {
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
+        .layer(BoundAnswers)
         .service(HttpClient::builder(TokioExecutor::new()).build::<_, Body>(connector));
     Ok(Client::new(service, config.default_namespace))
 }

@@ -3,6 +3,8 @@
 //! There is no trait here: the seam is the HTTP service under [`kube::Client`], so tests run exactly this code over an
 //! in-process API server (docs/decisions/0002). Never lets a call hang, and never writes without a precondition.
 
+mod answers;
+
 pub mod calls;
 pub mod client;
 pub mod lite;

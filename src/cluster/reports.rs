@@ -5,11 +5,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::StatusCode;
-use reqwest::header::{ETAG, IF_NONE_MATCH};
+use bytes::Bytes;
+use http::header::{ETAG, IF_NONE_MATCH};
+use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
 
 use crate::api::release::HttpReport;
 use crate::api::report::REPORT_BYTES_MAX;
+use crate::egress::{Bounded, Client, Egress, Pool, SMALL_BYTES_MAX, Unanswered};
 
 /// How long a pod may hold a poll open while nothing changes.
 pub const POLL_WAIT: Duration = Duration::from_secs(30);
@@ -17,6 +20,9 @@ pub const POLL_WAIT: Duration = Duration::from_secs(30);
 /// How much longer than the wait an answer may take: slow pods, and the way there and back. Without it a pod that is a little late
 /// with each answer would seem to fail each time.
 pub(crate) const ANSWER_MARGIN: Duration = Duration::from_secs(15);
+
+/// Instead of what a port scan would give.
+const UNANSWERED: &str = "the pod did not answer as a reporter; the controller's log says more";
 
 /// What a pod answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,21 +58,30 @@ pub trait ReportReader: Send + Sync + 'static {
 /// Reads it over HTTP.
 #[derive(Debug, Clone)]
 pub struct HttpReportReader {
-    client: reqwest::Client,
+    client: Client<Empty<Bytes>>,
 }
 
 impl HttpReportReader {
-    /// A reader that follows no redirects and no proxies: only the pod itself can speak for itself.
-    pub fn new() -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            // Pods are asked over plain HTTP: no root certificates, which an idle controller would hold for nothing.
-            .tls_certs_only(std::iter::empty())
-            .connect_timeout(Duration::from_secs(3))
-            .build()?;
-        Ok(Self { client })
+    /// A reader that calls what this lets it call, and follows no redirects and no proxies: only the pod itself can speak for itself.
+    #[must_use]
+    pub fn new(egress: &Egress) -> Self {
+        let pool = Pool { connect_timeout: Duration::from_secs(3), idle_timeout: Duration::from_secs(90), idle_max: 1 };
+        Self { client: egress.client(pool) }
     }
+
+    async fn ask(&self, request: Request<Empty<Bytes>>) -> Result<Response<Bounded>, String> {
+        match self.client.send(request).await {
+            Ok(answer) => Ok(answer),
+            Err(Unanswered::NotAllowed(refused)) => Err(refused.to_string()),
+            Err(Unanswered::Failed(error)) => Err(unanswered(&Unanswered::Failed(error))),
+        }
+    }
+}
+
+/// The log alone says what was seen: a report's port is whatever a release says, on a node that may have others.
+fn unanswered(cause: &dyn std::fmt::Display) -> String {
+    tracing::debug!(%cause, "a poll failed");
+    UNANSWERED.to_owned()
 }
 
 #[async_trait]
@@ -82,31 +97,30 @@ impl ReportReader for HttpReportReader {
         let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
         let path = channel.path.trim_start_matches('/');
         let url = format!("http://{host}:{}/{path}?wait={}s&stage={stage}", channel.port, wait.as_secs());
-        let mut request = self.client.get(&url).timeout(wait + ANSWER_MARGIN);
+        let mut request = Request::get(&url);
         if let Some(tag) = known.and_then(|known| known.tag.as_ref()) {
             request = request.header(IF_NONE_MATCH, tag);
         }
-        let answer = request.send().await.map_err(|error| format!("{url}: {error}"))?;
-        match known {
-            Some(known) if answer.status() == StatusCode::NOT_MODIFIED => Ok(known.clone()),
-            _ => read_answer(answer).await.map_err(|cause| format!("{url}: {cause}")),
-        }
+        let request = request.body(Empty::new()).map_err(|error| format!("{url}: {error}"))?;
+        let read = async {
+            let answer = self.ask(request).await?;
+            match known {
+                Some(known) if answer.status() == StatusCode::NOT_MODIFIED => Ok(known.clone()),
+                _ => read_answer(answer).await,
+            }
+        };
+        let read = tokio::time::timeout(wait + ANSWER_MARGIN, read).await.unwrap_or_else(|_| Err(unanswered(&"no answer in time")));
+        read.map_err(|cause| format!("{url}: {cause}"))
     }
 }
 
-async fn read_answer(mut answer: reqwest::Response) -> Result<Answer, String> {
+async fn read_answer(answer: Response<Bounded>) -> Result<Answer, String> {
     if !answer.status().is_success() {
         return Err(format!("answered {}", answer.status()));
     }
     let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {
-        body.extend_from_slice(&chunk);
-        if body.len() > REPORT_BYTES_MAX {
-            return Err(format!("the report is longer than {REPORT_BYTES_MAX} bytes"));
-        }
-    }
-    let text = String::from_utf8(body).map_err(|_| "the report is not UTF-8")?;
+    let body = answer.into_body().at_most(SMALL_BYTES_MAX, ANSWER_MARGIN).whole().await.map_err(|error| unanswered(&error))?;
+    let text = String::from_utf8(body.into()).map_err(|_| "the report is not UTF-8")?;
     Ok(Answer { text, tag })
 }
 
@@ -129,7 +143,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/report", get(report))).await });
         let channel = HttpReport { port: address.port().into(), path: "/report".into() };
-        let reader = HttpReportReader::new().unwrap();
+        let reader = HttpReportReader::new(&Egress::unrestricted());
         let ask = async |known: Option<&Answer>| reader.read(known, address.ip(), &channel, 3, Duration::ZERO).await;
         let first = ask(None).await.unwrap();
         assert_eq!(first, Answer { text: "the report".into(), tag: Some("\"7\"".into()) });

@@ -12,6 +12,7 @@ use crate::api::store::WriteGuard;
 use crate::bucket::probe::{Capabilities, Probe as _};
 use crate::bucket::s3::{S3Bucket, S3Settings};
 use crate::bucket::{Bucket, BucketError};
+use crate::egress::Egress;
 
 /// Opens buckets; the simulation has its own.
 #[async_trait]
@@ -37,8 +38,8 @@ const PROBED_MAX: usize = 256;
 const OBJECTED_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// Buckets of S3-compatible stores.
-#[derive(Default)]
 pub struct S3Buckets {
+    egress: Egress,
     open: Mutex<Vec<(S3Settings, Arc<S3Bucket>)>>,
     probed: Mutex<Vec<Probed>>,
 }
@@ -50,12 +51,18 @@ struct Probed {
 }
 
 impl S3Buckets {
+    /// Buckets at endpoints that this lets be called.
+    #[must_use]
+    pub fn new(egress: Egress) -> Self {
+        Self { egress, open: Mutex::default(), probed: Mutex::default() }
+    }
+
     fn client(&self, settings: &S3Settings) -> Result<Arc<S3Bucket>, BucketError> {
         let mut open = lock(&self.open);
         if let Some((_, bucket)) = open.iter().find(|(known, _)| known == settings) {
             return Ok(bucket.clone());
         }
-        let bucket = Arc::new(S3Bucket::connect(settings)?);
+        let bucket = Arc::new(S3Bucket::connect_through(&self.egress, settings)?);
         let is_of_the_bucket = |known: &S3Settings| known.bucket == settings.bucket && known.endpoint == settings.endpoint;
         if open.iter().filter(|(known, _)| is_of_the_bucket(known)).count() >= CLIENTS_OF_A_BUCKET_MAX
             && let Some(oldest) = open.iter().position(|(known, _)| is_of_the_bucket(known))

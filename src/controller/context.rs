@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::cluster::nodes::Nodes;
 use crate::cluster::pods::{PodViews, ReleaseKey};
 use crate::cluster::reports::ReportReader;
+use crate::egress::AmbientGrants;
 use crate::manifest::VersionRecord;
 use crate::metrics::Metrics;
 use crate::source::{Source, Workspace};
@@ -48,6 +49,8 @@ pub struct Settings {
     pub workspace: Workspace,
     /// Name of this controller process, in events.
     pub instance: String,
+    /// For whom the controller's own cloud identity may be used.
+    pub ambient: AmbientGrants,
 }
 
 /// Everything that a pass may use.

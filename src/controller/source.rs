@@ -5,6 +5,7 @@ use crate::api::release::BucketSource;
 use crate::api::store::BucketSpec;
 use crate::bucket::BucketError;
 use crate::bucket::s3::S3Settings;
+use crate::egress::AmbientUse;
 use crate::rollout::observed::BuildSource;
 use crate::source::archive::Limits;
 use crate::source::bucket::{self, BuildFolder, BuildPlace, Kinship, Pin};
@@ -54,13 +55,16 @@ impl Task {
     async fn folder(&self, version: &str, spec: &BucketSource) -> Result<BuildFolder, WorkFailure> {
         let place = BuildPlace::of(spec, version);
         let failed = |error: BucketError| publish_failure(&SourceError::Bucket { place: place.to_string(), error }.into());
-        let bucket = self.cx.outside.buckets.open(&self.settings(spec).await?).map_err(failed)?;
+        let bucket = self.cx.outside.buckets.open(&self.settings(spec, &place).await?).map_err(failed)?;
         let kinship = self.kinship(spec).await;
         Ok(BuildFolder { bucket, place, kinship, limits: Limits::default() })
     }
 
-    async fn settings(&self, spec: &BucketSource) -> Result<S3Settings, WorkFailure> {
-        let found = credentials(&self.cx, &self.namespace, spec.credentials.as_ref()).await;
+    async fn settings(&self, spec: &BucketSource, place: &BuildPlace) -> Result<S3Settings, WorkFailure> {
+        let (namespace, endpoint) = (self.namespace.as_str(), spec.endpoint.as_deref());
+        // With the version filled in: that may well be what the grant's prefix ends in.
+        let asked = AmbientUse { namespace, endpoint, bucket: &place.bucket, prefix: &place.folder };
+        let found = credentials(&self.cx, asked, spec.credentials.as_ref()).await;
         let found = found.map_err(|failure| read_failure("ReadFailing", failure.to_string()))?;
         let credentials = found.map_err(|problem| WorkFailure {
             reason: problem.reason(),

@@ -14,6 +14,7 @@ use crate::bucket::s3::{Credentials, S3Settings};
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
+use crate::egress::AmbientUse;
 use crate::manifest::Layout;
 use crate::rollout::observed::{BucketFault, ReleaseFacts, ReplicaFacts, StoreFacts, StoreProblem};
 use crate::rollout::{self, retention};
@@ -139,16 +140,24 @@ pub(super) async fn address(
     bucket: &BucketSpec,
     credentials: Option<&CredentialsSpec>,
 ) -> Result<Result<S3Settings, StoreProblem>, Failure> {
-    Ok(self::credentials(cx, namespace, credentials).await?.map(|credentials| S3Settings::at(bucket, credentials)))
+    let asked = AmbientUse {
+        namespace,
+        endpoint: bucket.endpoint.as_deref(),
+        bucket: &bucket.name,
+        prefix: bucket.prefix.as_deref().unwrap_or_default(),
+    };
+    Ok(self::credentials(cx, asked, credentials).await?.map(|credentials| S3Settings::at(bucket, credentials)))
 }
 
-/// The keys as they are now.
+/// The keys as they are now; the controller's own only where the operator granted them for exactly this.
 pub(super) async fn credentials(
     cx: &Context,
-    namespace: &str,
+    asked: AmbientUse<'_>,
     spec: Option<&CredentialsSpec>,
 ) -> Result<Result<Credentials, StoreProblem>, Failure> {
+    let namespace = asked.namespace;
     match spec {
+        None if !cx.settings.ambient.cover(asked) => Ok(Err(StoreProblem::NotGranted(asked.value()))),
         None => Ok(Ok(Credentials::Ambient)),
         Some(spec) => read_secret(cx, namespace, &spec.secret_name).await,
     }
@@ -188,6 +197,7 @@ pub(super) fn fault(error: &BucketError) -> BucketFault {
     let advice = match error {
         // A store that was tried out says so itself.
         BucketError::Unavailable { .. } | BucketError::Locked { .. } | BucketError::Unfit(_) => "",
+        BucketError::NotAllowed { .. } => crate::egress::ADVICE,
         BucketError::Denied { .. } => "; check the store's credentials and its bucket policy",
         BucketError::NoSuchBucket { .. } => "; create it, or correct spec.bucket of the AssetStore",
         BucketError::Refused { .. } => "; the store does not do what Rollcall needs",

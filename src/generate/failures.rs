@@ -3,6 +3,7 @@
 
 use crate::api::{ContentHash, ManifestDigest};
 use crate::bucket::BucketError;
+use crate::egress::{Kind, NotAllowed};
 use crate::manifest::Writer;
 use crate::manifest::build::InvalidBuild;
 use crate::manifest::readers::UnreadableNames;
@@ -33,6 +34,7 @@ pub(super) fn of_the_bucket() -> Vec<Entry> {
         },
         BucketError::Denied { operation: "create", key: key(), cause: cause("AccessDenied") },
         BucketError::NoSuchBucket { bucket: "web-assets".into() },
+        BucketError::NotAllowed { cause: not_allowed().to_string() },
         BucketError::Refused { operation: "create", key: key(), cause: cause("BadDigest") },
     ];
     errors.into_iter().map(|error| published(&PublishFailure::Bucket(error))).collect()
@@ -128,16 +130,20 @@ pub(super) fn of_a_source() -> Vec<Entry> {
     refusals().into_iter().chain(refusals_of_an_archive()).map(|refusal| published(&SourceError::Refused(refusal).into())).collect()
 }
 
+fn not_allowed() -> NotAllowed {
+    NotAllowed { host: "10.0.0.7".into(), kind: Kind::Private, address: Some([10, 0, 0, 7].into()) }
+}
+
 fn refusals() -> Vec<Refusal> {
     let url = || "https://ci.example.com/v2.zip".to_owned();
     vec![
         Refusal::InvalidDigest { given: "9F86".into() },
         Refusal::UnsupportedUrl { url: "ftp://ci.example.com/v2.zip".into() },
-        Refusal::HostNotAllowed { url: url(), host: "ci.example.com".into(), address: [10, 0, 0, 7].into(), kind: "a private address" },
+        Refusal::HostNotAllowed { url: url(), refused: not_allowed() },
         Refusal::TooManyRedirects { url: url(), max: 5 },
         Refusal::HttpStatus { url: url(), status: 404 },
-        Refusal::WrongDigest { url: url(), expected: ContentHash::of(b"one"), actual: ContentHash::of(b"other") },
-        Refusal::OtherBuild { place: place(), expected: ManifestDigest::of(b"one"), actual: ManifestDigest::of(b"other") },
+        Refusal::WrongDigest { url: url(), expected: ContentHash::of(b"one") },
+        Refusal::OtherBuild { place: place(), expected: ManifestDigest::of(b"one") },
         Refusal::ArchiveTooLarge { url: url(), bytes_max: 1 << 30 },
     ]
 }
@@ -267,6 +273,9 @@ fn of_bucket(error: &BucketError) -> &'static str {
             "Nothing, as a rule: the store is well, and with the write guard `SingleWriter` one program at a time writes below a prefix. It goes on when the other one is done, or 17 minutes after the time that is named if that one was killed; a controller that was restarted in the middle waits for its own old lock. Stagings and rollbacks wait, too."
         }
         BucketError::NoSuchBucket { .. } => "Create the bucket, or correct `spec.bucket.name`, `region` or `endpoint` of the AssetStore.",
+        BucketError::NotAllowed { .. } => {
+            "A store inside the network is named in the chart's value `egress.allowedHosts` by whoever runs the controller, which must not be a way into the network."
+        }
         BucketError::Unfit(_) => "It was tried out and found wanting: see `StoreOverwrites` and `StoreListsUnreliably`.",
         BucketError::Refused { .. } => {
             "The store does not do what Rollcall needs (conditional writes, SHA-256 checksums): use one that does."
@@ -283,6 +292,9 @@ fn of_bucket_of_builds(error: &BucketError) -> &'static str {
             "Allow the keys of `spec.source.bucket.credentials` (or the controller's own, without them) `s3:ListBucket` and `s3:GetObject` on the folder."
         }
         BucketError::NoSuchBucket { .. } => "Correct `name`, `region` or `endpoint` of `spec.source.bucket`.",
+        BucketError::NotAllowed { .. } => {
+            "Name the host in the chart's value `egress.allowedHosts`, if it is yours: the controller must not be a way into the network."
+        }
         BucketError::Refused { .. } | BucketError::Unfit(_) => {
             "Look at the answer that is named: the store of the builds does not take a plain listing or GET as it was sent."
         }
@@ -294,7 +306,7 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
         Refusal::InvalidDigest { .. } => "Write the digest as `sha256sum` prints it.",
         Refusal::UnsupportedUrl { .. } => "Use `http://` or `https://`.",
         Refusal::HostNotAllowed { .. } => {
-            "Name the host in the chart's value `source.allowedHosts`, if it is yours: the controller must not be a way into the network."
+            "Name the host in the chart's value `egress.allowedHosts`, if it is yours: the controller must not be a way into the network."
         }
         Refusal::TooManyRedirects { .. } => "Name the archive's own URL.",
         Refusal::HttpStatus { .. } => {

@@ -59,6 +59,7 @@ impl Cluster {
     ) -> Result<S3Settings, Failure> {
         let credentials = match (instead, credentials) {
             (Some(instead), _) => instead,
+            (None, None) if bucket.endpoint.is_some() => return Err(unnamed(bucket)),
             (None, None) => Credentials::Ambient,
             (None, Some(spec)) => self.keys(&spec.secret_name).await?,
         };
@@ -85,6 +86,15 @@ impl Cluster {
         let text = |key: &str| data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).map(|text| text.trim().to_owned());
         Credentials::of_keys(text).map_err(|key| failed(&what, &format!("it has no key {key}")))
     }
+}
+
+/// Whoever may write an AssetStore must not choose where a person's own keys sign requests.
+fn unnamed(bucket: &BucketSpec) -> Failure {
+    let endpoint = bucket.endpoint.as_deref().unwrap_or_default();
+    let cause = format!(
+        "it names no Secret, and your own keys are not used at an endpoint that it chose; allow it with --endpoint {endpoint}, or name keys with --profile"
+    );
+    failed(&format!("use endpoint {endpoint} of bucket {:?}", bucket.name), &cause)
 }
 
 async fn config(args: &ClusterArgs) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {

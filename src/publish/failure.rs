@@ -105,7 +105,9 @@ impl Failure {
             failure,
             PublishFailure::Cancelled
                 | PublishFailure::Source(SourceError::Workspace { .. } | SourceError::Unreadable { .. })
-                | PublishFailure::Bucket(BucketError::Denied { .. } | BucketError::NoSuchBucket { .. } | BucketError::Unfit(_))
+                | PublishFailure::Bucket(
+                    BucketError::Denied { .. } | BucketError::NoSuchBucket { .. } | BucketError::NotAllowed { .. } | BucketError::Unfit(_)
+                )
         );
         failure.class() == FailureClass::Transient && !needs_somebody
     }

@@ -47,7 +47,11 @@ pub async fn replicas_of_store(cluster: &ClusterArgs, store: &StoreArgs) -> Resu
 
 async fn of_asset_store(cluster: &Cluster, name: &str, prefix: &str, typed: &StoreArgs) -> Result<Target, Failure> {
     let store = cluster.store(name).await?;
-    let settings =
-        cluster.settings(&store.spec.bucket, store.spec.credentials.as_ref(), typed.profile.clone().map(Credentials::Profile)).await?;
+    let mut bucket = store.spec.bucket.clone();
+    if typed.endpoint.is_some() {
+        // Of this the person has decided, not the AssetStore.
+        bucket.endpoint = None;
+    }
+    let settings = cluster.settings(&bucket, store.spec.credentials.as_ref(), typed.profile.clone().map(Credentials::Profile)).await?;
     Ok(Target::of_store(&store.spec, prefix, settings, typed))
 }

@@ -383,7 +383,7 @@ impl Blocker {
     #[must_use]
     pub fn doubts_the_store(&self) -> bool {
         // The names of the bucket's own failures: a job passes them on.
-        const OF_THE_BUCKET: [&str; 4] = ["StoreUnavailable", "StoreAccessDenied", "BucketNotFound", "StoreRefused"];
+        const OF_THE_BUCKET: [&str; 5] = ["StoreUnavailable", "StoreAccessDenied", "BucketNotFound", "EndpointNotAllowed", "StoreRefused"];
         match self {
             Self::StoreUnusable { .. } => true,
             Self::ReplicaIncomplete { replica, .. } => replica.failure.is_some(),
@@ -441,6 +441,7 @@ impl StoreProblem {
             Self::SecretForbidden(_) => "CredentialsForbidden",
             Self::SecretIncomplete(..) => "CredentialsIncomplete",
             Self::Invalid(_) => "StoreInvalid",
+            Self::NotGranted(_) => "AmbientCredentialsNotGranted",
             Self::Overwrites(_) => "StoreOverwrites",
             Self::ListsUnreliably(_) => "StoreListsUnreliably",
         }
@@ -459,6 +460,10 @@ impl StoreProblem {
                  of that Role to the controller's ServiceAccount"
             ),
             Self::SecretIncomplete(secret, key) => format!("Secret {secret:?}, named by {of}, lacks the key {key:?}"),
+            Self::NotGranted(value) => format!(
+                "{of} names no credentials, and the controller's own are not granted to it: name a Secret, or ask the operator for the \
+                 chart's value `ambientCredentials: [{value}]`"
+            ),
             Self::Invalid(cause) => format!("{of} cannot be used: {cause}"),
             Self::Overwrites(objection) | Self::ListsUnreliably(objection) => format!("{of} is refused: {objection}"),
         }

@@ -132,6 +132,8 @@ pub enum StoreProblem {
     SecretForbidden(String),
     /// The Secret lacks this key.
     SecretIncomplete(String, String),
+    /// It names no credentials, and no grant of the controller's own covers it; with the grant that would.
+    NotGranted(String),
     /// A client for it could not be made.
     Invalid(String),
     /// It overwrites although each write forbids it; with what was seen and what to do.

@@ -1,22 +1,25 @@
 //! Fetches archives over HTTP: to a file, hashed on the way, from addresses that may be called, and never more than allowed.
-//! Never follows a redirect or a name to an address that was not checked, and never shows secrets of a URL.
+//! Never follows a redirect to a place that was not checked, never shows secrets of a URL, and never tells how a place failed that is
+//! not a web server.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::{Client, Response, StatusCode, redirect};
+use bytes::Bytes as Piece;
+use http::header::{ACCEPT, ACCEPT_ENCODING, LOCATION, USER_AGENT};
+use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-use url::{Host, Url};
+use url::Url;
 
-use super::address::{AllowedHost, objection};
 use super::archive::{self, Limits};
 use super::workspace::{Allotment, Draft, Room};
 use super::{Build, Bytes, Refusal, Source, SourceError, Wanted, shown, spooled, workspace};
 use crate::api::ContentHash;
+use crate::egress::{Bounded, Broken, Client, Egress, Pool, Unanswered};
 use crate::manifest::build::NewFile;
 
 /// Redirects that are followed: release pages use two, object stores one.
@@ -25,15 +28,15 @@ const REDIRECTS_MAX: usize = 5;
 /// What the operator decides about sources.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// What may be called although it is not public.
-    pub allowed: Vec<AllowedHost>,
+    /// What may be called.
+    pub egress: Egress,
     /// Longest archive in bytes.
     pub bytes_max: u64,
     /// Longest time until a connection stands.
     pub connect_timeout: Duration,
     /// Longest time without a byte.
     pub idle_timeout: Duration,
-    /// Longest time for the whole download.
+    /// Longest time for the whole download, redirects among it.
     pub total_timeout: Duration,
     /// What an archive may hold.
     pub limits: Limits,
@@ -42,7 +45,7 @@ pub struct HttpSettings {
 impl Default for HttpSettings {
     fn default() -> Self {
         Self {
-            allowed: Vec::new(),
+            egress: Egress::public_and(Vec::new()),
             bytes_max: 1 << 30,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
@@ -54,47 +57,71 @@ impl Default for HttpSettings {
 }
 
 /// Fetches archives over HTTP.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct HttpFetcher {
     settings: HttpSettings,
+    client: Client<Empty<Piece>>,
+}
+
+impl Default for HttpFetcher {
+    fn default() -> Self {
+        Self::new(HttpSettings::default())
+    }
 }
 
 impl HttpFetcher {
     /// A fetcher with these settings.
     #[must_use]
     pub fn new(settings: HttpSettings) -> Self {
-        Self { settings }
+        // Archives are far between: no connection is kept for the next one.
+        let pool = Pool { connect_timeout: settings.connect_timeout, idle_timeout: settings.idle_timeout, idle_max: 0 };
+        let client = settings.egress.client(pool);
+        Self { settings, client }
     }
 
     async fn download(&self, wanted: &Wanted, to: &mut Draft) -> Result<(), SourceError> {
+        let total = self.settings.total_timeout;
+        let ended = tokio::time::timeout(total, self.download_untimed(wanted, to)).await;
+        ended.unwrap_or_else(|_| Err(unanswered(&wanted.url, &"the download took too long")))
+    }
+
+    async fn download_untimed(&self, wanted: &Wanted, to: &mut Draft) -> Result<(), SourceError> {
         let response = self.open(&wanted.url).await?;
-        let unavailable = |cause: &reqwest::Error| unavailable(&wanted.url, cause);
         let too_large = || Refusal::ArchiveTooLarge { url: wanted.shown_url(), bytes_max: self.settings.bytes_max };
-        if response.content_length().is_some_and(|length| length > self.settings.bytes_max) {
+        let length = response.headers().get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > self.settings.bytes_max) {
             return Err(too_large().into());
         }
-        let mut response = response;
+        // One byte more tells an archive that is too long from one that just fits.
+        let body = response.into_body().at_most(self.settings.bytes_max.saturating_add(1), self.settings.total_timeout);
+        let mut body = body.never_idle_for(self.settings.idle_timeout);
         let (mut hasher, mut bytes) = (Sha256::new(), 0);
-        while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
-            bytes += chunk.len() as u64;
+        loop {
+            let piece = match body.piece().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                Err(Broken::TooLong { .. }) => return Err(too_large().into()),
+                Err(error @ (Broken::Stalled | Broken::BrokeOff(_))) => return Err(unanswered(&wanted.url, &error)),
+            };
+            bytes += piece.len() as u64;
             if bytes > self.settings.bytes_max {
                 return Err(too_large().into());
             }
-            hasher.update(&chunk);
-            to.write(&chunk)?;
+            hasher.update(&piece);
+            to.write(&piece)?;
         }
         let actual = ContentHash::from_array(hasher.finalize().into());
         if actual == wanted.sha256 {
             return Ok(());
         }
-        Err(Refusal::WrongDigest { url: wanted.shown_url(), expected: wanted.sha256.clone(), actual }.into())
+        Err(Refusal::WrongDigest { url: wanted.shown_url(), expected: wanted.sha256.clone() }.into())
     }
 
-    /// Follows redirects by hand, because each target has to be looked at like the first.
-    async fn open(&self, first: &str) -> Result<Response, SourceError> {
+    /// Follows redirects by hand: each is a request of its own, whose host is checked like the first one's.
+    async fn open(&self, first: &str) -> Result<Response<Bounded>, SourceError> {
         let mut url = Url::parse(first).map_err(|_| Refusal::UnsupportedUrl { url: shown(first) })?;
         for _ in 0..=REDIRECTS_MAX {
-            let response = self.get(&url).await?;
+            let response = self.get(first, &url).await?;
             match target(&url, &response) {
                 Some(next) => url = next,
                 None => return accepted(first, response),
@@ -103,41 +130,26 @@ impl HttpFetcher {
         Err(Refusal::TooManyRedirects { url: shown(first), max: REDIRECTS_MAX }.into())
     }
 
-    /// One request. Its client can connect only to the addresses that were just checked: a name that stands for something
-    /// else a moment later does not matter. Built anew each time; that takes milliseconds, the download seconds.
-    async fn get(&self, url: &Url) -> Result<Response, SourceError> {
-        let (host, addresses) = self.checked_addresses(url).await?;
-        let client = Client::builder()
-            .resolve_to_addrs(&host, &addresses)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(self.settings.connect_timeout)
-            .read_timeout(self.settings.idle_timeout)
-            .timeout(self.settings.total_timeout)
-            .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| unavailable(url.as_str(), &error))?;
-        client.get(url.clone()).send().await.map_err(|error| unavailable(url.as_str(), &error))
-    }
-
-    async fn checked_addresses(&self, url: &Url) -> Result<(String, Vec<SocketAddr>), SourceError> {
+    async fn get(&self, first: &str, url: &Url) -> Result<Response<Bounded>, SourceError> {
         let unsupported = || Refusal::UnsupportedUrl { url: shown(url.as_str()) };
-        if !matches!(url.scheme(), "http" | "https") {
+        let is_plain = url.username().is_empty() && url.password().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !is_plain {
             return Err(unsupported().into());
         }
-        let port = url.port_or_known_default().ok_or_else(unsupported)?;
-        let (host, addresses) = match url.host().ok_or_else(unsupported)? {
-            Host::Ipv4(address) => (address.to_string(), vec![SocketAddr::new(address.into(), port)]),
-            Host::Ipv6(address) => (address.to_string(), vec![SocketAddr::new(address.into(), port)]),
-            Host::Domain(name) => (name.to_owned(), lookup(url, name, port).await?),
-        };
-        // One bad address among good ones is enough to refuse: which one would be called is not ours to say.
-        for address in addresses.iter().map(SocketAddr::ip) {
-            if let Some(kind) = objection(&self.settings.allowed, &host, port, address) {
-                return Err(not_allowed(url, host, address, kind));
-            }
+        let request = Request::get(url[..url::Position::AfterQuery].to_owned())
+            .header(USER_AGENT, concat!("rollcall/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "*/*")
+            // The bytes that the digest is of, as they lie there.
+            .header(ACCEPT_ENCODING, "identity")
+            .body(Empty::new())
+            .map_err(|_| unsupported())?;
+        let silence = self.settings.connect_timeout + self.settings.idle_timeout;
+        match tokio::time::timeout(silence, self.client.send(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(Unanswered::NotAllowed(refused))) => Err(Refusal::HostNotAllowed { url: shown(first), refused }.into()),
+            Ok(Err(Unanswered::Failed(error))) => Err(unanswered(first, &Unanswered::Failed(error))),
+            Err(_) => Err(unanswered(first, &"no answer in time")),
         }
-        Ok((host, addresses))
     }
 }
 
@@ -173,27 +185,18 @@ async fn unpack(room: Arc<Room>, archive: Draft, limits: Limits, turn: OwnedSema
     }
 }
 
-async fn lookup(url: &Url, name: &str, port: u16) -> Result<Vec<SocketAddr>, SourceError> {
-    let failed = |cause: String| SourceError::Unavailable { url: shown(url.as_str()), cause };
-    let found = tokio::net::lookup_host((name, port)).await.map_err(|error| failed(format!("{name}: {error}")))?;
-    let addresses: Vec<SocketAddr> = found.collect();
-    if addresses.is_empty() { Err(failed(format!("{name} has no address"))) } else { Ok(addresses) }
-}
-
-fn not_allowed(url: &Url, host: String, address: IpAddr, kind: &'static str) -> SourceError {
-    Refusal::HostNotAllowed { url: shown(url.as_str()), host, address, kind }.into()
 }
 
 /// Where a redirect leads, if the answer is one.
-fn target(from: &Url, response: &Response) -> Option<Url> {
+fn target(from: &Url, response: &Response<Bounded>) -> Option<Url> {
     let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = response.headers().get(reqwest::header::LOCATION)?.to_str().ok()?;
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
     if is_redirect { from.join(location).ok() } else { None }
 }
 
 /// 404 and 403 (what object stores say for a missing key) are waited out: the archive of a fresh version may come a moment
 /// after the version's name.
-fn accepted(url: &str, response: Response) -> Result<Response, SourceError> {
+fn accepted(url: &str, response: Response<Bounded>) -> Result<Response<Bounded>, SourceError> {
     let status = response.status();
     match status {
         StatusCode::OK => Ok(response),
@@ -207,13 +210,9 @@ fn accepted(url: &str, response: Response) -> Result<Response, SourceError> {
     }
 }
 
-fn unavailable(url: &str, error: &reqwest::Error) -> SourceError {
-    // The error's own text has the whole URL; its causes do not.
-    let mut cause = if error.is_timeout() { "timed out".to_owned() } else { "the request failed".to_owned() };
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        cause = format!("{cause}: {error}");
-        source = error.source();
-    }
-    SourceError::Unavailable { url: shown(url), cause }
+/// One text for whatever is no answer: whoever names a URL must not learn which ports are open. The log has the cause.
+fn unanswered(url: &str, cause: &dyn std::fmt::Display) -> SourceError {
+    let url = shown(url);
+    tracing::warn!(%url, %cause, "a source failed");
+    SourceError::Unavailable { url, cause: "nothing there answers as a web server; the controller's log says more".to_owned() }
 }

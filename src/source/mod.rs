@@ -21,10 +21,8 @@ pub mod memory;
 pub mod path;
 pub mod workspace;
 
-mod address;
 mod refusal;
 
-pub use address::{AllowedHost, InvalidAllowedHost};
 pub use http::{HttpFetcher, HttpSettings};
 pub use refusal::{PathProblem, Refusal};
 pub use workspace::{Allotment, NoRoom, Room, Workspace};
@@ -219,6 +217,7 @@ fn of_bucket(error: &BucketError) -> &'static str {
         BucketError::Unavailable { .. } | BucketError::Locked { .. } => "SourceUnavailable",
         BucketError::Denied { .. } => "SourceAccessDenied",
         BucketError::NoSuchBucket { .. } => "SourceBucketNotFound",
+        BucketError::NotAllowed { .. } => "HostNotAllowed",
         BucketError::Refused { .. } | BucketError::Unfit(_) => "SourceBucketRefused",
     }
 }
@@ -229,6 +228,7 @@ fn advice(error: &BucketError) -> &'static str {
     match error {
         BucketError::Denied { .. } => RIGHTS,
         BucketError::NoSuchBucket { .. } => PLACE,
+        BucketError::NotAllowed { .. } => crate::egress::ADVICE,
         BucketError::Unavailable { .. } | BucketError::Locked { .. } | BucketError::Refused { .. } | BucketError::Unfit(_) => {
             Default::default()
         }

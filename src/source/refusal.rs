@@ -1,10 +1,9 @@
 //! Why a source is not acceptable: each refusal names what, where and which entry, and what would be accepted.
 //! Never a reason that goes away by trying again.
 
-use std::net::IpAddr;
-
 use crate::api::foreign::ForeignText;
 use crate::api::{ContentHash, ManifestDigest};
+use crate::egress::NotAllowed;
 
 /// Something that a person must change before the build can be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,16 +21,12 @@ pub enum Refusal {
         url: String,
     },
     /// The host is an address that the controller does not call unless it is allowed by name.
-    #[error("{url}: the host {host:?} is {address}, {kind}; the controller fetches from there only when its settings allow that host")]
+    #[error("{url}: {refused}; the controller fetches from there only when its settings allow that host")]
     HostNotAllowed {
-        /// Without secrets.
+        /// Where it began, without secrets.
         url: String,
-        /// The host as the URL names it.
-        host: String,
-        /// What it stands for.
-        address: IpAddr,
-        /// What is wrong with that address.
-        kind: &'static str,
+        /// The host, and what is wrong with it.
+        refused: NotAllowed,
     },
     /// The server sends from one place to another and on and on.
     #[error("{url}: more than {max} redirects")]
@@ -50,26 +45,24 @@ pub enum Refusal {
         status: u16,
     },
     /// Other bytes than the release asks for.
-    #[error("{url} has the SHA-256 {actual}, but the release asks for {expected}")]
+    ///
+    /// Which bytes is not told: whoever names a URL must not learn the digest of what lies there.
+    #[error("{url} does not have the SHA-256 {expected}, which the release asks for; run sha256sum where the archive was made")]
     WrongDigest {
         /// Without secrets.
         url: String,
         /// What the release says.
         expected: ContentHash,
-        /// What came.
-        actual: ContentHash,
     },
-    /// Another build than the release asks for.
+    /// Another build than the release asks for. Which one is not told: whoever names a folder must not learn the digest of what lies there.
     #[error(
-        "the build in {place} has the manifest digest {actual}, but the release asks for {expected}; `rollcall digest DIR` prints the digest of a build"
+        "the build in {place} does not have the manifest digest {expected}, which the release asks for; `rollcall digest DIR` prints the digest of a build"
     )]
     OtherBuild {
         /// Bucket and folder.
         place: String,
         /// What the release says.
         expected: ManifestDigest,
-        /// What lies there.
-        actual: ManifestDigest,
     },
     /// The archive itself is longer than is fetched.
     #[error("{url} is longer than {bytes_max} bytes, the longest archive that is fetched")]

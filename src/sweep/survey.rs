@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::facts::{self, Known};
 use super::{PARALLEL, SweepFailure, Tools};
 use crate::api::ManifestDigest;
-use crate::bucket::{Bucket, Listed};
+use crate::bucket::{Bucket, Listed, Walk};
 use crate::manifest::record::Buried;
 use crate::manifest::{Claim, Layout, MANIFEST_BYTES_MAX};
 use crate::retention::ledger::{KeyHash, Pins};
@@ -205,11 +205,10 @@ struct Looked {
 impl Listing<'_> {
     async fn look(&self, roots: Roots, strangers: &mut Strangers) -> Result<Looked, SweepFailure> {
         let (mut planner, mut pages, mut nested) = (Planner::new(roots), BTreeSet::new(), BTreeSet::new());
-        let mut after = None;
-        loop {
-            let page = self.tools.bucket.list(self.layout.prefix(), after.as_deref()).await?;
+        let mut walk = Walk::new(self.tools.bucket.as_ref(), self.layout.prefix());
+        while let Some(objects) = walk.page().await? {
             let mut unnamed = Vec::new();
-            for listed in page.objects {
+            for listed in objects {
                 // Every release has documents of its own: where there are others, the objects around them are not ours to judge.
                 nested.extend(self.layout.nested(&listed.key).filter(|_| !self.layout.excludes(&listed.key)).map(str::to_owned));
                 if self.around.has(self.layout, &listed.key) {
@@ -231,11 +230,8 @@ impl Listing<'_> {
             }
             // Page by page, however many there are: one that is not asked for may be a public page, and its build would go.
             self.ask(unnamed, &mut planner, &mut pages, strangers).await?;
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(Looked { plan: planner.finish(), pages, nested }),
-            }
         }
+        Ok(Looked { plan: planner.finish(), pages, nested })
     }
 
     fn fate(&self, listed: &Listed) -> Fate {

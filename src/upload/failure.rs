@@ -34,8 +34,8 @@ pub enum PublishFailure {
     },
     /// Another object has the key (I3).
     #[error(
-        "{key:?} already holds other bytes: {} (sha256 {}), and {} brings sha256 {our_hash}; stored bytes never change: give the file another name",
-        described(.theirs.as_deref()), .their_hash.as_ref().map_or("unknown".to_owned(), ToString::to_string), described(Some(.ours))
+        "{key:?} already holds other bytes: {}, and {} brings sha256 {our_hash}; stored bytes never change: give the file another name",
+        described(.theirs.as_deref()), described(Some(.ours))
     )]
     Conflict {
         /// The key of the bucket.
@@ -46,12 +46,12 @@ pub enum PublishFailure {
         our_hash: ContentHash,
         /// Who wrote what is there; `None` when it was none of Rollcall's.
         theirs: Option<Box<Writer>>,
-        /// What is there, when the store knows.
+        /// What is there, when the store knows; for a person's own command, never for a status.
         their_hash: Option<ContentHash>,
     },
     /// The version's name means another build.
     #[error(
-        "version {version:?} was published before as {recorded} by {release}, and this build is {ours}; a version means one build for ever: choose another name"
+        "version {version:?} was published before by {release} as another build than this one, {ours}; a version means one build for ever: choose another name"
     )]
     VersionTaken {
         /// The label.
@@ -173,13 +173,14 @@ pub(crate) fn bucket_reason(error: &BucketError) -> &'static str {
         BucketError::Denied { .. } => "StoreAccessDenied",
         BucketError::NoSuchBucket { .. } => "BucketNotFound",
         BucketError::Refused { .. } => "StoreRefused",
+        BucketError::NotAllowed { .. } => "EndpointNotAllowed",
         BucketError::Unfit(objection) => objection.reason(),
     }
 }
 
 fn described(writer: Option<&Writer>) -> String {
     match writer {
-        Some(writer) => format!("version {:?} of release {} ({})", writer.version, writer.release, writer.digest.short()),
+        Some(writer) => format!("version {:?} of release {}", writer.version, writer.release),
         None => "an object that Rollcall did not write".to_owned(),
     }
 }

@@ -13,7 +13,8 @@ use crate::manifest::build::{self, Assembled};
 use crate::manifest::closure::{self, Closure, TEXT_BYTES_MAX};
 use crate::manifest::readers::{self, BuildNames, Reading};
 use crate::manifest::{Encoded, Layout, Manifest, ManifestFile};
-use crate::source::{self, Build, SourceError};
+use crate::source::bucket::Pin;
+use crate::source::{self, Build, Refusal, SourceError};
 
 /// S3's limit for a key.
 const KEY_BYTES_MAX: usize = 1024;
@@ -36,12 +37,42 @@ pub(super) async fn fetched(
     request: &Publish,
     build: impl Future<Output = Result<Build, SourceError>>,
 ) -> Result<Prepared, PublishFailure> {
-    let (prepared, names) = Prepared::read(request, build.await?).await?;
-    if let Some(pin) = &request.pin {
-        pin.check(&prepared.digest).map_err(SourceError::from)?;
-    }
+    let read = async { Prepared::read(request, build.await?).await };
+    let (prepared, names) = match &request.pin {
+        Some(pin) => {
+            let (prepared, names) = read.await.map_err(|failure| untold(failure, pin))?;
+            pin.check(&prepared.digest).map_err(SourceError::from)?;
+            (prepared, names)
+        }
+        None => read.await?,
+    };
     prepared.check_closure(request, &names).await?;
     Ok(prepared)
+}
+
+/// Until the digest is known to be the one that the release asks for, names and contents of the folder are told to nobody: whoever may
+/// write a release may name any folder that its keys can read, but not read it.
+fn untold(failure: PublishFailure, pin: &Pin) -> PublishFailure {
+    let nameless = |reason: &'static str| {
+        let place = &pin.place;
+        let message = format!(
+            "the build in {place} cannot be published, and what is wrong with which file is not told before its digest is the one that the release asks for; `rollcall digest DIR` says it"
+        );
+        PublishFailure::InvalidBuild { reason, message }
+    };
+    match failure {
+        PublishFailure::InvalidBuild { reason, .. } => nameless(reason),
+        // How many there are names none.
+        PublishFailure::Source(SourceError::Refused(Refusal::TooManyEntries { .. } | Refusal::BuildTooLarge { .. } | Refusal::Empty)) => {
+            failure
+        }
+        PublishFailure::Source(SourceError::Refused(refusal)) => nameless(refusal.reason()),
+        PublishFailure::Source(SourceError::Changed { place, .. }) => SourceError::Changed { place, path: "a file".to_owned() }.into(),
+        PublishFailure::Source(SourceError::Bucket { place, error }) => {
+            SourceError::Bucket { place, error: error.of_key("an object of the build") }.into()
+        }
+        failure => failure,
+    }
 }
 
 impl Prepared {

@@ -7,7 +7,7 @@ use super::documents::ReadFailure;
 use super::objects::Objects;
 use super::read_manifest;
 use crate::api::ManifestDigest;
-use crate::bucket::{Bucket, BucketError, Listed};
+use crate::bucket::{Bucket, BucketError, Listed, Walk};
 use crate::manifest::{Layout, Manifest};
 
 /// What a bucket has of a version.
@@ -94,19 +94,19 @@ pub(super) enum There {
 pub(super) async fn compare(bucket: &dyn Bucket, layout: &Layout, objects: &Objects) -> Result<Vec<There>, BucketError> {
     let keys = objects.in_listing_order();
     let mut there = vec![There::Missing; objects.places()];
-    let (mut wanted, mut after) = (keys.iter().peekable(), None);
-    loop {
-        let page = bucket.list(layout.prefix(), after.as_deref()).await?;
-        for Listed { key, size, .. } in page.objects {
+    let (mut wanted, mut walk) = (keys.iter().peekable(), Walk::new(bucket, layout.prefix()));
+    while let Some(lines) = walk.page().await? {
+        for Listed { key, size, .. } in lines {
             let below = layout.below(&key);
             while wanted.next_if(|(wanted, _)| wanted.as_ref() < below).is_some() {}
             if let Some((_, at)) = wanted.next_if(|(wanted, _)| wanted == below) {
                 there[*at] = if size == objects.file(*at).size { There::Likely } else { There::OtherLength };
             }
         }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(there),
+        // Nothing behind the last key that is wanted says anything.
+        if wanted.peek().is_none() {
+            break;
         }
     }
+    Ok(there)
 }

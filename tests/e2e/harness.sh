@@ -53,7 +53,7 @@ install_chart() {
   helm install rollcall "$root/charts/rollcall" --namespace rollcall --create-namespace --wait --timeout 60s \
     --set image.repository=rollcall.local/rollcall,image.tag=dev,image.pullPolicy=Never \
     --set devStore.enabled=true,devStore.accessKeyId=demo,devStore.secretAccessKey=demo-secret \
-    --set "source.allowedHosts={$builds},secrets[0].namespace=$namespace,secrets[0].name=store-keys" > "$scratch/helm.log" 2>&1 \
+    --set "egress.allowedHosts={$builds},secrets[0].namespace=$namespace,secrets[0].name=store-keys" > "$scratch/helm.log" 2>&1 \
     || { cat "$scratch/helm.log" >&2; return 1; }
 }
 

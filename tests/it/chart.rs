@@ -15,13 +15,16 @@ use serde_json::Value;
 use crate::apiserver::{self, program, run};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const EVERYTHING: [&str; 6] = [
+const EVERYTHING: [&str; 9] = [
     "devStore.enabled=true",
     "networkPolicy.metricsFrom.matchLabels.team=monitoring",
     "watchNamespaces={shop,blog}",
     "secrets[0].namespace=shop",
     "secrets[0].name=bucket-keys",
-    "source.allowedHosts={builds.ci.svc}",
+    "egress.allowedHosts={builds.ci.svc}",
+    "ambientCredentials[0].namespaces={shop,blog}",
+    "ambientCredentials[0].bucket=web-assets",
+    "ambientCredentials[0].prefix=shop/",
 ];
 
 fn helm() -> Option<PathBuf> {
@@ -164,7 +167,9 @@ fn settings_reach_the_controllers_command_line() {
         "controller",
         "--watch-namespace=shop",
         "--watch-namespace=blog",
-        "--source-allow=builds.ci.svc",
+        "--egress-allow=builds.ci.svc",
+        "--egress-allow=rollcall-dev-store.rollcall-system.svc:9000",
+        r#"--ambient-credentials={"bucket":"web-assets","namespaces":["shop","blog"],"prefix":"shop/"}"#,
         "--workspace=/var/lib/rollcall",
         "--workspace-size=4Gi",
     ] {

@@ -9,6 +9,7 @@ mod bucket_contract;
 mod chart;
 mod crd;
 mod dev_store;
+mod egress;
 mod examples;
 mod failing_reads;
 mod fuzz;

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use rollcall::api::ContentHash;
+use rollcall::egress::Egress;
 use rollcall::source::{Allotment, HttpFetcher, HttpSettings, Refusal, Source as _, SourceError, Wanted, Workspace};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -64,10 +65,20 @@ fn archive() -> Vec<u8> {
 
 fn allowing(allowed: &[&str]) -> HttpFetcher {
     let allowed = allowed.iter().map(|host| host.parse().unwrap()).collect();
-    HttpFetcher::new(HttpSettings { allowed, idle_timeout: Duration::from_millis(300), ..HttpSettings::default() })
+    let egress = Egress::public_and(allowed);
+    HttpFetcher::new(HttpSettings {
+        egress,
+        connect_timeout: Duration::from_millis(500),
+        idle_timeout: Duration::from_millis(300),
+        ..HttpSettings::default()
+    })
 }
 
 impl Server {
+    fn nothing() -> Wanted {
+        Wanted { url: String::new(), sha256: ContentHash::of(b"") }
+    }
+
     fn wanted(&self, path: &str) -> Wanted {
         Wanted { url: format!("http://{}/{path}?token=secret", self.address), sha256: ContentHash::of(&archive()) }
     }
@@ -146,20 +157,66 @@ async fn places_inside_are_not_called_unless_they_are_allowed() {
 }
 
 #[tokio::test]
-async fn other_bytes_than_asked_for_are_refused_with_both_digests() {
+async fn other_bytes_than_asked_for_are_refused_and_not_described() {
     let server = serve(archive()).await;
     let wanted = Wanted { sha256: ContentHash::of(b"other"), ..server.wanted("a.tar.gz") };
     let refusal = refusal(&allowing(&["127.0.0.1"]), &wanted).await;
     assert_eq!(refusal.reason(), "WrongDigest");
-    for part in [ContentHash::of(b"other"), ContentHash::of(&archive())] {
-        assert!(refusal.to_string().contains(&part.to_string()), "{refusal}");
+    let told = refusal.to_string();
+    assert!(told.contains(&ContentHash::of(b"other").to_string()), "{told}");
+    let there = ContentHash::of(&archive()).to_string();
+    assert!(!told.contains(&there[..8]), "whoever names a URL must not learn what lies there: {told}");
+}
+
+/// Answers each connection with these bytes, after it has read a request; or never answers; or resets it.
+async fn raw(answer: Option<&'static [u8]>) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            match answer {
+                // What was not read makes the kernel reset the connection.
+                Some(b"reset") => drop(client),
+                Some(bytes) => {
+                    let _ = tokio::io::AsyncReadExt::read(&mut client, &mut [0; 1024]).await;
+                    let _ = tokio::io::AsyncWriteExt::write_all(&mut client, bytes).await;
+                }
+                None => silent.push(client),
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn closed_silent_and_strange_ports_are_told_alike() {
+    let (reset, silent) = (raw(Some(b"reset")).await, raw(None).await);
+    let garbage = raw(Some(b"SSH-2.0-OpenSSH_9.6\r\n")).await;
+    let broken = raw(Some(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome")).await;
+    let fetcher = allowing(&["127.0.0.1"]);
+    let mut told = std::collections::BTreeSet::new();
+    for (scheme, port) in
+        [("http", 9), ("http", reset), ("http", silent), ("http", garbage), ("https", garbage), ("https", silent), ("http", broken)]
+    {
+        let wanted = Wanted { url: format!("{scheme}://127.0.0.1:{port}/a.zip"), ..Server::nothing() };
+        told.insert(unavailable(&fetcher, &wanted).await.replace(&format!("{scheme}://127.0.0.1:{port}"), "URL"));
     }
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_url_with_a_user_is_not_fetched() {
+    let server = serve(archive()).await;
+    let wanted = Wanted { url: format!("http://me:secret@{}/a.tar.gz", server.address), ..Server::nothing() };
+    assert_eq!(refusal(&allowing(&["127.0.0.1"]), &wanted).await.reason(), "UnsupportedUrl");
 }
 
 #[tokio::test]
 async fn archives_over_the_limit_and_endless_redirects_are_refused() {
     let server = serve(archive()).await;
-    let settings = HttpSettings { allowed: vec!["127.0.0.1".parse().unwrap()], bytes_max: 100, ..HttpSettings::default() };
+    let settings =
+        HttpSettings { egress: Egress::public_and(vec!["127.0.0.1".parse().unwrap()]), bytes_max: 100, ..HttpSettings::default() };
     assert_eq!(refusal(&HttpFetcher::new(settings), &server.wanted("a.tar.gz")).await.reason(), "ArchiveTooLarge");
     assert_eq!(refusal(&allowing(&["127.0.0.1"]), &server.wanted("round")).await.reason(), "TooManyRedirects");
     assert_eq!(refusal(&allowing(&["127.0.0.1"]), &server.wanted("gone")).await.reason(), "SourceRefused");
@@ -171,7 +228,7 @@ async fn what_may_come_later_is_waited_for() {
     let fetcher = allowing(&["127.0.0.1", "localhost"]);
     assert!(unavailable(&fetcher, &server.wanted("missing")).await.contains("404"));
     assert!(unavailable(&fetcher, &server.wanted("busy")).await.contains("503"));
-    assert!(unavailable(&fetcher, &server.wanted("stuck")).await.contains("timed out"));
+    assert!(unavailable(&fetcher, &server.wanted("stuck")).await.contains("nothing there answers as a web server"));
     let nobody = Wanted { url: "http://127.0.0.1:9/a".into(), ..server.wanted("") };
     assert!(unavailable(&fetcher, &nobody).await.contains("http://127.0.0.1:9/a"));
     let missing = Path::new("/nonexistent/workspace");
@@ -183,7 +240,8 @@ async fn what_may_come_later_is_waited_for() {
 async fn a_dropped_fetch_leaves_nothing_behind() {
     let server = serve(archive()).await;
     let workspace = TempDir::new().unwrap();
-    let fetcher = HttpFetcher::new(HttpSettings { allowed: vec!["127.0.0.1".parse().unwrap()], ..HttpSettings::default() });
+    let fetcher =
+        HttpFetcher::new(HttpSettings { egress: Egress::public_and(vec!["127.0.0.1".parse().unwrap()]), ..HttpSettings::default() });
     let wanted = server.wanted("stuck");
     let dropped = tokio::time::timeout(Duration::from_millis(200), fetcher.fetch(&wanted, &space(workspace.path()))).await;
     assert!(dropped.is_err());

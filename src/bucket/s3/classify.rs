@@ -1,5 +1,6 @@
 //! What the store answered -> what the caller must know. The one place that reads status codes and S3's error codes.
-//! Never lets a secret into a cause: only codes, the store's own message, and the words of network errors, cut.
+//! Never lets a secret into a cause: only codes, the store's own message, and the words of network errors, cut. Never tells a tenant
+//! more than the status and S3's code: what refused, reset or kept silent is for the log, and so is what an answer says.
 
 use std::error::Error;
 
@@ -9,6 +10,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::api::foreign::shown;
 use crate::bucket::BucketError;
+use crate::egress::{NotAllowed, Told};
 
 /// Longest cause, in characters: it ends in a condition's message.
 const CAUSE_CHARS_MAX: usize = 300;
@@ -39,7 +41,14 @@ pub(super) struct Call<'a> {
     pub operation: &'static str,
     pub bucket: &'a str,
     pub key: &'a str,
+    pub told: Told,
 }
+
+/// Instead of what a port scan would give.
+const UNANSWERED: &str = "the endpoint did not answer as an object store; the controller's log says more";
+
+/// Instead of what the provider of credentials said, which names roles and accounts.
+const NO_IDENTITY: &str = "the controller's own credentials could not be had; its log says why";
 
 /// An error answer, without the SDK's types.
 #[derive(Debug, Clone, Copy)]
@@ -66,21 +75,43 @@ impl Call<'_> {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        if let Some(answer) = answer(error) {
-            return self.answered(answer);
+        match answer(error) {
+            // A page of somebody else, where a listing would be: the first thing that a store is asked for.
+            Some(Answer { status: 200..300, code: None, .. }) if self.operation == "list" => return self.unanswered(&chain(error)),
+            Some(answer) => return self.answered(answer),
+            None => {}
+        }
+        if let Some(refused) = links(error).find_map(|link| link.downcast_ref::<NotAllowed>()) {
+            return BucketError::NotAllowed { cause: refused.to_string() };
         }
         match (credentials_error(error), error) {
             (Some(CredentialsError::CredentialsNotLoaded(_)), _) => self.denied(NO_CREDENTIALS),
-            (Some(CredentialsError::InvalidConfiguration(_)), _) => self.denied(format!("no credentials: {}", chain(error))),
+            (Some(CredentialsError::InvalidConfiguration(_)), _) => self.denied(self.for_the_log(&chain(error), NO_IDENTITY)),
+            (Some(_), _) => self.unavailable(self.for_the_log(&chain(error), NO_IDENTITY)),
             (None, SdkError::ConstructionFailure(_)) => self.refused(chain(error)),
-            _ => self.unavailable(chain(error)),
+            (None, _) => self.unanswered(&chain(error)),
+        }
+    }
+
+    /// Nothing, or nothing that is S3's: the precise cause for people at a terminal, one text for whoever may only choose the endpoint.
+    pub fn unanswered(self, cause: &str) -> BucketError {
+        self.unavailable(self.for_the_log(cause, UNANSWERED))
+    }
+
+    fn for_the_log(self, cause: &str, instead: &str) -> String {
+        match self.told {
+            Told::Operator => cause.to_owned(),
+            Told::Tenant => {
+                tracing::warn!(operation = self.operation, bucket = self.bucket, key = self.key, cause = cut(cause), "a store failed");
+                instead.to_owned()
+            }
         }
     }
 
     /// The meaning of an error answer.
     pub fn answered(self, answer: Answer<'_>) -> BucketError {
         let code = answer.code.unwrap_or_default();
-        let cause = answer.describe();
+        let cause = answer.describe(self);
         match answer.status {
             _ if code == "NoSuchBucket" => BucketError::NoSuchBucket { bucket: self.bucket.to_owned() },
             _ if PASSING_CODES.contains(&code) => self.unavailable(cause),
@@ -118,14 +149,28 @@ impl Answer<'_> {
         self.status == 404 && matches!(self.code, None | Some("NoSuchKey" | "NotFound"))
     }
 
-    fn describe(&self) -> String {
+    fn describe(&self, call: Call<'_>) -> String {
+        let message = match call.told {
+            Told::Operator => self.message,
+            Told::Tenant => {
+                let (status, code) = (self.status, self.code);
+                tracing::warn!(call.operation, call.bucket, call.key, status, code, message = self.message.map(cut), "a store refused");
+                None
+            }
+        };
+        let code = self.code.filter(|code| call.told == Told::Operator || is_a_word(code));
         let mut text = self.status.to_string();
-        for part in [self.code, self.message].into_iter().flatten().filter(|part| !part.is_empty()) {
+        for part in [code, message].into_iter().flatten().filter(|part| !part.is_empty()) {
             text.push_str(if text.len() == 3 { " " } else { ": " });
             text.push_str(part);
         }
         text
     }
+}
+
+/// What S3's codes look like: anything else is somebody's text.
+pub(super) fn is_a_word(code: &str) -> bool {
+    code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
 }
 
 /// The words of what caused an error, each once. The SDK's own outermost words only say in which phase it was.
@@ -157,7 +202,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const CALL: Call<'_> = Call { operation: "create", bucket: "web", key: "a.js" };
+    const CALL: Call<'_> = Call { operation: "create", bucket: "web", key: "a.js", told: Told::Operator };
 
     fn kind(status: u16, code: &str) -> &'static str {
         let code = Some(code).filter(|code| !code.is_empty());
@@ -165,7 +210,7 @@ mod tests {
             BucketError::Unavailable { .. } => "unavailable",
             BucketError::Denied { .. } => "denied",
             BucketError::NoSuchBucket { .. } => "no bucket",
-            BucketError::Refused { .. } | BucketError::Locked { .. } | BucketError::Unfit(_) => "refused",
+            BucketError::Refused { .. } | BucketError::Locked { .. } | BucketError::Unfit(_) | BucketError::NotAllowed { .. } => "refused",
         }
     }
 
@@ -207,6 +252,17 @@ mod tests {
         }
         assert!(answer(404, None).is_silent_404() && answer(404, Some("NotFound")).is_silent_404());
         assert!(!answer(403, None).is_silent_404() && !answer(404, Some("NoSuchBucket")).is_silent_404());
+    }
+
+    #[test]
+    fn a_tenant_is_told_the_status_and_the_code_and_nothing_that_the_answer_says() {
+        let call = Call { told: Told::Tenant, ..CALL };
+        let said = |code, message| call.answered(Answer { status: 403, code, message }).to_string();
+        assert_eq!(said(Some("AccessDenied"), Some("arn:aws:iam::1:role/x may not")), "create \"a.js\" was denied: 403 AccessDenied");
+        assert_eq!(said(Some("secret text of a page"), None), "create \"a.js\" was denied: 403");
+        let silent = ["connection refused", "connection reset by peer", "operation timed out", "invalid HTTP version"];
+        let told: std::collections::BTreeSet<String> = silent.iter().map(|cause| call.unanswered(cause).to_string()).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
     }
 
     #[test]

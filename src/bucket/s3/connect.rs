@@ -17,14 +17,12 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Builder, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
     StalledStreamProtectionConfig,
 };
-use aws_smithy_http_client::{Connector, tls};
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
 use super::settings::{Credentials, S3Settings};
 use super::slower::Slower;
-
-/// A store that does not accept a connection by then is down; with three attempts an outage is known within 10 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+use super::transport::Transport;
+use crate::egress::Egress;
 
 /// What one attempt may take besides moving the body. S3's own tail for small requests is a few seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,12 +36,6 @@ const STALL_GRACE: Duration = Duration::from_secs(60);
 /// The SDK's attempts for one call: beyond that the caller's own backoff decides.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// Stores close idle connections after some 20 s: stay below, so that a request never meets a closing one.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Kept when idle; an idle controller should hold next to nothing.
-const IDLE_CONNECTIONS_MAX: usize = 64;
-
 /// What reaches one bucket.
 pub(super) struct Connection {
     pub(super) client: Client,
@@ -54,17 +46,15 @@ pub(super) struct Connection {
 }
 
 /// Prepares the connection to one bucket; sends nothing yet.
-pub(super) fn connection(settings: &S3Settings, slower: Slower) -> Connection {
-    let connector = connector();
-    let shared = connector.clone();
-    let http = http_client_fn(move |_, _| shared.clone());
-    let credentials = credentials(settings, &http);
+pub(super) fn connection(settings: &S3Settings, egress: &Egress, slower: Slower) -> Connection {
+    let transport = Transport::through(egress);
+    let credentials = credentials(settings);
     let mut config = Builder::new()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(settings.region.clone()))
         .force_path_style(settings.force_path_style)
         .credentials_provider(credentials.clone())
-        .http_client(http)
+        .http_client(transport.clone().sdk_client())
         .interceptor(slower)
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
         // The SDK's default budget of retries is shared by region: one broken store must not use up another's.
@@ -77,7 +67,7 @@ pub(super) fn connection(settings: &S3Settings, slower: Slower) -> Connection {
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(endpoint);
     }
-    Connection { client: Client::from_conf(config.build()), credentials, connector }
+    Connection { client: Client::from_conf(config.build()), credentials, connector: transport.connector() }
 }
 
 /// Timeouts for a call that moves `bytes`.
@@ -90,41 +80,34 @@ pub(super) fn patience(bytes: u64) -> Duration {
     ATTEMPT_TIMEOUT + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
 }
 
-fn connector() -> SharedHttpConnector {
-    let connector = Connector::builder()
-        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-        .build();
-    SharedHttpConnector::new(connector)
-}
-
-fn credentials(settings: &S3Settings, http: &SharedHttpClient) -> SharedCredentialsProvider {
+fn credentials(settings: &S3Settings) -> SharedCredentialsProvider {
     match &settings.credentials {
         Credentials::Static { access_key_id, secret_access_key, session_token } => SharedCredentialsProvider::new(
             aws_credential_types::Credentials::new(access_key_id, secret_access_key, session_token.clone(), None, "AssetStore"),
         ),
-        Credentials::Ambient => SharedCredentialsProvider::new(ambient(&settings.region, http)),
+        Credentials::Ambient => SharedCredentialsProvider::new(ambient(&settings.region)),
         Credentials::Profile(name) => SharedCredentialsProvider::new(
-            ProfileFileCredentialsProvider::builder().configure(&provider_config(&settings.region, http)).profile_name(name).build(),
+            ProfileFileCredentialsProvider::builder().configure(&provider_config(&settings.region)).profile_name(name).build(),
         ),
     }
 }
 
 /// The SDK's default chain without profile files and without the instance metadata service, whose role is the node's, not ours.
-fn ambient(region: &str, http: &SharedHttpClient) -> CredentialsProviderChain {
-    let config = provider_config(region, http);
+fn ambient(region: &str) -> CredentialsProviderChain {
+    let config = provider_config(region);
     CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
         .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(&config).build())
         .or_else("PodIdentity", EcsCredentialsProvider::builder().configure(&config).build())
 }
 
-fn provider_config(region: &str, http: &SharedHttpClient) -> ProviderConfig {
+/// Over connections of its own: the endpoints of STS and of EKS Pod Identity (169.254.170.23) are named by the process's environment, never
+/// by an object of the cluster, and are not public.
+fn provider_config(region: &str) -> ProviderConfig {
+    let http: SharedHttpClient = Transport::through(&Egress::unrestricted()).sdk_client();
     ProviderConfig::without_region()
         .with_region(Some(Region::new(region.to_owned())))
         .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
-        .with_http_client(http.clone())
+        .with_http_client(http)
 }
 
 #[cfg(test)]

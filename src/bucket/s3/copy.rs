@@ -12,6 +12,7 @@ use super::classify::{Answer, Call, answer};
 use super::profile::Checksum;
 use super::{S3Bucket, UNDECIDED_PAUSES, connect, description};
 use crate::bucket::{Attributes, BucketError, Copied, Created, Original, Pieces, Stored};
+use crate::egress::Told;
 
 /// The largest object that S3 copies by one request.
 pub(super) const COPY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
@@ -89,7 +90,10 @@ impl S3Bucket {
                 // Whoever may write here need not be allowed to read there; and not every store copies everything.
                 BucketError::Denied { cause, .. } | BucketError::Refused { cause, .. } => Ok(Try::Unable(cause)),
                 BucketError::NoSuchBucket { bucket } => Ok(Try::Unable(format!("the bucket {bucket:?} or the original's is not there"))),
-                error @ (BucketError::Unavailable { .. } | BucketError::Locked { .. } | BucketError::Unfit(_)) => Err(error),
+                error @ (BucketError::Unavailable { .. }
+                | BucketError::Locked { .. }
+                | BucketError::NotAllowed { .. }
+                | BucketError::Unfit(_)) => Err(error),
             },
         }
     }
@@ -112,7 +116,7 @@ impl S3Bucket {
 
     pub(super) async fn read_pieces(&self, call: Call<'_>, etag: &str) -> Result<Option<Pieces>, BucketError> {
         match self.client.get_object().bucket(&self.name).key(call.key).if_match(etag).send().await {
-            Ok(object) => Ok(Some(pieces(object.body, call.key.to_owned()))),
+            Ok(object) => Ok(Some(pieces(object.body, call.key.to_owned(), call.told))),
             Err(error) if answer(&error).is_some_and(|said| said.is_missing() || said.status == 412) => Ok(None),
             Err(error) => Err(call.failed(&error)),
         }
@@ -129,14 +133,14 @@ pub(super) fn patience(bytes: u64) -> Builder {
     Builder::new().timeout_config(connect::timeouts(bytes)).stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
-fn pieces(body: ByteStream, key: String) -> Pieces {
-    let broken = |key: &str, cause: String| BucketError::Unavailable { operation: "read", key: key.to_owned(), cause };
+fn pieces(body: ByteStream, key: String, told: Told) -> Pieces {
+    let broken = move |key: &str, cause: &str| Call { operation: "read", bucket: "", key, told }.unanswered(cause);
     let stream = futures::stream::unfold(Some((body, key)), move |state| async move {
         let (mut body, key) = state?;
         match tokio::time::timeout(PIECE_PATIENCE, body.next()).await {
-            Err(_) => Some((Err(broken(&key, "the body stalled".to_owned())), None)),
+            Err(_) => Some((Err(broken(&key, "the body stalled")), None)),
             Ok(None) => None,
-            Ok(Some(Err(error))) => Some((Err(broken(&key, format!("the body broke off: {error}"))), None)),
+            Ok(Some(Err(error))) => Some((Err(broken(&key, &format!("the body broke off: {error}"))), None)),
             Ok(Some(Ok(piece))) => Some((Ok(piece), Some((body, key)))),
         }
     });

@@ -22,6 +22,30 @@ const SEQUENCE: &str = "rollcall-sequence";
 
 type Metadata = HashMap<String, String>;
 
+/// Most lines of a page, as S3 has it.
+const LINES_MAX: usize = 1000;
+
+/// Longest key, in bytes, as S3 has it.
+const KEY_BYTES_MAX: usize = 1024;
+
+/// Sees that a page of a listing leads on: a store that repeats itself would be listed for ever.
+pub(super) fn goes_on(objects: &[Listed], prefix: &str, after: Option<&str>) -> Result<(), &'static str> {
+    if objects.len() > LINES_MAX {
+        return Err("the store's listing has more than 1,000 lines a page");
+    }
+    let mut before = after;
+    for Listed { key, .. } in objects {
+        if !key.starts_with(prefix) || key.len() > KEY_BYTES_MAX {
+            return Err("the store's listing has a key that was not asked for");
+        }
+        if before.is_some_and(|before| before >= key.as_str()) {
+            return Err("the store's listing does not go on in byte order of the keys");
+        }
+        before = Some(key);
+    }
+    Ok(())
+}
+
 /// Our own metadata of an object to be written.
 pub(super) fn metadata(attributes: &Attributes) -> Metadata {
     let mut metadata = Metadata::from([(SHA256.to_owned(), attributes.sha256.to_string())]);

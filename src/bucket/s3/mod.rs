@@ -16,6 +16,7 @@ mod put;
 mod settings;
 mod slower;
 mod streamed;
+mod transport;
 mod uploads;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use self::slower::Slower;
 use self::streamed::Checks;
 use super::{Attributes, Body, Bucket, BucketError, Copied, Created, Expected, Original, Page, Pieces, Stored, Swapped, longer_than};
 use crate::api::ContentHash;
+use crate::egress::{Egress, Told};
 
 /// Up to here a body is sent without looking first: a round trip costs more than the bytes. Beyond, a HEAD saves sending what is there.
 const BLIND_BYTES_MAX: u64 = 256 * 1024;
@@ -74,15 +76,25 @@ pub struct S3Bucket {
     repeated: Arc<AtomicU64>,
     name: String,
     profile: Profile,
+    told: Told,
 }
 
 impl S3Bucket {
-    /// Prepares a client; sends nothing yet. Ambient credentials are looked for at the first call.
+    /// Prepares a client for a person's own command, which may call what that person may call; sends nothing yet. Ambient credentials are
+    /// looked for at the first call.
     ///
     /// # Errors
     /// [`BucketError::Refused`] when the endpoint is not one.
     pub fn connect(settings: &S3Settings) -> Result<Self, BucketError> {
-        Self::connect_to_vendor(settings, settings.endpoint.as_deref())
+        Self::connect_through(&Egress::unrestricted(), settings)
+    }
+
+    /// The same for settings that somebody else chose: it calls only what `egress` lets it call, and tells failures accordingly.
+    ///
+    /// # Errors
+    /// [`BucketError::Refused`] when the endpoint is not one.
+    pub fn connect_through(egress: &Egress, settings: &S3Settings) -> Result<Self, BucketError> {
+        Self::connect_as(egress, settings, settings.endpoint.as_deref())
     }
 
     /// The same, and speaks to it as to the vendor whose endpoint is `vendor`, wherever it is: for tests of what is sent.
@@ -90,10 +102,14 @@ impl S3Bucket {
     /// # Errors
     /// [`BucketError::Refused`] when the endpoint is not one.
     pub fn connect_to_vendor(settings: &S3Settings, vendor: Option<&str>) -> Result<Self, BucketError> {
+        Self::connect_as(&Egress::unrestricted(), settings, vendor)
+    }
+
+    fn connect_as(egress: &Egress, settings: &S3Settings, vendor: Option<&str>) -> Result<Self, BucketError> {
         settings.check()?;
         let profile = Profile::of(vendor);
         let (pace, repeated) = (Arc::new(Pace::new()), Arc::new(AtomicU64::new(0)));
-        let connection = connect::connection(settings, Slower { pace: Arc::clone(&pace), repeated: Arc::clone(&repeated) });
+        let connection = connect::connection(settings, egress, Slower { pace: Arc::clone(&pace), repeated: Arc::clone(&repeated) });
         let checks = Arc::new(Checks::default());
         let express = Express::new(&connection, &settings.region, profile, Arc::clone(&checks), Arc::clone(&repeated));
         Ok(Self {
@@ -107,6 +123,7 @@ impl S3Bucket {
             repeated,
             name: settings.bucket.clone(),
             profile,
+            told: egress.told(),
         })
     }
 
@@ -121,7 +138,7 @@ impl S3Bucket {
     }
 
     fn call<'a>(&'a self, operation: &'static str, key: &'a str) -> Call<'a> {
-        Call { operation, bucket: &self.name, key }
+        Call { operation, bucket: &self.name, key, told: self.told }
     }
 
     /// HEAD; `None` for any 404, be it the object's or the bucket's (a HEAD has no body that could tell).
@@ -176,13 +193,13 @@ impl S3Bucket {
         let reading = async {
             let mut left = bytes_max;
             while let Some(chunk) = object.body.next().await {
-                let chunk = chunk.map_err(|error| call.unavailable(format!("the body broke off: {error}")))?;
+                let chunk = chunk.map_err(|error| call.unanswered(&format!("the body broke off: {error}")))?;
                 left = left.checked_sub(chunk.len() as u64).ok_or_else(|| longer_than(call.key, bytes_max))?;
                 each(&chunk);
             }
             Ok(())
         };
-        tokio::time::timeout(connect::patience(bytes_max), reading).await.unwrap_or_else(|_| Err(call.unavailable("the body stalled")))
+        tokio::time::timeout(connect::patience(bytes_max), reading).await.unwrap_or_else(|_| Err(call.unanswered("the body stalled")))
     }
 
     fn undecided(call: Call<'_>) -> BucketError {
@@ -248,9 +265,12 @@ impl Bucket for S3Bucket {
         let page = request.set_start_after(after.map(str::to_owned)).send().await.map_err(|error| call.failed(&error))?;
         let objects: Option<Vec<_>> = page.contents().iter().map(description::listed).collect();
         let objects = objects.ok_or_else(|| call.refused("a line of the store's listing has no key, ETag, length or date"))?;
-        let more = page.is_truncated().unwrap_or(false);
-        let next = objects.last().filter(|_| more).map(|last| last.key.clone());
-        Ok(Page { objects, next })
+        description::goes_on(&objects, prefix, after).map_err(|fault| call.refused(fault))?;
+        match (page.is_truncated().unwrap_or(false), objects.last()) {
+            (false, _) => Ok(Page { objects, next: None }),
+            (true, Some(last)) => Ok(Page { next: Some(last.key.clone()), objects }),
+            (true, None) => Err(call.refused("the store's listing says that there is more, and has no lines")),
+        }
     }
 
     async fn give_up_uploads(&self, prefix: &str, before: Timestamp) -> Result<u64, BucketError> {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::S3Bucket;
-use super::classify::answer;
+use super::classify::{answer, is_a_word};
 use super::copy::source;
 use super::put::Put;
 use crate::api::ContentHash;
@@ -46,7 +46,7 @@ impl Probe for S3Bucket {
         let ended = tokio::time::timeout(PATIENCE, Box::pin(self.try_out(&place))).await;
         // Whatever was found: nothing is left behind that can be taken away. A key that may not be deleted is some bytes.
         let _ = tokio::time::timeout(PATIENCE, self.clear(&place)).await;
-        let found = ended.unwrap_or_else(|_| Err(self.call("probe", &place).unavailable("it took longer than a minute")))?;
+        let found = ended.unwrap_or_else(|_| Err(self.call("probe", &place).unanswered("it took longer than a minute")))?;
         self.heed(&found);
         Ok(found)
     }
@@ -196,6 +196,8 @@ pub(crate) fn fresh() -> Result<String, BucketError> {
 }
 
 fn told<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
-    answer(error)
-        .map_or_else(|| "no answer".to_owned(), |said| format!("{} {}", said.status, said.code.unwrap_or_default()).trim().to_owned())
+    answer(error).map_or_else(
+        || "no answer".to_owned(),
+        |said| format!("{} {}", said.status, said.code.filter(|code| is_a_word(code)).unwrap_or_default()).trim().to_owned(),
+    )
 }

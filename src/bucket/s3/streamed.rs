@@ -282,7 +282,7 @@ mod tests {
     fn a_small_file_that_changed_is_not_sent() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "now").unwrap();
-        let call = Call { operation: "create", bucket: "b", key: "a.js" };
+        let call = Call { operation: "create", bucket: "b", key: "a.js", told: crate::egress::Told::Operator };
         let attributes = |promised: &[u8]| Attributes {
             content_type: String::new(),
             cache_control: String::new(),

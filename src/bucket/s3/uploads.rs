@@ -8,6 +8,9 @@ use super::classify::{Answer, Call, answer};
 use super::description::timestamp;
 use crate::bucket::BucketError;
 
+/// Uploads that are given up at a time: they are as many as publishers that died, and lines that are held here.
+const UPLOADS_MAX: usize = 10_000;
+
 /// A store that does not know multipart uploads has none; `rclone serve s3` says so of a bucket without any, as if of one upload.
 fn has_none(answer: Answer<'_>) -> bool {
     answer.status == 501 || (answer.status, answer.code) == (404, Some("NoSuchUpload"))
@@ -37,8 +40,9 @@ impl S3Bucket {
 
     async fn begun(&self, call: Call<'_>, prefix: &str, before: Timestamp) -> Result<Vec<Begun>, BucketError> {
         let mut begun = Vec::new();
-        let (mut key, mut id) = (None, None);
+        let (mut key, mut id): (Option<String>, Option<String>) = (None, None);
         loop {
+            let last = (key.clone(), id.clone());
             let request = self.client.list_multipart_uploads().bucket(&self.name).prefix(prefix);
             let page = match request.set_key_marker(key).set_upload_id_marker(id).send().await {
                 Ok(page) => page,
@@ -54,8 +58,13 @@ impl S3Bucket {
                 }
             }
             (key, id) = (page.next_key_marker().map(str::to_owned), page.next_upload_id_marker().map(str::to_owned));
-            if !page.is_truncated().unwrap_or(false) || key.is_none() {
+            // The rest is for the next time.
+            if !page.is_truncated().unwrap_or(false) || key.is_none() || begun.len() >= UPLOADS_MAX {
                 return Ok(begun);
+            }
+            // By key and, of one key, by time: the ids have no order, but are never the same again.
+            if key < last.0 || (&key, &id) == (&last.0, &last.1) {
+                return Err(call.refused("the store's listing of uploads does not go on in order of the keys"));
             }
         }
     }

@@ -157,6 +157,9 @@ impl StoreProblem {
                 "Or name the Secret in the chart's value `secrets`, which makes Role and RoleBinding. There is no right to read Secrets at large."
             }
             Self::SecretIncomplete(..) => "It needs `accessKeyId` and `secretAccessKey`, and `sessionToken` if the keys are temporary.",
+            Self::NotGranted(_) => {
+                "The controller's own cloud identity may read and write what no tenant may, so whoever runs the controller says who may use it for what: by namespace, bucket and prefix, and by endpoint if that is not AWS. A Secret of the namespace needs no such grant."
+            }
             Self::Invalid(_) => "Correct the AssetStore's spec.",
             Self::Overwrites(_) => {
                 "Two publishers could mix their bytes under one name, or a sweep take what a release is about to use, and nobody would be told, so nothing is published there. Move to a store that keeps conditional writes (`rollcall store check` tries one out), or upgrade this one; `spec.writeGuard: SingleWriter` of the AssetStore lets one program write at a time instead, which is weaker. It is tried again every ten minutes, and at once when the controller restarts."
@@ -178,6 +181,7 @@ fn preparing() -> Vec<Blocker> {
         unusable(StoreProblem::SecretMissing("keys".into())),
         unusable(StoreProblem::SecretForbidden("keys".into())),
         unusable(StoreProblem::SecretIncomplete("keys".into(), "accessKeyId".into())),
+        unusable(StoreProblem::NotGranted("{namespaces: [shop], bucket: web-assets, prefix: shop/}".into())),
         unusable(StoreProblem::Invalid("endpoint: not a URL".into())),
         unusable(StoreProblem::Overwrites(
             "it does not keep the conditions of writes: a second create of one key was accepted and overwrote the first: the condition was ignored; use a store that does, or the write guard SingleWriter, which is weaker".into(),

@@ -84,12 +84,12 @@ impl Pin {
     /// Whether this is the build.
     ///
     /// # Errors
-    /// Names both digests.
+    /// Names the digest that was asked for, never the other one.
     pub fn check(&self, actual: &ManifestDigest) -> Result<(), Refusal> {
         if *actual == self.digest {
             return Ok(());
         }
-        Err(Refusal::OtherBuild { place: self.place.clone(), expected: self.digest.clone(), actual: actual.clone() })
+        Err(Refusal::OtherBuild { place: self.place.clone(), expected: self.digest.clone() })
     }
 }
 

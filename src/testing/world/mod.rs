@@ -26,6 +26,7 @@ use tokio::task::AbortHandle;
 pub use doors::Manner;
 pub use invariants::Violation;
 pub use lives::{Crash, Side};
+pub use pipeline::digest_of;
 pub use rules::Rule;
 pub use volume::{Hold, Space};
 
@@ -46,6 +47,7 @@ use crate::bucket::faulty::FaultyBucket;
 use crate::bucket::memory::{Change as Upload, MemoryBucket};
 use crate::clock::TokioClock;
 use crate::controller::{self, Context, Outside};
+use crate::egress::{AmbientGrant, AmbientGrants};
 use crate::metrics::Metrics;
 use crate::source::Workspace;
 use crate::source::memory::MemorySource;
@@ -204,7 +206,7 @@ impl World {
             reports: Arc::new(Caller { doors: self.doors.clone(), lives: self.lives.clone(), process: process.clone() }),
         };
         let workspace = Workspace::new(&std::env::temp_dir(), 1 << 30);
-        let settings = controller::Settings { namespaces: Vec::new(), workspace, instance: process.clone() };
+        let settings = controller::Settings { namespaces: Vec::new(), workspace, instance: process.clone(), ambient: grants() };
         let (cx, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
         let task = tokio::spawn(controller::run(cx, changes, || {}, std::future::pending()));
         self.trace.note("controller", "starts");
@@ -393,4 +395,15 @@ impl World {
     pub fn pods(&self) -> Vec<String> {
         self.kubelet.pods().keys().cloned().collect()
     }
+}
+
+/// The world's objects name no Secrets: the operator has granted them the controller's own identity.
+fn grants() -> AmbientGrants {
+    let grant = |bucket: &str| AmbientGrant {
+        namespaces: vec![NAMESPACE.to_owned()],
+        bucket: bucket.to_owned(),
+        prefix: String::new(),
+        endpoint: String::new(),
+    };
+    AmbientGrants([builders::BUCKET, builders::REPLICA, builders::BUILDS].map(grant).to_vec())
 }

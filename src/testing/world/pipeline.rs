@@ -57,8 +57,7 @@ impl World {
         let created = self.builds.create(&key, Body::Bytes(film.clone()), &attributes).await;
         created.expect("a bucket in memory takes it");
         files.push((path, film));
-        let prepared = Prepared::read(&request(version), Build::in_memory(files)).await;
-        prepared.expect("a build that is in order").0.digest
+        digest_of(version, files).await
     }
 
     /// Applies the release with this version, whose build is in a folder.
@@ -83,4 +82,13 @@ fn request(version: &str) -> Publish {
         base_urls: Vec::new(),
         pin: None,
     }
+}
+
+/// What `rollcall digest` prints for these files.
+///
+/// # Panics
+/// When they are no build.
+pub async fn digest_of(version: &str, files: Vec<(String, Bytes)>) -> ManifestDigest {
+    let prepared = Prepared::read(&request(version), Build::in_memory(files)).await;
+    prepared.expect("a build that is in order").0.digest
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::bring::{Brought, Wanting};
 use super::{Pair, Place, ReplicaFailure, of_store};
-use crate::bucket::{Listed, Page};
+use crate::bucket::{Listed, Walk};
 use crate::manifest::object::{ENTRIES_FOLDER, OWN_FOLDER};
 use crate::upload::Progress;
 use crate::upload::documents::list_all;
@@ -97,10 +97,9 @@ impl<'a> Comparison<'a> {
     where
         F: Future<Output = Result<u64, ReplicaFailure>>,
     {
-        let (mut sum, mut after) = (0, None);
-        loop {
-            let Place { bucket, layout } = &self.pair.store;
-            let Page { objects, next } = bucket.list(layout.prefix(), after.as_deref()).await.map_err(of_store)?;
+        let Place { bucket, layout } = &self.pair.store;
+        let (mut sum, mut walk) = (0, Walk::new(bucket.as_ref(), layout.prefix()));
+        while let Some(objects) = walk.page().await.map_err(of_store)? {
             let mut wanting = Vec::new();
             for Listed { key, size, .. } in objects {
                 let below = layout.below(&key);
@@ -109,11 +108,8 @@ impl<'a> Comparison<'a> {
                 }
             }
             sum += each(self.pair, wanting).await?;
-            match next {
-                Some(next) => after = Some(next),
-                None => return Ok(sum),
-            }
         }
+        Ok(sum)
     }
 
     /// Whether the replica's listing shows this key with this length. Keys are asked for in byte order.

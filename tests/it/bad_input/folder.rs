@@ -1,13 +1,13 @@
 //! Folders of builds that are missing, forbidden, wrong, hostile or changed while they are read: each is told, nothing is half published,
 //! v1 is served all the while, and v2 is once it is mended, without a restart. Nothing is ever written there.
 
-use rollcall::api::ManifestDigest;
 use rollcall::api::names::ANNOTATION_REQUESTED_AT;
 use rollcall::bucket::Bucket as _;
 use rollcall::bucket::faulty::Operation;
 use rollcall::bucket::memory::Change;
 use rollcall::testing::apiserver::{Key, Kind};
 use rollcall::testing::builders::{APP, NAMESPACE};
+use rollcall::testing::world::digest_of;
 use serde_json::json;
 
 use super::*;
@@ -72,14 +72,14 @@ fn mischiefs() -> Vec<Mischief> {
             does: |world| world.builds.overwrite(&key("assets/vendor.0123456789abcdef.js"), "other"),
             undoes: |world| world.builds.overwrite(&key("assets/vendor.0123456789abcdef.js"), "console.log('vendor');"),
             reason: "WrongBuild",
-            says: r#"the build in folder "web/v2/" of bucket "ci-builds" has the manifest digest sha256:"#,
+            says: r#"the build in folder "web/v2/" of bucket "ci-builds" does not have the manifest digest sha256:"#,
         },
         Mischief {
             about: "a script is missing",
             does: |world| world.builds.remove(&key("assets/vendor.0123456789abcdef.js")),
             undoes: |world| world.builds.overwrite(&key("assets/vendor.0123456789abcdef.js"), "console.log('vendor');"),
             reason: "WrongBuild",
-            says: "but the release asks for sha256:",
+            says: "which the release asks for; `rollcall digest DIR` prints",
         },
         Mischief {
             about: "too many files",
@@ -88,8 +88,8 @@ fn mischiefs() -> Vec<Mischief> {
             reason: "TooManyEntries",
             says: "more than 200000 entries",
         },
-        hostile("../secret.js", "UnsafePath", "has a `..`"),
-        hostile("INDEX.html", "CollidingPaths", "differ only in letter case"),
+        hostile("../secret.js", "UnsafePath", "is not told before its digest is the one"),
+        hostile("INDEX.html", "CollidingPaths", "is not told before its digest is the one"),
     ];
     outages.chain(wrong).collect()
 }
@@ -161,14 +161,8 @@ fn a_page_that_refers_to_a_missing_file_is_refused_although_the_folder_is_what_w
         let mut world = settled().await;
         let page = "<script src=\"/assets/gone.0123456789abcdef.js\"></script>";
         world.builds.overwrite(&key("index.html"), page);
-        let manifest = r#"{"manifestVersion":1}"#;
-        // Whatever the pin: what lies there decides, and its digest is in the message of the first try.
-        world.release_from_folder("v2", &ManifestDigest::of(manifest.as_bytes()));
-        world.advance(Duration::from_secs(60)).await;
-        let (verdict, message) = ready(&world);
-        assert_eq!(verdict, "False WrongBuild");
-        let actual = message.split("has the manifest digest ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
-        world.release_from_folder("v2", &actual.parse().unwrap());
+        let digest = digest_of("v2", vec![("index.html".to_owned(), page.into())]).await;
+        world.release_from_folder("v2", &digest);
         world.advance(Duration::from_secs(60)).await;
         let (verdict, message) = ready(&world);
         assert_eq!(verdict, "False MissingReference");

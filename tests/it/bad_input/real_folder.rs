@@ -64,7 +64,7 @@ async fn a_release_waits_for_keys_bucket_and_folder_of_its_build() {
         client.put_object().bucket(BUILDS).key(format!("{FOLDER}{path}")).body(content.clone().into()).send().await.unwrap();
         if path.contains("/film.") {
             // The release may look at any moment: until all is there it is another build.
-            assert_told(&server, "WrongBuild", "but the release asks for").await;
+            assert_told(&server, "WrongBuild", "which the release asks for").await;
         }
     }
     let release = Key::new(Kind::named("AssetRelease"), NAMESPACE, APP);

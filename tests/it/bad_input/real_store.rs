@@ -15,6 +15,7 @@ use rollcall::clock::SystemClock;
 use rollcall::cluster::reports::{Answer, ReportReader};
 use rollcall::controller::{self, Context, Outside, S3Buckets};
 use rollcall::dev_store::{self, DevStore};
+use rollcall::egress::{AmbientGrants, Egress};
 use rollcall::manifest::WriterLock;
 use rollcall::metrics::Metrics;
 use rollcall::source::Workspace;
@@ -65,18 +66,30 @@ pub fn begin(port: u16, secret_access_key: &str) -> (ApiServer, JoinHandle<()>) 
     begin_until(std::future::pending(), port, secret_access_key)
 }
 
+fn store_at(port: u16) -> Value {
+    let mut store = builders::store();
+    store["spec"]["bucket"]["endpoint"] = json!(format!("http://127.0.0.1:{port}"));
+    store["spec"]["bucket"]["forcePathStyle"] = json!(true);
+    store["spec"]["credentials"] = json!({"secretName": "keys"});
+    store
+}
+
 fn begin_until(
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
     port: u16,
     secret_access_key: &str,
 ) -> (ApiServer, JoinHandle<()>) {
+    begin_with(shutdown, store_at(port), secret_access_key)
+}
+
+fn begin_with(
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+    store: Value,
+    secret_access_key: &str,
+) -> (ApiServer, JoinHandle<()>) {
     let server = ApiServer::new(Arc::new(SystemClock), 1);
     let source = Arc::new(MemorySource::new());
     source.put(&builders::build_url("v1"), builders::build("v1"));
-    let mut store = builders::store();
-    store["spec"]["bucket"]["endpoint"] = json!(format!("http://127.0.0.1:{port}"));
-    store["spec"]["bucket"]["forcePathStyle"] = json!(true);
-    store["spec"]["credentials"] = json!({"secretName": "keys"});
     let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     let objects =
         [namespace("kube-system"), namespace(NAMESPACE), secret(secret_access_key), store, builders::deployment(), builders::release("v1")];
@@ -86,12 +99,13 @@ fn begin_until(
     let outside = Outside {
         client: server.client("controller"),
         clock: Arc::new(SystemClock),
-        buckets: Arc::new(S3Buckets::default()),
+        buckets: Arc::new(S3Buckets::new(Egress::public_and(vec!["127.0.0.1".parse().unwrap()]))),
         source,
         reports: Arc::new(NoPods),
     };
     let workspace = Workspace::new(&std::env::temp_dir(), 1 << 30);
-    let settings = controller::Settings { namespaces: Vec::new(), workspace, instance: "test".into() };
+    let settings =
+        controller::Settings { namespaces: Vec::new(), workspace, instance: "test".into(), ambient: AmbientGrants::default() };
     let (cx, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
     (server, tokio::spawn(controller::run(cx, changes, || {}, shutdown)))
 }
@@ -135,13 +149,28 @@ async fn assert_active(server: &ApiServer) {
 async fn a_release_waits_for_a_store_that_is_down() {
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let (server, controller) = begin(port, "dev-secret");
-    assert_told(&server, "StoreUnavailable", "onnection refused").await;
+    assert_told(&server, "StoreUnavailable", "the endpoint did not answer as an object store").await;
     let store = start_store(folder.path(), port, "assets").await;
     assert_active(&server).await;
     let seen = server.get(&Key::new(Kind::named("AssetStore"), NAMESPACE, "store")).unwrap();
     assert_eq!(seen["status"]["capabilities"]["createOnly"], json!("Holds"));
     controller.abort();
     store.abort();
+}
+
+/// Ambient credentials would be signed with, and their session token sent along: nothing is sent at all.
+#[tokio::test]
+async fn a_store_without_keys_gets_nothing_of_the_controllers_own() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut store = store_at(listener.local_addr().unwrap().port());
+    store["spec"].as_object_mut().unwrap().remove("credentials");
+    let (server, controller) = begin_with(std::future::pending(), store, "dev-secret");
+    let message = until(&server, "AssetRelease", APP, "False AmbientCredentialsNotGranted").await;
+    assert!(message.contains("ambientCredentials: [{namespaces: [shop], bucket: assets, endpoint: \"http://127.0.0.1:"), "{message}");
+    until(&server, "AssetStore", "store", "False AmbientCredentialsNotGranted").await;
+    // Both have been looked at, so whatever was to be sent has been.
+    assert!(tokio::time::timeout(Duration::from_millis(50), listener.accept()).await.is_err(), "a connection was made");
+    controller.abort();
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn answer(State(store): State<Arc<Store>>, method: Method, uri: Uri, heade
             store.objects.lock().unwrap().remove(&key);
             StatusCode::NO_CONTENT.into_response()
         }
-        Method::GET if key.is_empty() => list(&store),
+        Method::GET if key.is_empty() => list(&store, uri.query().unwrap_or_default()),
         _ => there.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |bytes| (DATED, bytes).into_response()),
     }
 }
@@ -84,13 +84,15 @@ async fn put(store: &Store, key: String, there: bool, headers: &HeaderMap, body:
     (DATED, "").into_response()
 }
 
-fn list(store: &Store) -> Response {
+fn list(store: &Store, query: &str) -> Response {
+    let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or_default().replace("%2F", "/");
     let line = |(key, bytes): (&String, &Bytes)| {
         format!(
             "<Contents><Key>{key}</Key><LastModified>2026-11-21T00:00:00Z</LastModified><ETag>\"t\"</ETag><Size>{}</Size></Contents>",
             bytes.len()
         )
     };
-    let lines: String = store.objects.lock().unwrap().iter().map(line).collect();
+    let objects = store.objects.lock().unwrap();
+    let lines: String = objects.iter().filter(|(key, _)| key.starts_with(&prefix)).map(line).collect();
     format!("<ListBucketResult><IsTruncated>false</IsTruncated>{lines}</ListBucketResult>").into_response()
 }

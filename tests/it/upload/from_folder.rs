@@ -149,15 +149,30 @@ async fn what_the_store_has_is_neither_copied_nor_sent_again() {
     folder.assert_untouched();
 }
 
+/// Whoever names a folder must not learn the names in it.
+#[tokio::test(start_paused = true)]
+async fn no_name_of_a_folder_is_told_before_its_digest_is_right() {
+    let folder = Folder::with(vec![
+        ("index.html".to_owned(), "x".into()),
+        ("Secret.txt".to_owned(), "".into()),
+        ("secret.txt".to_owned(), "".into()),
+    ]);
+    let failure = folder.publish(Kinship::Same, build("two")).await.unwrap_err();
+    assert_eq!((failure.reason(), failure.class()), ("CollidingPaths", FailureClass::Permanent));
+    assert!(!failure.to_string().to_lowercase().contains("secret"), "{failure}");
+    folder.assert_untouched();
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_build_than_the_pinned_one_is_refused_before_anything_is_written() {
     let folder = Folder::with(with_film("one"));
     let failure = folder.publish(Kinship::Same, build("two")).await.unwrap_err();
     assert_eq!((failure.reason(), failure.class()), ("WrongBuild", FailureClass::Permanent));
     let (message, request) = (failure.to_string(), folder.request(with_film("one")).await);
-    for digest in [request.pin.unwrap().digest, digest_of(&folder.world.request("v1"), build("two")).await] {
-        assert!(message.contains(digest.as_str()), "{message}");
-    }
+    let asked_for = digest_of(&folder.world.request("v1"), build("two")).await;
+    assert!(message.contains(asked_for.as_str()), "{message}");
+    let lies_there = request.pin.unwrap().digest;
+    assert!(!message.contains(lies_there.short()), "who names a folder must not learn what lies there: {message}");
     assert_eq!(folder.world.bucket.keys(), Vec::<String>::new());
     folder.assert_untouched();
 }

@@ -11,6 +11,7 @@ use rollcall::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use rollcall::bucket::Bucket;
 use rollcall::bucket::s3::S3Bucket;
 use rollcall::clock::SystemClock;
+use rollcall::egress::Egress;
 use rollcall::manifest::{Layout, Writer};
 use rollcall::source::{HttpFetcher, HttpSettings, Source as _, Wanted, Workspace};
 use rollcall::upload::{Progress, Publish, Published, Publisher, Tools, entries_confirmed, publish, publish_entries, verify};
@@ -48,7 +49,7 @@ async fn serve(archives: Vec<(&'static str, Vec<u8>)>) -> String {
 }
 
 fn fetcher() -> HttpFetcher {
-    HttpFetcher::new(HttpSettings { allowed: vec!["127.0.0.0/8".parse().unwrap()], ..HttpSettings::default() })
+    HttpFetcher::new(HttpSettings { egress: Egress::public_and(vec!["127.0.0.0/8".parse().unwrap()]), ..HttpSettings::default() })
 }
 
 async fn published(bucket: Arc<dyn Bucket>, workspace: &Path, version: &str, source: Wanted) -> Published {
