@@ -12,7 +12,7 @@ use http_body_util::Empty;
 
 use crate::api::release::HttpReport;
 use crate::api::report::REPORT_BYTES_MAX;
-use crate::egress::{Bounded, Client, Egress, Pool, SMALL_BYTES_MAX, Unanswered};
+use crate::egress::{Bounded, Client, Egress, Pool, Unanswered};
 
 /// How long a pod may hold a poll open while nothing changes.
 pub const POLL_WAIT: Duration = Duration::from_secs(30);
@@ -119,7 +119,7 @@ async fn read_answer(answer: Response<Bounded>) -> Result<Answer, String> {
         return Err(format!("answered {}", answer.status()));
     }
     let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-    let body = answer.into_body().at_most(SMALL_BYTES_MAX, ANSWER_MARGIN).whole().await.map_err(|error| unanswered(&error))?;
+    let body = answer.into_body().at_most(REPORT_BYTES_MAX as u64, ANSWER_MARGIN).whole().await.map_err(|error| unanswered(&error))?;
     let text = String::from_utf8(body.into()).map_err(|_| "the report is not UTF-8")?;
     Ok(Answer { text, tag })
 }

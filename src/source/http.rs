@@ -185,8 +185,6 @@ async fn unpack(room: Arc<Room>, archive: Draft, limits: Limits, turn: OwnedSema
     }
 }
 
-}
-
 /// Where a redirect leads, if the answer is one.
 fn target(from: &Url, response: &Response<Bounded>) -> Option<Url> {
     let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);

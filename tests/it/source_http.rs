@@ -275,7 +275,8 @@ async fn ten_releases_of_one_archive_share_the_budget_and_leave_room_for_a_neigh
     let (server, small) = (serve(large.clone()).await, serve(archive()).await);
     let workspace = Workspace::new(folder.path(), BUDGET);
     // With time enough for a busy machine: what fails must fail for want of room.
-    let fetcher = HttpFetcher::new(HttpSettings { allowed: vec!["127.0.0.1".parse().unwrap()], ..HttpSettings::default() });
+    let fetcher =
+        HttpFetcher::new(HttpSettings { egress: Egress::public_and(vec!["127.0.0.1".parse().unwrap()]), ..HttpSettings::default() });
     let wanted = Wanted { sha256: ContentHash::of(&large), ..server.wanted("a.tar.gz") };
     let fetches = (0..10).map(|_| async {
         let space = workspace.of("greedy");
