@@ -163,15 +163,16 @@ async fn look(cx: Arc<Context>, key: ReleaseKey, question: Question, store: Asse
     silent.map_or(looked, Err).unwrap_or_else(Seen::Fault)
 }
 
-/// The record first: a store that does not answer is known by it, and trying it out takes many times as long.
+/// The record first: a store that does not answer is known by it, and trying it out takes many times as long. Listings are believed
+/// only of a store that was tried out.
 async fn asked(cx: &Context, key: &ReleaseKey, question: &Question, store: &AssetStoreSpec) -> Result<Seen, BucketFault> {
     let bucket = cx.outside.buckets.open(&question.address).map_err(|error| fault(&error))?;
     let record = async { Ok(record(cx, key, question, bucket.as_ref()).await) };
     let record = within(FIRST_ANSWER_WITHIN, &question.layout.owner(), record).await.map_err(|error| fault(&error))??;
-    let owner = owner(cx, key, question, bucket.as_ref()).await?;
     if let Err(problem) = open_tried(cx, &store.bucket, store.write_guard, &question.address).await.map_err(|error| fault(&error))? {
         return Ok(Seen::Unusable(problem));
     }
+    let owner = owner(cx, key, question, bucket.as_ref()).await?;
     cx.remember(key, &question.uid, |memory| {
         question.store.clone_into(&mut memory.store);
         memory.owns_prefix_without = (owner == OwnerFacts::Us).then(|| question.layout.excluded());

@@ -30,22 +30,28 @@ pub const REPLICA: &str = "assets-eu";
 /// Name of the bucket of builds: of the same store, and nothing may ever be written there.
 pub const BUILDS: &str = "ci-builds";
 
+/// The namespace of another tenant, whom the operator grants as much as the world's own.
+pub const NEIGHBOUR: &str = "eve";
+
 /// Name of a bucket whose store takes every request and answers none.
 pub const TARPIT: &str = "tarpit";
 
-/// A store that never answers and a release that waits for it; another number is another pair.
+/// A store that never answers, its keys, and a release that waits for it; another number is another store.
 #[must_use]
-pub fn tarpit(number: usize, namespace: &str, endpoint: &str) -> [Value; 2] {
+pub fn tarpit(number: usize, namespace: &str, endpoint: &str) -> [Value; 3] {
     let mut store = store();
     store["metadata"] = json!({"name": format!("tarpit-{number}"), "namespace": namespace});
     store["spec"]["bucket"] = json!({"name": TARPIT, "region": "us-east-1", "endpoint": endpoint});
+    store["spec"]["credentials"] = json!({"secretName": format!("tarpit-{number}")});
+    let data = json!({"accessKeyId": "a2V5", "secretAccessKey": "a2V5"});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": store["metadata"], "data": data});
     let mut release = release("v1");
     release["metadata"] = store["metadata"].clone();
     release["spec"]["storeRef"]["name"] = store["metadata"]["name"].clone();
     release["spec"]["prefix"] = json!(format!("tarpit-{number}/"));
     release["spec"]["targets"][0]["workloadRef"]["name"] = json!("nobody");
     release["spec"]["pointer"]["configMapName"] = json!(format!("tarpit-{number}-assets"));
-    [store, release]
+    [secret, store, release]
 }
 
 /// The replica, as the store's spec names it. Under an endpoint of its own it is of another store, and nothing is copied into it.

@@ -400,10 +400,10 @@ impl World {
 /// The world's objects name no Secrets: the operator has granted them the controller's own identity.
 fn grants() -> AmbientGrants {
     let grant = |bucket: &str| AmbientGrant {
-        namespaces: vec![NAMESPACE.to_owned()],
+        namespaces: [NAMESPACE, builders::NEIGHBOUR].map(str::to_owned).to_vec(),
         bucket: bucket.to_owned(),
         prefix: String::new(),
         endpoint: String::new(),
     };
-    AmbientGrants([builders::BUCKET, builders::REPLICA, builders::BUILDS].map(grant).to_vec())
+    AmbientGrants([builders::BUCKET, builders::REPLICA, builders::BUILDS, builders::TARPIT].map(grant).to_vec())
 }
