@@ -26,7 +26,7 @@ use super::streams::Doubling;
 use polls::Polls;
 
 /// Pods of one page of a LIST; slim pods of 500 take about 2 MB while they are parsed.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 
 /// The server ends a watch after this time; the client waits a little longer before it takes the connection for dead.
 const WATCH_SECONDS: u32 = 60;

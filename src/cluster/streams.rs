@@ -7,9 +7,11 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Resource};
+use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+
+use crate::api::names::ANNOTATION_REQUESTED_AT;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(800);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
@@ -52,15 +54,36 @@ impl Backoff for Doubling {
     fn reset(&mut self) {}
 }
 
+/// Objects of one page of a listing. etcd holds 1.5 MiB for each: 40 stay below what is read of one answer, whoever filled them.
+const PAGE: u32 = 40;
+
 /// Everything about these objects, for ever: errors are logged and waited out, and never seen by the consumer.
 pub fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Event<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let config = config.timeout(WATCH_SECONDS_MAX);
-    watcher(api, config).backoff(Doubling::default()).filter_map(|event| async move {
-        event.inspect_err(|error| tracing::warn!(kind = %K::kind(&()), %error, "watch failed; it will be begun again")).ok()
-    })
+    let config = config.timeout(WATCH_SECONDS_MAX).page_size(PAGE);
+    watcher(api, config)
+        .backoff(Doubling::default())
+        .filter_map(|event| async move {
+            event.inspect_err(|error| tracing::warn!(kind = %K::kind(&()), %error, "watch failed; it will be begun again")).ok()
+        })
+        .map(slim)
+}
+
+/// Without what anybody may fill, and no pass reads of a watched object: 4,000 of them with 256 KiB each would be 1 GB.
+fn slim<K: Resource>(event: watcher::Event<K>) -> watcher::Event<K> {
+    let slim = |mut object: K| {
+        object.managed_fields_mut().clear();
+        object.annotations_mut().retain(|name, _| name == ANNOTATION_REQUESTED_AT);
+        object
+    };
+    match event {
+        watcher::Event::Apply(object) => watcher::Event::Apply(slim(object)),
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(slim(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(slim(object)),
+        end @ (watcher::Event::Init | watcher::Event::InitDone) => end,
+    }
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use crate::api::{AssetRelease, AssetStore};
 use crate::cluster::Call;
 use crate::rollout::Blocker;
 
+use super::breakers::End;
 use super::context::Context;
+use super::places::Whose;
 use super::prefix::{PROBE_TIME_MAX, within};
-use super::replicas::open_replica;
+use super::replicas::{open_replica, replica_settings};
 use super::retry::Failure;
 use super::store::fault;
 
@@ -31,10 +33,7 @@ struct Seen {
 /// Looks at every replica, side by side: one listing of one page, and the probe if it was not made before. Why each cannot be used.
 pub(super) async fn look(store: &AssetStore, cx: &Context) -> Vec<Option<String>> {
     let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
-    let looks = store.spec.replicas.iter().map(async |replica| {
-        let reached = within(PROBE_TIME_MAX, &replica.bucket.name, async { Ok(reach(cx, (&namespace, &name), replica).await) }).await;
-        reached.unwrap_or_else(|error| Err(fault(&error).message)).err()
-    });
+    let looks = store.spec.replicas.iter().map(async |replica| reach(cx, (&namespace, &name), replica).await.err());
     futures::future::join_all(looks).await
 }
 
@@ -51,7 +50,21 @@ pub(super) async fn of_releases(store: &AssetStore, cx: &Context, problems: Vec<
     Ok(Replicas(seen.map(|(replica, problem)| Seen { problem, ..of_users(replica, &users) }).collect()))
 }
 
+/// Asked like a store: in a place of its namespace and endpoint, and not at all while the endpoint is silent.
 async fn reach(cx: &Context, (namespace, store): (&str, &str), replica: &ReplicaSpec) -> Result<(), String> {
+    let settings = replica_settings(cx, namespace, store, replica).await?;
+    let whose = Whose::at(namespace, &settings);
+    let admitted = cx.breakers.admit(&whose, cx.outside.clock.now()).map_err(|open| open.fault.message)?;
+    let _place = cx.places.replicas.take(whose).await;
+    let admitted = admitted.begun(cx.outside.clock.now());
+    let listed = async { Ok(list_once(cx, (namespace, store), replica).await) };
+    let reached = within(PROBE_TIME_MAX, &replica.bucket.name, listed).await;
+    let end = if reached.is_err() { End::Unreachable } else { End::Answered };
+    let silent = admitted.ended(end, cx.outside.clock.now());
+    silent.map_or(reached.unwrap_or_else(|error| Err(fault(&error).message)), |fault| Err(fault.message))
+}
+
+async fn list_once(cx: &Context, (namespace, store): (&str, &str), replica: &ReplicaSpec) -> Result<(), String> {
     let bucket = open_replica(cx, namespace, store, replica).await?;
     let prefix = replica.bucket.prefix.as_deref().unwrap_or_default();
     bucket.list(prefix, None).await.map(drop).map_err(|error| fault(&error).message)

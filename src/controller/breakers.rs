@@ -15,6 +15,8 @@ const SILENT_MAX: u32 = 3;
 
 /// The first pause, doubled after each probe that gets no answer, up to the last.
 const PAUSE: SignedDuration = SignedDuration::from_secs(10);
+/// How long a probe shuts others out.
+const PROBE: SignedDuration = SignedDuration::from_secs(60);
 const PAUSE_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// A failure that took longer was silence; an answer, a refused connection and a name without an address come sooner.
@@ -31,8 +33,8 @@ struct Breaker {
     /// Times in a row.
     silent: u32,
     asked_again_at: Timestamp,
-    /// The one that is let through, to see whether it answers.
-    is_probing: bool,
+    /// Until when one that is let through has time to show whether it answers.
+    probing_until: Option<Timestamp>,
 }
 
 /// Why an endpoint is not asked now.
@@ -59,11 +61,12 @@ impl Breakers {
         let Some(breaker) = breakers.get_mut(whose).filter(|breaker| breaker.silent >= SILENT_MAX) else {
             return Ok(admitted(false));
         };
-        if now < breaker.asked_again_at || breaker.is_probing {
+        if now < breaker.asked_again_at || breaker.probing_until.is_some_and(|until| now < until) {
             // A probe ends within a minute or so; who is refused meanwhile looks again a little later.
             return Err(Open { fault: unreachable(whose), until: breaker.asked_again_at.max(now + PAUSE) });
         }
-        breaker.is_probing = true;
+        // A probe may be an upload of an hour: it keeps nobody else from asking for longer than a look takes.
+        breaker.probing_until = Some(now + PROBE);
         Ok(admitted(true))
     }
 
@@ -76,7 +79,7 @@ impl Breakers {
         let silent = breakers.get(whose).map_or(0, |breaker| breaker.silent).saturating_add(1);
         // 2^5 pauses are past the longest, so the shift cannot overflow.
         let pause = (PAUSE * (1 << silent.saturating_sub(SILENT_MAX).min(5))).min(PAUSE_MAX);
-        breakers.insert(whose.clone(), Breaker { silent, asked_again_at: now + pause, is_probing: false });
+        breakers.insert(whose.clone(), Breaker { silent, asked_again_at: now + pause, probing_until: None });
         if breakers.len() > REMEMBERED_MAX {
             forget_one(&mut breakers);
         }
@@ -91,7 +94,9 @@ fn unreachable(whose: &Whose) -> BucketFault {
 
 fn forget_one(breakers: &mut BTreeMap<Whose, Breaker>) {
     let mut counts = BTreeMap::<&str, usize>::new();
-    breakers.keys().for_each(|whose| *counts.entry(&whose.namespace).or_default() += 1);
+    for whose in breakers.keys() {
+        *counts.entry(&whose.namespace).or_default() += 1;
+    }
     let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(namespace, _)| namespace.to_owned());
     let of_most = breakers.iter().filter(|(whose, _)| Some(&whose.namespace) == most.as_ref());
     if let Some(oldest) = of_most.min_by_key(|(_, breaker)| breaker.asked_again_at).map(|(whose, _)| whose.clone()) {
@@ -154,7 +159,7 @@ impl Drop for Admitted<'_> {
         if self.is_probe
             && let Some(breaker) = self.of.lock().get_mut(&self.whose)
         {
-            breaker.is_probing = false;
+            breaker.probing_until = None;
         }
     }
 }

@@ -147,8 +147,9 @@ impl<K: Ord, Q, A: Answer> Ending<K, Q, A> {
             let mut slots = lock(&self.of);
             let Some(slot) = slots.get_mut(&self.key).filter(|slot| slot.number == self.number) else { return };
             slot.running = None;
-            let before = slot.answer.replace((answer.clone(), self.clock.now()));
-            slot.is_awaited && before.is_none_or(|(before, _)| before != answer)
+            let is_other = slot.answer.as_ref().is_none_or(|(before, _)| *before != answer);
+            slot.answer = Some((answer, self.clock.now()));
+            slot.is_awaited && is_other
         };
         if is_news {
             // Nobody listens only while the controller shuts down.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::bucket::s3::S3Settings;
 use crate::rollout::observed::Job;
 
-/// Looks of releases under way, and as many of stores: a task and a connection each, some 64 KiB with TLS, so 64 MiB at most. One namespace has half of them at most, so
+/// Looks of releases under way, and as many of stores and of replicas: a task and a connection each, some 64 KiB with TLS, so 96 MiB at most. One namespace has half of them at most, so
 /// 200 stores of it that say nothing do not keep its 201st from being asked.
 const LOOKS_MAX: usize = 512;
 
@@ -46,6 +46,8 @@ pub(super) struct AllPlaces {
     pub(super) looks: Places,
     /// Looks of AssetStores, so that a namespace with many stores has room for its releases.
     pub(super) stores: Places,
+    /// Looks of their replicas: in a hall of their own, as nobody waits for a place while holding one of the same hall.
+    pub(super) replicas: Places,
     short: Places,
     long: Places,
 }
@@ -55,6 +57,7 @@ impl Default for AllPlaces {
         Self {
             looks: Places::new(LOOKS_MAX),
             stores: Places::new(LOOKS_MAX),
+            replicas: Places::new(LOOKS_MAX),
             short: Places::new(SHORT_JOBS_MAX),
             long: Places::new(LONG_JOBS_MAX),
         }

@@ -97,8 +97,10 @@ pub(super) fn seen(cx: &Context, key: &ReleaseKey, question: &Question) -> Resul
     }
     match cx.looks.known(key, question) {
         Some(Known::Answer(Seen::Prefix(owner, record))) => {
-            // The look may be older than the claim.
-            let owner = if is_ours(&memory(cx, key, question), question) { OwnerFacts::Us } else { owner };
+            // The look may be older than the claim, and than the record.
+            let memory = memory(cx, key, question);
+            let owner = if is_ours(&memory, question) { OwnerFacts::Us } else { owner };
+            let record = memory.record.filter(|record| record.version == question.version).or(record);
             Ok(PrefixFacts::Known { owner, record })
         }
         Some(Known::Answer(Seen::Unusable(problem))) => Err(problem),
@@ -169,15 +171,19 @@ async fn asked(cx: &Context, key: &ReleaseKey, question: &Question, store: &Asse
     let bucket = cx.outside.buckets.open(&question.address).map_err(|error| fault(&error))?;
     let record = async { Ok(record(cx, key, question, bucket.as_ref()).await) };
     let record = within(FIRST_ANSWER_WITHIN, &question.layout.owner(), record).await.map_err(|error| fault(&error))??;
-    if let Err(problem) = open_tried(cx, &store.bucket, store.write_guard, &question.address).await.map_err(|error| fault(&error))? {
-        return Ok(Seen::Unusable(problem));
-    }
+    let tried = open_tried(cx, &store.bucket, store.write_guard, &question.address).await.map_err(|error| fault(&error))?;
+    let bucket = match tried {
+        Ok(bucket) => bucket,
+        Err(problem) => return Ok(Seen::Unusable(problem)),
+    };
     let owner = owner(cx, key, question, bucket.as_ref()).await?;
-    cx.remember(key, &question.uid, |memory| {
-        question.store.clone_into(&mut memory.store);
-        memory.owns_prefix_without = (owner == OwnerFacts::Us).then(|| question.layout.excluded());
-        memory.record.clone_from(&record);
-    });
+    // What a job has found out since this look began is newer: nothing is unlearnt.
+    if owner == OwnerFacts::Us {
+        learn(cx, key, &question.uid, &question.store, Learnt::PrefixIsOurs { without: question.layout.excluded() });
+    }
+    if let Some(record) = &record {
+        learn(cx, key, &question.uid, &question.store, Learnt::Recorded(record.clone()));
+    }
     Ok(Seen::Prefix(owner, record))
 }
 

@@ -9,11 +9,13 @@ use crate::api::ManifestDigest;
 use crate::api::release::UploadStatus;
 use crate::api::store::{BucketSpec, ReplicaSpec, WriteGuard};
 use crate::bucket::Bucket;
-use crate::manifest::{Layout, Manifest, Writer};
+use crate::bucket::s3::S3Settings;
+use crate::manifest::record::FORMAT;
+use crate::manifest::{Layout, Manifest, Owner, Writer};
 use crate::rollout::Blocker;
 use crate::rollout::observed::{JobEnd, Lacks, ReplicaEnd};
 use crate::upload::replica::{Pair, Place, ReplicaFailure, backfill, bring_version};
-use crate::upload::{self, Progress};
+use crate::upload::{self, Claimed, Progress};
 
 use super::context::Context;
 use super::jobs::{Mending, WorkFailure, Worked};
@@ -23,10 +25,16 @@ use super::work::{Task, entries_failure, pass_on, read_failure, upload_status};
 /// Opens a replica and sees what it does; or why it cannot be used, in one sentence without a full stop.
 pub(super) async fn open_replica(cx: &Context, namespace: &str, store: &str, replica: &ReplicaSpec) -> Result<Arc<dyn Bucket>, String> {
     let unusable = |problem| Blocker::StoreUnusable { store: store.to_owned(), namespace: namespace.to_owned(), problem }.message();
-    let settings = address(cx, namespace, &replica.bucket, replica.credentials.as_ref()).await.map_err(|failure| failure.to_string())?;
-    let settings = settings.map_err(unusable)?;
+    let settings = replica_settings(cx, namespace, store, replica).await?;
     let tried = open_tried(cx, &replica.bucket, WriteGuard::Conditional, &settings).await;
     tried.map_err(|error| fault(&error).message)?.map_err(unusable)
+}
+
+/// How to reach a replica; or why that is not known.
+pub(super) async fn replica_settings(cx: &Context, namespace: &str, store: &str, replica: &ReplicaSpec) -> Result<S3Settings, String> {
+    let unusable = |problem| Blocker::StoreUnusable { store: store.to_owned(), namespace: namespace.to_owned(), problem }.message();
+    let settings = address(cx, namespace, &replica.bucket, replica.credentials.as_ref()).await.map_err(|failure| failure.to_string())?;
+    settings.map_err(unusable)
 }
 
 /// Name of the store's bucket, when the replica's store can copy out of it: one endpoint. Whether it does safely, its bucket knows.
@@ -43,8 +51,17 @@ impl Task {
         Layout::new(replica.bucket.prefix.as_deref().unwrap_or_default(), &self.prefix).excluding(&self.layout.excluded())
     }
 
+    /// Opens a replica, and claims the prefix there as it is claimed in the store: whoever names another release's prefix as a replica's
+    /// gets nothing of it.
     async fn open(&self, replica: &ReplicaSpec) -> Result<Arc<dyn Bucket>, String> {
-        open_replica(&self.cx, &self.namespace, &self.store_name, replica).await
+        let bucket = open_replica(&self.cx, &self.namespace, &self.store_name, replica).await?;
+        let owner = Owner { owner_version: FORMAT, cluster: self.own.cluster.clone(), release: self.release.clone() };
+        let claimed = upload::claim_owner(bucket.as_ref(), &self.layout_in(replica), &owner).await;
+        match claimed.map_err(|failure| failure.to_string())? {
+            Claimed::Ours => Ok(bucket),
+            Claimed::Theirs(theirs) => Err(format!("its prefix belongs to release {}: choose another prefix for it", theirs.release)),
+            Claimed::Overlaps(overlap) => Err(format!("{overlap}: {}", overlap.advice())),
+        }
     }
 
     async fn pair(&self, replica: &ReplicaSpec) -> Result<Pair, String> {

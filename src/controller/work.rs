@@ -160,7 +160,12 @@ impl Task {
         let claimed = upload::claim_owner(self.bucket.as_ref(), &self.layout, owner).await;
         match claimed.map_err(|failure| read_failure(failure.reason(), failure.to_string()))? {
             Claimed::Ours => self.learn(Learnt::PrefixIsOurs { without: self.layout.excluded() }),
-            Claimed::Theirs(_) | Claimed::Overlaps(_) => self.cx.looks.forget(&self.key),
+            Claimed::Theirs(_) | Claimed::Overlaps(_) => {
+                self.cx.looks.forget(&self.key);
+                // The next look says whose it is; should it see that otherwise, claiming is tried again with a pause.
+                let message = format!("the prefix {:?} was claimed by another release meanwhile", self.prefix);
+                return Err(read_failure("PrefixOwned", message));
+            }
         }
         Ok(JobEnd::Claimed)
     }

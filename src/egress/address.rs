@@ -146,7 +146,9 @@ const INSIDE: [&str; 9] = ["svc", "local", "localhost", "internal", "intranet", 
 
 /// Whether a name only means something inside.
 pub(super) fn ends_inside(host: &str) -> bool {
-    host.rsplit_once('.').is_none_or(|(_, last)| INSIDE.iter().any(|inside| last.eq_ignore_ascii_case(inside)))
+    // A cluster's domain may be any name; its Services are below `svc`.
+    let is_service = host.split('.').any(|label| label.eq_ignore_ascii_case("svc"));
+    is_service || host.rsplit_once('.').is_none_or(|(_, last)| INSIDE.iter().any(|inside| last.eq_ignore_ascii_case(inside)))
 }
 
 /// The IPv4 address that an IPv6 one stands for (mapped, NAT64, 6to4): it leads to the same place.

@@ -34,7 +34,7 @@ pub struct Egress {
 struct Shared {
     rule: Rule,
     resolver: Arc<dyn Resolve>,
-    tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+    tls: OnceLock<Arc<ClientConfig>>,
 }
 
 /// Which addresses may be called.
@@ -118,7 +118,12 @@ impl Egress {
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, String> {
-        self.shared.tls.get_or_init(connect::tls).clone()
+        if let Some(tls) = self.shared.tls.get() {
+            return Ok(tls.clone());
+        }
+        // A failure may pass (too many open files), so only what worked is kept.
+        let made = connect::tls()?;
+        Ok(self.shared.tls.get_or_init(|| made).clone())
     }
 }
 

@@ -254,8 +254,15 @@ fn unusable_store(observed: &Observed) -> Option<Blocker> {
 
 /// Other exclusions, or a pipeline's claim that becomes this cluster's: also while nothing is to be released.
 fn renew_the_claim_beside(observed: &Observed, decided: Decision) -> Decision {
-    let PrefixFacts::Known { owner: OwnerFacts::Renewing(claim), .. } = &observed.prefix else { return decided };
     let is_idle = decided.step == Step::Nothing && decided.wait != Wait::Again && observed.jobs.running.is_none();
+    let claim = match &observed.prefix {
+        PrefixFacts::Known { owner: OwnerFacts::Renewing(claim), .. } => claim,
+        // Nobody else looks again, and others may wait for the renewal.
+        PrefixFacts::Known { owner: OwnerFacts::Overlaps(_), .. } | PrefixFacts::Fault(_) if is_idle => {
+            return decided.until_also(observed.now.checked_add(ASK_AGAIN_AFTER).ok());
+        }
+        PrefixFacts::Known { .. } | PrefixFacts::Fault(_) | PrefixFacts::Asked { .. } | PrefixFacts::NotNeeded => return decided,
+    };
     let job = claim_job(observed, claim);
     match observed.jobs.end_of(&job) {
         _ if !is_idle => decided,

@@ -30,6 +30,9 @@ pub const REPLICA: &str = "assets-eu";
 /// Name of the bucket of builds: of the same store, and nothing may ever be written there.
 pub const BUILDS: &str = "ci-builds";
 
+/// Where another store would answer: nothing is copied into a replica there, the bytes go through the controller.
+pub const ELSEWHERE: &str = "http://eu.store.test";
+
 /// The namespace of another tenant, whom the operator grants as much as the world's own.
 pub const NEIGHBOUR: &str = "eve";
 

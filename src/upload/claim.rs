@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::documents::{Lasts, ReadFailure, encoded, list_all, read};
 use crate::bucket::probe::Deletes;
-use crate::bucket::{Bucket, BucketError, Expected, Stored, Swapped};
+use crate::bucket::{Bucket, BucketError, Expected, Stored, Swapped, Walk};
 use crate::manifest::claim::SAME_TIME;
 use crate::manifest::object::OWN_FOLDER;
 use crate::manifest::{Claim, Layout, Overlap, Owner};
@@ -31,6 +31,9 @@ const LOOKS: usize = 3;
 
 /// Between two of these looks: enough for the other one's requests.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// Prefixes below one that are looked at, of 1 KiB at most each: a store that invents them takes no more than 1 MiB here.
+const NESTED_MAX: usize = 1000;
 
 /// How often a claim begins anew because what it saw had changed when it wrote.
 const TRIES: usize = 5;
@@ -303,15 +306,15 @@ pub async fn above(bucket: &dyn Bucket, layout: &Layout) -> Result<Vec<Overlap>,
 
 /// Every prefix below this one that has documents of its own, but for those within excluded parts. Lists the whole prefix.
 async fn below(bucket: &dyn Bucket, layout: &Layout) -> Result<BTreeSet<String>, BucketError> {
-    let (mut found, mut after) = (BTreeSet::new(), None);
-    loop {
-        let page = bucket.list(layout.prefix(), after.as_deref()).await?;
-        found.extend(page.objects.iter().filter_map(|one| layout.nested(&one.key)).map(str::to_owned));
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(found),
+    let (mut found, mut walk) = (BTreeSet::new(), Walk::new(bucket, layout.prefix()));
+    while let Some(objects) = walk.page().await? {
+        found.extend(objects.iter().filter_map(|one| layout.nested(&one.key)).map(str::to_owned));
+        if found.len() > NESTED_MAX {
+            let cause = format!("more than {NESTED_MAX} prefixes below it have documents of their own: choose a prefix beside them");
+            return Err(BucketError::Refused { operation: "claim", key: layout.prefix().to_owned(), cause });
         }
     }
+    Ok(found)
 }
 
 /// A claim within a part that the document excludes and the layout does not any more.

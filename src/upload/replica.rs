@@ -1,6 +1,6 @@
 //! Replicas: other buckets that hold what the store's own bucket holds, under the same keys below a prefix of their own.
 //! Never takes anything for there that the replica's own listing does not show, and never reads or writes what is only the store's
-//! (owner, intents, references, tombstones).
+//! (intents, references, tombstones). Whoever opens a replica has claimed its prefix there (`claim`).
 //!
 //! A replica is a prefix that can be read as the store's own: objects first, then the manifest, then the version record. So a record in
 //! a replica says the same as one in the store: the version is whole there, unless there is a sign for its build.

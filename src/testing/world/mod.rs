@@ -399,11 +399,12 @@ impl World {
 
 /// The world's objects name no Secrets: the operator has granted them the controller's own identity.
 fn grants() -> AmbientGrants {
-    let grant = |bucket: &str| AmbientGrant {
+    let grant = |bucket: &str, endpoint: &str| AmbientGrant {
         namespaces: [NAMESPACE, builders::NEIGHBOUR].map(str::to_owned).to_vec(),
         bucket: bucket.to_owned(),
         prefix: String::new(),
-        endpoint: String::new(),
+        endpoint: endpoint.to_owned(),
     };
-    AmbientGrants([builders::BUCKET, builders::REPLICA, builders::BUILDS, builders::TARPIT].map(grant).to_vec())
+    let own = [builders::BUCKET, builders::REPLICA, builders::BUILDS, builders::TARPIT].map(|bucket| grant(bucket, ""));
+    AmbientGrants(own.into_iter().chain([grant(builders::REPLICA, builders::ELSEWHERE)]).collect())
 }

@@ -77,19 +77,13 @@ struct Comparison<'a> {
     pair: &'a Pair,
     /// What is left of the replica's page, the last first.
     there: Vec<Listed>,
-    behind: Behind,
-}
-
-/// What is behind a page.
-enum Behind {
-    /// Another one, after this key.
-    After(Option<String>),
-    Nothing,
+    behind: Walk<'a>,
 }
 
 impl<'a> Comparison<'a> {
     fn new(pair: &'a Pair) -> Self {
-        Self { pair, there: Vec::new(), behind: Behind::After(None) }
+        let Place { bucket, layout } = &pair.replica;
+        Self { pair, there: Vec::new(), behind: Walk::new(bucket.as_ref(), layout.prefix()) }
     }
 
     /// Gives `each` what the replica lacks of one page of the store's after the other; the sum of its answers.
@@ -114,7 +108,7 @@ impl<'a> Comparison<'a> {
 
     /// Whether the replica's listing shows this key with this length. Keys are asked for in byte order.
     async fn has(&mut self, below: &str, size: u64) -> Result<bool, ReplicaFailure> {
-        let Place { bucket, layout } = &self.pair.replica;
+        let layout = &self.pair.replica.layout;
         loop {
             while let Some(listed) = self.there.last() {
                 match layout.below(&listed.key).cmp(below) {
@@ -123,11 +117,9 @@ impl<'a> Comparison<'a> {
                     Ordering::Greater => return Ok(false),
                 }
             }
-            let Behind::After(after) = std::mem::replace(&mut self.behind, Behind::Nothing) else { return Ok(false) };
-            let page = bucket.list(layout.prefix(), after.as_deref()).await.map_err(ReplicaFailure::Replica)?;
-            self.there = page.objects;
+            let Some(objects) = self.behind.page().await.map_err(ReplicaFailure::Replica)? else { return Ok(false) };
+            self.there = objects;
             self.there.reverse();
-            self.behind = page.next.map_or(Behind::Nothing, |next| Behind::After(Some(next)));
         }
     }
 }

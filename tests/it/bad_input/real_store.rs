@@ -119,9 +119,11 @@ pub async fn until(server: &ApiServer, kind: &str, name: &str, verdict: &str) ->
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
         if let Some(ready) = conditions.iter().find(|condition| condition["type"] == "Ready") {
             last = format!("{} {}", ready["status"].as_str().unwrap(), ready["reason"].as_str().unwrap());
+            let message = ready["message"].as_str().unwrap();
             if last == verdict {
-                return ready["message"].as_str().unwrap().to_owned();
+                return message.to_owned();
             }
+            last = format!("{last}: {message}");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -85,3 +85,30 @@ fn a_part_that_the_outer_release_excludes_can_be_claimed_at_once() {
         assert_idle(&mut world).await;
     });
 }
+
+/// I3, I5, I13: a tenant whose store is its own names another release's prefix as its replica.
+#[test]
+fn a_replica_at_another_releases_prefix_gets_nothing_and_takes_nothing_there() {
+    run(async || {
+        let mut world = World::new(1);
+        world.add_pod("a");
+        world.release("v1");
+        settle(&mut world).await;
+        let before = world.uploads().len();
+        add_neighbour(&world, "", "web/");
+        let store = rollcall::testing::apiserver::Key::new(rollcall::testing::apiserver::Kind::named("AssetStore"), "eve", "store");
+        let replica = json!({"name": "steal", "bucket": {"name": builders::BUCKET, "region": "us-east-1"}});
+        let own = json!({"name": builders::REPLICA, "region": "eu-central-1"});
+        world.server.delete("eve", &store).expect("it was just made");
+        let mut store = builders::store();
+        store["metadata"]["namespace"] = json!("eve");
+        store["spec"]["bucket"] = own;
+        store["spec"]["replicas"] = json!([replica]);
+        world.server.create("eve", &store).expect("it was deleted");
+        seconds(&mut world, 120).await;
+        assert_eq!(touched(&world.uploads()[before..], "web/"), Vec::<String>::new());
+        let (reason, message) = ready(&neighbour(&world));
+        assert_eq!(reason, "ReplicaIncomplete", "{message}");
+        assert!(message.contains("its prefix belongs to release shop/"), "{message}");
+    });
+}

@@ -1,9 +1,8 @@
 //! A replica of the store: every version is there before the flip, whatever fails, lags, comes back or ends in the middle (I1).
 
-use super::*;
+use rollcall::testing::builders::ELSEWHERE;
 
-/// Where another store would answer: nothing is copied into a replica there, the bytes go through the controller.
-const ELSEWHERE: &str = "http://eu.store.test";
+use super::*;
 
 fn is_admitted(world: &World) -> bool {
     world.status().replicas.first().is_some_and(|replica| replica.admitted)

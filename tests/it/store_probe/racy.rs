@@ -62,7 +62,10 @@ async fn answer(State(store): State<Arc<Store>>, method: Method, uri: Uri, heade
             StatusCode::NO_CONTENT.into_response()
         }
         Method::GET if key.is_empty() => list(&store, uri.query().unwrap_or_default()),
-        _ => there.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |bytes| (DATED, bytes).into_response()),
+        _ => match there {
+            Some(bytes) => (DATED, bytes).into_response(),
+            None => (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>").into_response(),
+        },
     }
 }
 
