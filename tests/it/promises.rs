@@ -84,3 +84,15 @@ fn the_tests_that_the_promises_name_exist() {
         }
     }
 }
+
+/// What the security model claims, some test must show.
+#[test]
+fn the_tests_that_the_security_model_names_exist() {
+    let page = std::fs::read_to_string(top().join("docs/concepts/security-model.md")).unwrap();
+    let names: BTreeSet<String> = tests().into_iter().map(|test| test.name).collect();
+    let held: Vec<&str> = page.split("Held by:").skip(1).map(|rest| rest.split("\n## ").next().unwrap_or_default()).collect();
+    assert_eq!(held.len(), 6, "a section says what holds it");
+    let missing: Vec<&str> =
+        held.iter().flat_map(|held| held.split('`').skip(1).step_by(2)).filter(|name| !names.contains(*name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
