@@ -207,6 +207,15 @@ mod tests {
         assert!(breakers.lock().is_empty() && breakers.admit(&whose("a"), at(68)).is_ok());
     }
 
+    /// A probe may be an upload of an hour, and the endpoint be well.
+    #[test]
+    fn a_probe_that_takes_long_shuts_nobody_out_for_longer_than_a_minute() {
+        let breakers = opened();
+        let _upload = breakers.admit(&whose("a"), at(65)).unwrap();
+        assert!(breakers.admit(&whose("a"), at(124)).is_err());
+        assert!(breakers.admit(&whose("a"), at(125)).is_ok());
+    }
+
     #[test]
     fn pauses_double_up_to_five_minutes() {
         let breakers = opened();

@@ -146,8 +146,8 @@ const INSIDE: [&str; 9] = ["svc", "local", "localhost", "internal", "intranet", 
 
 /// Whether a name only means something inside.
 pub(super) fn ends_inside(host: &str) -> bool {
-    // A cluster's domain may be any name; its Services are below `svc`.
-    let is_service = host.split('.').any(|label| label.eq_ignore_ascii_case("svc"));
+    // A cluster's domain may be any name; its Services are `<name>.<namespace>.svc.<domain>`.
+    let is_service = host.split('.').skip(2).any(|label| label.eq_ignore_ascii_case("svc"));
     is_service || host.rsplit_once('.').is_none_or(|(_, last)| INSIDE.iter().any(|inside| last.eq_ignore_ascii_case(inside)))
 }
 
@@ -324,7 +324,14 @@ mod tests {
 
     #[test]
     fn names_that_only_mean_something_inside_are_known_by_their_ending() {
-        for inside in ["kubernetes", "minio.storage.svc", "kubernetes.default.svc.cluster.local", "metadata.google.internal", "db.LAN"] {
+        for inside in [
+            "kubernetes",
+            "minio.storage.svc",
+            "kubernetes.default.svc.cluster.local",
+            "db.shop.svc.k8s.example.com",
+            "metadata.google.internal",
+            "db.LAN",
+        ] {
             assert!(ends_inside(inside), "{inside}");
         }
         for outside in ["s3.amazonaws.com", "minio.storage", "svc.example.com", "0x7f.1"] {

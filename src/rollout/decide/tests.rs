@@ -657,6 +657,20 @@ fn an_active_version_that_every_pod_serves_needs_nothing() {
     assert!(decision.blockers.is_empty());
 }
 
+/// Others wait for it, and nothing else makes an active release look again.
+#[test]
+fn a_claim_is_renewed_beside_an_active_version_and_looked_at_again_after_a_fault() {
+    let mut observed = fixture().activated("v1").activated("v2").reporting("a", &["v1", "v2"], "v2");
+    observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Renewing(owner("ns/shop")), record: Some(record("v2")) };
+    let decision = decide(&observed);
+    assert!(matches!(decision.step, Step::StartJob(Job::Claim { .. })), "{:?}", decision.step);
+    assert_eq!((decision.phase, decision.wait, decision.blockers.len()), (Phase::Active, Wait::Again, 0));
+    observed.prefix = PrefixFacts::Fault(BucketFault { reason: "StoreUnavailable", message: "refused".into() });
+    let decision = decide(&observed);
+    assert_eq!((decision.step, decision.phase), (Step::Nothing, Phase::Active));
+    assert!(matches!(decision.wait, Wait::Until(_)), "{:?}", decision.wait);
+}
+
 #[test]
 fn an_active_version_converges_when_every_ready_pod_serves_it() {
     let observed = fixture().activated("v1").activated("v2").reporting("a", &["v1", "v2"], "v1");

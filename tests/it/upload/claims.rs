@@ -283,3 +283,14 @@ async fn where_listings_lag_one_of_two_yields_when_they_do_not_any_more() {
         }
     }
 }
+
+/// A store may invent as many as it likes: what is held of them is bounded.
+#[tokio::test(start_paused = true)]
+async fn a_listing_full_of_claims_below_is_refused_before_it_fills_the_memory() {
+    let (bucket, _) = bucket();
+    for number in 0..=1000 {
+        bucket.overwrite(&format!("web/{number}/.rollcall/versions/v1.json"), "{}");
+    }
+    let refused = claim_owner(&*bucket, &layout("web/"), &owner("eve/x")).await.unwrap_err();
+    assert!(refused.to_string().contains("more than 1000 prefixes below it"), "{refused}");
+}
