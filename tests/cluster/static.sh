@@ -17,8 +17,8 @@ export CARGO_TARGET_DIR CARGO_HOME CARGO_INCREMENTAL=0 LC_ALL=C TZ=UTC
 
 toolchain=$(rustc --print sysroot)
 commit=$(rustc --version --verbose | sed -n 's/^commit-hash: //p')
-# Of several that fit, the last one counts: what is built may lie among the sources.
-pairs=("$PWD=/rollcall" "$CARGO_TARGET_DIR=/target" "$CARGO_HOME=/cargo" "$toolchain/lib/rustlib/src/rust=/rustc/$commit" "$toolchain=/toolchain")
+# Our own sources are named relative to their folder already. It is not among these, or each checkout would build every dependency anew.
+pairs=("$CARGO_TARGET_DIR=/target" "$CARGO_HOME=/cargo" "$toolchain/lib/rustlib/src/rust=/rustc/$commit" "$toolchain=/toolchain")
 rust='' c=''
 for pair in "${pairs[@]}"; do
   rust+="${rust:+$'\x1f'}--remap-path-prefix=$pair"
