@@ -248,7 +248,7 @@ async fn first_of(bucket: &dyn Bucket, layout: &Layout, against: Against) -> Res
             return Ok(Some(above));
         }
     }
-    for prefix in below(bucket, layout).await?.into_iter().filter(|prefix| !layout.excludes(prefix)) {
+    for prefix in below(bucket, layout).await? {
         let owner = read_owner(bucket, &Layout::new(&prefix, "")).await?;
         let below = Overlap { ours: layout.prefix().to_owned(), theirs: prefix, owner };
         // Without a claim builds were published there before ours: nobody who claims would write anything else first.
@@ -304,11 +304,15 @@ pub async fn above(bucket: &dyn Bucket, layout: &Layout) -> Result<Vec<Overlap>,
     Ok(found)
 }
 
-/// Every prefix below this one that has documents of its own, but for those within excluded parts. Lists the whole prefix.
-async fn below(bucket: &dyn Bucket, layout: &Layout) -> Result<BTreeSet<String>, BucketError> {
+/// Every prefix below this one that has documents of its own, but for those within excluded parts. Lists the whole prefix, page by page.
+///
+/// # Errors
+/// When the bucket fails, or more than [`NESTED_MAX`] prefixes are there.
+pub(super) async fn below(bucket: &dyn Bucket, layout: &Layout) -> Result<BTreeSet<String>, BucketError> {
     let (mut found, mut walk) = (BTreeSet::new(), Walk::new(bucket, layout.prefix()));
     while let Some(objects) = walk.page().await? {
-        found.extend(objects.iter().filter_map(|one| layout.nested(&one.key)).map(str::to_owned));
+        let nested = objects.iter().filter_map(|one| layout.nested(&one.key));
+        found.extend(nested.filter(|prefix| !layout.excludes(prefix)).map(str::to_owned));
         if found.len() > NESTED_MAX {
             let cause = format!("more than {NESTED_MAX} prefixes below it have documents of their own: choose a prefix beside them");
             return Err(BucketError::Refused { operation: "claim", key: layout.prefix().to_owned(), cause });
@@ -323,7 +327,7 @@ async fn no_longer_excluded(bucket: &dyn Bucket, layout: &Layout, claim: &Claim)
     if before.excluded().iter().all(|below| layout.excludes(&layout.key(below))) {
         return Ok(None);
     }
-    let inner = below(bucket, layout).await?.into_iter().find(|inner| before.excludes(inner) && !layout.excludes(inner));
+    let inner = below(bucket, layout).await?.into_iter().find(|inner| before.excludes(inner));
     let Some(theirs) = inner else { return Ok(None) };
     let owner = read_owner(bucket, &Layout::new(&theirs, "")).await?;
     Ok(Some(Overlap { ours: layout.prefix().to_owned(), theirs, owner }))

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use tokio::sync::OnceCell;
 
-use super::claim::read_claim;
+use super::claim::{below, read_claim};
 use super::documents::{ReadFailure, list_all, read};
 use super::records::{record_at, scan_manifest};
 use crate::api::ManifestDigest;
@@ -140,11 +140,9 @@ impl<'a> Neighbours<'a> {
 
     async fn list_nested(&self) -> Result<BTreeMap<String, Option<String>>, ReadFailure> {
         let mut nested = BTreeMap::new();
-        for listed in list_all(self.bucket, self.layout.prefix()).await? {
-            if let Some(prefix) = self.layout.nested(&listed.key).filter(|_| listed.key.ends_with("/owner.json")) {
-                let claim = read_claim(self.bucket, &Layout::new(prefix, "")).await?;
-                nested.insert(prefix.to_owned(), claim.map(|claim| claim.owner.release));
-            }
+        for prefix in below(self.bucket, self.layout).await? {
+            let claim = read_claim(self.bucket, &Layout::new(&prefix, "")).await?;
+            nested.insert(prefix, claim.map(|claim| claim.owner.release));
         }
         Ok(nested)
     }

@@ -293,4 +293,7 @@ async fn a_listing_full_of_claims_below_is_refused_before_it_fills_the_memory() 
     }
     let refused = claim_owner(&*bucket, &layout("web/"), &owner("eve/x")).await.unwrap_err();
     assert!(refused.to_string().contains("more than 1000 prefixes below it"), "{refused}");
+    // What a site leaves to others is not counted.
+    let excluding = layout("web/").excluding(&(0..=1000).map(|number| format!("{number}/")).collect::<Vec<_>>());
+    assert_eq!(claim(&*bucket, &excluding, "eve/x").await, Claimed::Ours);
 }

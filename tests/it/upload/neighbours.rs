@@ -105,6 +105,23 @@ async fn a_page_that_a_release_around_names_is_not_taken_for_a_live_site() {
     assert_eq!(world.bucket.bytes("vic/pages/robots.txt").unwrap(), "evil", "what nobody names can be adopted");
 }
 
+/// Folders that nobody has claimed are looked for in one listing, which is as long as the site.
+#[tokio::test(start_paused = true)]
+async fn a_build_with_many_new_folders_is_published_into_a_prefix_of_more_than_100_000_objects() {
+    let world = World::new();
+    for number in 0..100_001 {
+        world.bucket.overwrite(&format!("shop/.rollcall/objects/{number:06}"), "old");
+    }
+    let many = |text: &str| -> Files {
+        let folders = (0..33).map(|folder| (format!("{folder}/a.js"), text.as_bytes().to_vec()));
+        folders.chain([("index.html".to_owned(), b"<html>".to_vec())]).collect()
+    };
+    publish_as(&world, "shop/", "web/shop", "v1", many("ours")).await.unwrap();
+    // The folder of another one is found among them.
+    world.bucket.overwrite("shop/7/.rollcall/owner.json", r#"{"ownerVersion":1,"cluster":"c","release":"web/other"}"#);
+    assert_eq!(publish_as(&world, "shop/", "web/shop", "v2", many("new")).await.unwrap_err().reason(), "PathOfAnotherRelease");
+}
+
 /// A prefix is handed over by removing its owner object: who published there before is known by the records.
 #[tokio::test(start_paused = true)]
 async fn a_release_that_was_renamed_takes_over_its_pages() {
