@@ -2,7 +2,6 @@
 //! was made.
 //! Never repeats a request that may have been received, never follows a redirect.
 
-use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use tower::BoxError;
 
 use super::Egress;
 use super::bounded::Bounded;
+use super::causes::{chain, links};
 use super::connect::{Checked, NotAllowed};
 
 /// Longest head of an answer. Ours are below 4 KiB; hyper's own limit is 400 KiB.
@@ -95,20 +95,4 @@ where
             }
         }
     }
-}
-
-/// An error and its causes.
-pub(super) fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&link| link.source())
-}
-
-/// The words of an error and its causes, each once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for said in links(error).map(ToString::to_string) {
-        if !words.iter().any(|word| word.contains(&said)) {
-            words.push(said);
-        }
-    }
-    words.join(": ")
 }

@@ -4,6 +4,7 @@
 
 mod address;
 mod bounded;
+mod causes;
 mod client;
 mod connect;
 mod grants;
@@ -20,6 +21,7 @@ use rustls::ClientConfig;
 
 pub use self::address::{AllowedHost, InvalidAllowedHost, Kind};
 pub use self::bounded::{Bounded, Broken, SMALL_BYTES_MAX};
+pub(crate) use self::causes::{chain, links};
 pub use self::client::{Client, Pool, Unanswered};
 pub use self::connect::NotAllowed;
 pub use self::grants::{AmbientGrant, AmbientGrants, AmbientUse};

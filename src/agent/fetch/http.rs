@@ -9,6 +9,7 @@ use reqwest::redirect::{Attempt, Policy};
 use tokio::sync::Semaphore;
 
 use super::{Fetch, FetchError, Pieces};
+use crate::egress::chain;
 
 /// A store inside the cluster answers within milliseconds, a CDN within a second.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -68,12 +69,6 @@ impl Fetch for HttpFetch {
             status => Err(FetchError::Unavailable { url: url.to_owned(), cause: format!("the store answered {status}") }),
         }
     }
-}
-
-/// The error and its causes: reqwest's own text stops at "error sending request".
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

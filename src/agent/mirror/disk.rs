@@ -14,8 +14,6 @@
 
 mod files;
 mod folder;
-#[cfg(test)]
-mod hostile_tests;
 mod read;
 mod seal;
 mod sweep;

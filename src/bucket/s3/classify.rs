@@ -10,7 +10,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::api::foreign::shown;
 use crate::bucket::BucketError;
-use crate::egress::{NotAllowed, Told};
+use crate::egress::{NotAllowed, Told, chain, links};
 
 /// Longest cause, in characters: it ends in a condition's message.
 const CAUSE_CHARS_MAX: usize = 300;
@@ -77,7 +77,7 @@ impl Call<'_> {
     {
         match answer(error) {
             // A page of somebody else, where a listing would be: the first thing that a store is asked for.
-            Some(Answer { status: 200..300, code: None, .. }) if self.operation == "list" => return self.unanswered(&chain(error)),
+            Some(Answer { status: 200..300, code: None, .. }) if self.operation == "list" => return self.unanswered(&causes(error)),
             Some(answer) => return self.answered(answer),
             None => {}
         }
@@ -86,10 +86,10 @@ impl Call<'_> {
         }
         match (credentials_error(error), error) {
             (Some(CredentialsError::CredentialsNotLoaded(_)), _) => self.denied(NO_CREDENTIALS),
-            (Some(CredentialsError::InvalidConfiguration(_)), _) => self.denied(self.for_the_log(&chain(error), NO_IDENTITY)),
-            (Some(_), _) => self.unavailable(self.for_the_log(&chain(error), NO_IDENTITY)),
-            (None, SdkError::ConstructionFailure(_)) => self.refused(chain(error)),
-            (None, _) => self.unanswered(&chain(error)),
+            (Some(CredentialsError::InvalidConfiguration(_)), _) => self.denied(self.for_the_log(&causes(error), NO_IDENTITY)),
+            (Some(_), _) => self.unavailable(self.for_the_log(&causes(error), NO_IDENTITY)),
+            (None, SdkError::ConstructionFailure(_)) => self.refused(causes(error)),
+            (None, _) => self.unanswered(&causes(error)),
         }
     }
 
@@ -173,24 +173,13 @@ pub(super) fn is_a_word(code: &str) -> bool {
     code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
 }
 
-/// The words of what caused an error, each once. The SDK's own outermost words only say in which phase it was.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for link in links(error.source().unwrap_or(error)) {
-        let said = link.to_string();
-        if !words.iter().any(|word| word.contains(&said)) {
-            words.push(said);
-        }
-    }
-    words.join(": ")
+/// The words of what caused an error. The SDK's own outermost words only say in which phase it was.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    chain(error.source().unwrap_or(error))
 }
 
 fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
     links(error).find_map(|link| link.downcast_ref())
-}
-
-fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&link| link.source())
 }
 
 /// One line of bounded length: the store chooses the message, and it ends in a condition.

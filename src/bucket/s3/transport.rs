@@ -12,7 +12,7 @@ use aws_smithy_types::retry::ErrorKind;
 use http::{Method, Request, Response};
 
 use super::connect::patience;
-use crate::egress::{Bounded, Client, Egress, Pool, SMALL_BYTES_MAX, Unanswered};
+use crate::egress::{Bounded, Client, Egress, Pool, SMALL_BYTES_MAX, Unanswered, links};
 
 /// A store that does not accept a connection by then is down; with three attempts an outage is known within 10 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -102,9 +102,8 @@ fn unanswered(error: Unanswered) -> ConnectorError {
         Unanswered::NotAllowed(refused) => return ConnectorError::user(refused.into()),
         Unanswered::Failed(failed) => failed,
     };
-    let links = || std::iter::successors(Some(&failed as &(dyn std::error::Error + 'static)), |&link| link.source());
-    let io = links().find_map(|link| link.downcast_ref::<std::io::Error>());
-    let hyper = links().find_map(|link| link.downcast_ref::<hyper::Error>());
+    let io = links(&failed).find_map(|link| link.downcast_ref::<std::io::Error>());
+    let hyper = links(&failed).find_map(|link| link.downcast_ref::<hyper::Error>());
     if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
         return ConnectorError::timeout(failed.into());
     }

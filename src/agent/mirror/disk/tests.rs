@@ -1,5 +1,7 @@
 //! The volume under bad conditions: wrong bytes, no space, and lives that ended in the middle.
 
+mod hostile;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use tempfile::TempDir;
 
-use super::tests::Volume;
 use super::*;
 
 /// Longer than a tick of any kernel's clock, in which two changes look like one.
