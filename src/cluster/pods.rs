@@ -25,7 +25,7 @@ use super::reports::ReportReader;
 use super::streams::Doubling;
 use polls::Polls;
 
-/// Pods of one page of a LIST; slim pods of 500 take about 2 MB while they are parsed.
+/// Pods of one page of a LIST: 6 MB at 60 KiB each, of which 0.4 MB are kept while the page is parsed.
 const PAGE: u32 = 100;
 
 /// The server ends a watch after this time; the client waits a little longer before it takes the connection for dead.

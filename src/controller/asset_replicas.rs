@@ -7,13 +7,16 @@ use kube::{Api, ResourceExt};
 use crate::api::status::cut;
 use crate::api::store::{ReplicaSpec, StoreReplicaStatus};
 use crate::api::{AssetRelease, AssetStore};
+use crate::bucket::s3::S3Settings;
 use crate::cluster::Call;
 use crate::rollout::Blocker;
+use crate::rollout::observed::BucketFault;
 
-use super::breakers::End;
+use super::asking;
 use super::context::Context;
 use super::places::Whose;
 use super::prefix::{PROBE_TIME_MAX, within};
+use super::reached::StoreKey;
 use super::replicas::{open_replica, replica_settings};
 use super::retry::Failure;
 use super::store::fault;
@@ -32,8 +35,8 @@ struct Seen {
 
 /// Looks at every replica, side by side: one listing of one page, and the probe if it was not made before. Why each cannot be used.
 pub(super) async fn look(store: &AssetStore, cx: &Context) -> Vec<Option<String>> {
-    let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
-    let looks = store.spec.replicas.iter().map(async |replica| reach(cx, (&namespace, &name), replica).await.err());
+    let key: StoreKey = (store.namespace().unwrap_or_default(), store.name_any());
+    let looks = store.spec.replicas.iter().map(async |replica| reach(cx, &key, replica).await.err());
     futures::future::join_all(looks).await
 }
 
@@ -51,23 +54,19 @@ pub(super) async fn of_releases(store: &AssetStore, cx: &Context, problems: Vec<
 }
 
 /// Asked like a store: in a place of its namespace and endpoint, and not at all while the endpoint is silent.
-async fn reach(cx: &Context, (namespace, store): (&str, &str), replica: &ReplicaSpec) -> Result<(), String> {
-    let settings = replica_settings(cx, namespace, store, replica).await?;
-    let whose = Whose::at(namespace, &settings);
-    let admitted = cx.breakers.admit(&whose, cx.outside.clock.now()).map_err(|open| open.fault.message)?;
-    let _place = cx.places.replicas.take(whose).await;
-    let admitted = admitted.begun(cx.outside.clock.now());
-    let listed = async { Ok(list_once(cx, (namespace, store), replica).await) };
-    let reached = within(PROBE_TIME_MAX, &replica.bucket.name, listed).await;
-    let end = if reached.is_err() { End::Unreachable } else { End::Answered };
-    let silent = admitted.ended(end, cx.outside.clock.now());
-    silent.map_or(reached.unwrap_or_else(|error| Err(fault(&error).message)), |fault| Err(fault.message))
+async fn reach(cx: &Context, store: &StoreKey, replica: &ReplicaSpec) -> Result<(), String> {
+    let settings = replica_settings(cx, store, replica).await?;
+    let listed = asking::ask(cx, Whose::at(&store.0, &settings), &cx.places.replicas, async {
+        let listed = async { Ok(list_once(cx, store, replica, &settings).await) };
+        within(PROBE_TIME_MAX, &replica.bucket.name, listed).await.map_err(|error| fault(&error))?
+    });
+    listed.await.map_err(|fault| fault.message)
 }
 
-async fn list_once(cx: &Context, (namespace, store): (&str, &str), replica: &ReplicaSpec) -> Result<(), String> {
-    let bucket = open_replica(cx, namespace, store, replica).await?;
+async fn list_once(cx: &Context, store: &StoreKey, replica: &ReplicaSpec, settings: &S3Settings) -> Result<(), BucketFault> {
+    let bucket = open_replica(cx, store, replica, settings).await?;
     let prefix = replica.bucket.prefix.as_deref().unwrap_or_default();
-    bucket.list(prefix, None).await.map(drop).map_err(|error| fault(&error).message)
+    bucket.list(prefix, None).await.map(drop).map_err(|error| fault(&error))
 }
 
 /// What the releases say of it. One that is being deleted flips no more.

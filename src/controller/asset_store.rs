@@ -23,8 +23,8 @@ use crate::bucket::probe::Capabilities;
 use crate::cluster::{Call, Class};
 use crate::rollout::Blocker;
 
+use super::asking;
 use super::asset_replicas;
-use super::breakers::End;
 use super::context::Context;
 use super::guarded::guarded;
 use super::looks::{self, Known};
@@ -200,21 +200,15 @@ async fn look_at_store(store: &AssetStore, cx: &Context) -> Result<(Result<(), B
         Err(problem) => return Ok((Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem }), None)),
     };
     let prefix = store.spec.bucket.prefix.clone().unwrap_or_default();
-    let whose = Whose::at(&namespace, &settings);
-    let admitted = match cx.breakers.admit(&whose, cx.outside.clock.now()) {
-        Ok(admitted) => admitted,
-        Err(open) => return Ok((Err(Blocker::BucketFault(open.fault)), None)),
-    };
-    let _place = cx.places.stores.take(whose).await;
-    let admitted = admitted.begun(cx.outside.clock.now());
-    let found = async {
-        let bucket = cx.outside.buckets.open(&settings)?;
-        within(FIRST_ANSWER_WITHIN, &prefix, bucket.list(&prefix, None)).await?;
-        within(PROBE_TIME_MAX, &prefix, cx.outside.buckets.probe(&settings, &prefix, store.spec.write_guard)).await
-    };
-    let found = found.await.map_err(|error| fault(&error));
-    let silent = admitted.ended(End::of(found.as_ref().err().map(|fault| fault.reason)), cx.outside.clock.now());
-    Ok(match silent.map_or(found, Err) {
+    let found = asking::ask(cx, Whose::at(&namespace, &settings), &cx.places.stores, async {
+        let found = async {
+            let bucket = cx.outside.buckets.open(&settings)?;
+            within(FIRST_ANSWER_WITHIN, &prefix, bucket.list(&prefix, None)).await?;
+            within(PROBE_TIME_MAX, &prefix, cx.outside.buckets.probe(&settings, &prefix, store.spec.write_guard)).await
+        };
+        found.await.map_err(|error| fault(&error))
+    });
+    Ok(match found.await {
         Err(fault) => (Err(Blocker::BucketFault(fault)), None),
         Ok(found) => match objection(&found, store.spec.write_guard) {
             Some(problem) => (Err(Blocker::StoreUnusable { store: store.name_any(), namespace, problem }), Some(found)),

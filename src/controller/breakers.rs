@@ -15,9 +15,10 @@ const SILENT_MAX: u32 = 3;
 
 /// The first pause, doubled after each probe that gets no answer, up to the last.
 const PAUSE: SignedDuration = SignedDuration::from_secs(10);
+const PAUSE_MAX: SignedDuration = SignedDuration::from_mins(5);
+
 /// How long a probe shuts others out.
 const PROBE: SignedDuration = SignedDuration::from_secs(60);
-const PAUSE_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// A failure that took longer was silence; an answer, a refused connection and a name without an address come sooner.
 const SILENT_AFTER: SignedDuration = SignedDuration::from_secs(10);
@@ -88,7 +89,7 @@ impl Breakers {
 
 /// The same words for the same silence, whoever met it and whether it was asked or not (I7).
 fn unreachable(whose: &Whose) -> BucketFault {
-    let message = format!("the endpoint {:?} could not be reached; it is asked again, less and less often", whose.endpoint);
+    let message = format!("the endpoint {:?} could not be reached; it is asked again with exponential backoff", whose.endpoint);
     BucketFault { reason: "StoreUnavailable", message }
 }
 

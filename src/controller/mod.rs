@@ -2,6 +2,7 @@
 //! Never decides anything itself, and never keeps anything that a restart would lose.
 
 mod act;
+mod asking;
 mod asset_replicas;
 mod asset_store;
 mod breakers;

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use crate::bucket::s3::S3Settings;
 use crate::rollout::observed::Job;
 
-/// Looks of releases under way, and as many of stores and of replicas: a task and a connection each, some 64 KiB with TLS, so 96 MiB at most. One namespace has half of them at most, so
-/// 200 stores of it that say nothing do not keep its 201st from being asked.
+/// Looks of releases under way, and as many of stores and of replicas: a task and a connection each, some 64 KiB with TLS, so 96 MiB at
+/// most. One namespace has half of them at most, so 200 stores of it that say nothing do not keep its 201st from being asked.
 const LOOKS_MAX: usize = 512;
 
 /// Jobs that stand between a report and a page: claims, questions before a staging, entry files.

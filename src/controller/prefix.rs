@@ -14,7 +14,7 @@ use crate::manifest::{Layout, Owner, VersionRecord};
 use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, StoreFacts, StoreProblem};
 use crate::upload::{self, Standing};
 
-use super::breakers::End;
+use super::asking;
 use super::context::{Context, Memory};
 use super::looks::{Answer, Known};
 use super::places::Whose;
@@ -29,7 +29,7 @@ pub(super) const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(15);
 pub(super) const PROBE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The whole look: besides, a prefix that is claimed anew is listed: 1,000 pages of 0.2 s for a million objects.
-pub(super) const LOOK_TIME_MAX: Duration = Duration::from_secs(300);
+const LOOK_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// What a look is about: another value of any of these is another look.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +81,7 @@ pub(super) async fn ask(
         layout: found.layout.clone(),
         version: release.spec.version.clone(),
         request: release.requested_at.clone(),
-        ours: Owner { owner_version: crate::manifest::record::FORMAT, cluster: cluster_id(cx).await?, release: release.full_name() },
+        ours: Owner::new(&cluster_id(cx).await?, &release.full_name()),
     };
     if remembered(cx, key, &question).is_none() {
         let look = look(cx.clone(), key.clone(), question.clone(), spec.clone());
@@ -100,7 +100,7 @@ pub(super) fn seen(cx: &Context, key: &ReleaseKey, question: &Question) -> Resul
             // The look may be older than the claim, and than the record.
             let memory = memory(cx, key, question);
             let owner = if is_ours(&memory, question) { OwnerFacts::Us } else { owner };
-            let record = memory.record.filter(|record| record.version == question.version).or(record);
+            let record = memory.record_of(&question.version).or(record);
             Ok(PrefixFacts::Known { owner, record })
         }
         Some(Known::Answer(Seen::Unusable(problem))) => Err(problem),
@@ -113,8 +113,11 @@ pub(super) fn seen(cx: &Context, key: &ReleaseKey, question: &Question) -> Resul
 /// Prefix and version, when both are known for good.
 fn remembered(cx: &Context, key: &ReleaseKey, question: &Question) -> Option<PrefixFacts> {
     let memory = memory(cx, key, question);
-    let record = memory.record.clone().filter(|record| record.version == question.version)?;
-    is_ours(&memory, question).then_some(PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record) })
+    if !is_ours(&memory, question) {
+        return None;
+    }
+    let record = memory.record_of(&question.version)?;
+    Some(PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record) })
 }
 
 fn is_ours(memory: &Memory, question: &Question) -> bool {
@@ -124,6 +127,12 @@ fn is_ours(memory: &Memory, question: &Question) -> bool {
 fn memory(cx: &Context, key: &ReleaseKey, question: &Question) -> Memory {
     let memory = cx.recall(key, &question.uid);
     if memory.store == question.store { memory } else { Memory::default() }
+}
+
+impl Memory {
+    fn record_of(self, version: &str) -> Option<VersionRecord> {
+        self.record.filter(|record| record.version == version)
+    }
 }
 
 /// What a job has found out: it need not be asked for.
@@ -152,17 +161,11 @@ pub(super) enum Learnt {
 
 async fn look(cx: Arc<Context>, key: ReleaseKey, question: Question, store: AssetStoreSpec) -> Seen {
     let whose = Whose::at(&key.namespace, &question.address);
-    let admitted = match cx.breakers.admit(&whose, cx.outside.clock.now()) {
-        Ok(admitted) => admitted,
-        Err(open) => return Seen::Fault(open.fault),
-    };
-    let _place = cx.places.looks.take(whose).await;
-    let admitted = admitted.begun(cx.outside.clock.now());
-    let looked = within(LOOK_TIME_MAX, &question.layout.owner(), async { Ok(asked(&cx, &key, &question, &store).await) }).await;
-    let looked = looked.unwrap_or_else(|error| Err(fault(&error)));
-    let end = End::of(looked.as_ref().err().map(|fault| fault.reason));
-    let silent = admitted.ended(end, cx.outside.clock.now());
-    silent.map_or(looked, Err).unwrap_or_else(Seen::Fault)
+    let answer = asking::ask(&cx, whose, &cx.places.looks, async {
+        let looked = async { Ok(asked(&cx, &key, &question, &store).await) };
+        within(LOOK_TIME_MAX, &question.layout.owner(), looked).await.map_err(|error| fault(&error))?
+    });
+    answer.await.unwrap_or_else(Seen::Fault)
 }
 
 /// The record first: a store that does not answer is known by it, and trying it out takes many times as long. Listings are believed
@@ -188,7 +191,7 @@ async fn asked(cx: &Context, key: &ReleaseKey, question: &Question, store: &Asse
 }
 
 async fn record(cx: &Context, key: &ReleaseKey, question: &Question, bucket: &dyn Bucket) -> Result<Option<VersionRecord>, BucketFault> {
-    match memory(cx, key, question).record.filter(|record| record.version == question.version) {
+    match memory(cx, key, question).record_of(&question.version) {
         Some(record) => Ok(Some(record)),
         None => upload::read_record(bucket, &question.layout, &question.version).await.map_err(|failure| document_fault(&failure)),
     }

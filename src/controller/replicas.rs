@@ -10,31 +10,39 @@ use crate::api::release::UploadStatus;
 use crate::api::store::{BucketSpec, ReplicaSpec, WriteGuard};
 use crate::bucket::Bucket;
 use crate::bucket::s3::S3Settings;
-use crate::manifest::record::FORMAT;
 use crate::manifest::{Layout, Manifest, Owner, Writer};
 use crate::rollout::Blocker;
-use crate::rollout::observed::{JobEnd, Lacks, ReplicaEnd};
+use crate::rollout::observed::{BucketFault, JobEnd, Lacks, ReplicaEnd, StoreProblem};
 use crate::upload::replica::{Pair, Place, ReplicaFailure, backfill, bring_version};
 use crate::upload::{self, Claimed, Progress};
 
 use super::context::Context;
 use super::jobs::{Mending, WorkFailure, Worked};
+use super::reached::StoreKey;
 use super::store::{address, fault, open_tried};
 use super::work::{Task, entries_failure, pass_on, read_failure, upload_status};
 
-/// Opens a replica and sees what it does; or why it cannot be used, in one sentence without a full stop.
-pub(super) async fn open_replica(cx: &Context, namespace: &str, store: &str, replica: &ReplicaSpec) -> Result<Arc<dyn Bucket>, String> {
-    let unusable = |problem| Blocker::StoreUnusable { store: store.to_owned(), namespace: namespace.to_owned(), problem }.message();
-    let settings = replica_settings(cx, namespace, store, replica).await?;
-    let tried = open_tried(cx, &replica.bucket, WriteGuard::Conditional, &settings).await;
-    tried.map_err(|error| fault(&error).message)?.map_err(unusable)
+/// How to reach a replica; or why that is not known, in one sentence without a full stop.
+pub(super) async fn replica_settings(cx: &Context, store: &StoreKey, replica: &ReplicaSpec) -> Result<S3Settings, String> {
+    let settings = address(cx, &store.0, &replica.bucket, replica.credentials.as_ref()).await;
+    settings.map_err(|failure| failure.to_string())?.map_err(|problem| unusable(store, problem).message)
 }
 
-/// How to reach a replica; or why that is not known.
-pub(super) async fn replica_settings(cx: &Context, namespace: &str, store: &str, replica: &ReplicaSpec) -> Result<S3Settings, String> {
-    let unusable = |problem| Blocker::StoreUnusable { store: store.to_owned(), namespace: namespace.to_owned(), problem }.message();
-    let settings = address(cx, namespace, &replica.bucket, replica.credentials.as_ref()).await.map_err(|failure| failure.to_string())?;
-    settings.map_err(unusable)
+/// Opens a replica that is reached in this way, and sees what it does.
+pub(super) async fn open_replica(
+    cx: &Context,
+    store: &StoreKey,
+    replica: &ReplicaSpec,
+    settings: &S3Settings,
+) -> Result<Arc<dyn Bucket>, BucketFault> {
+    let tried = open_tried(cx, &replica.bucket, WriteGuard::Conditional, settings).await;
+    tried.map_err(|error| fault(&error))?.map_err(|problem| unusable(store, problem))
+}
+
+fn unusable(store: &StoreKey, problem: StoreProblem) -> BucketFault {
+    let (namespace, store) = store.clone();
+    let blocker = Blocker::StoreUnusable { store, namespace, problem };
+    BucketFault { reason: blocker.reason(), message: blocker.message() }
 }
 
 /// Name of the store's bucket, when the replica's store can copy out of it: one endpoint. Whether it does safely, its bucket knows.
@@ -54,8 +62,10 @@ impl Task {
     /// Opens a replica, and claims the prefix there as it is claimed in the store: whoever names another release's prefix as a replica's
     /// gets nothing of it.
     async fn open(&self, replica: &ReplicaSpec) -> Result<Arc<dyn Bucket>, String> {
-        let bucket = open_replica(&self.cx, &self.namespace, &self.store_name, replica).await?;
-        let owner = Owner { owner_version: FORMAT, cluster: self.own.cluster.clone(), release: self.release.clone() };
+        let store: StoreKey = (self.namespace.clone(), self.store_name.clone());
+        let settings = replica_settings(&self.cx, &store, replica).await?;
+        let bucket = open_replica(&self.cx, &store, replica, &settings).await.map_err(|fault| fault.message)?;
+        let owner = Owner::new(&self.own.cluster, &self.release);
         let claimed = upload::claim_owner(bucket.as_ref(), &self.layout_in(replica), &owner).await;
         match claimed.map_err(|failure| failure.to_string())? {
             Claimed::Ours => Ok(bucket),

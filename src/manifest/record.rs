@@ -101,6 +101,14 @@ pub struct Owner {
     pub release: String,
 }
 
+impl Owner {
+    /// A release (`namespace/name`) of a cluster; a pipeline knows no cluster and leaves it empty.
+    #[must_use]
+    pub fn new(cluster: &str, release: &str) -> Self {
+        Self { owner_version: FORMAT, cluster: cluster.to_owned(), release: release.to_owned() }
+    }
+}
+
 /// "I am about to use these objects": written before the tombstones are read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -15,7 +15,6 @@ use crate::bucket::Bucket;
 use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::manifest::readers::BuildNames;
-use crate::manifest::record::FORMAT;
 use crate::manifest::{Layout, Owner};
 use crate::source::folder::{self, Selection};
 use crate::upload::{self, Before, Claimed, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Standing, Tools};
@@ -182,7 +181,7 @@ impl Command<'_> {
             let above = upload::above(bucket, &layout).await?.into_iter().next();
             return above.map_or(Ok(layout), |overlap| Err(overlaps(overlap)));
         }
-        let owner = Owner { owner_version: FORMAT, cluster: String::new(), release: release.clone() };
+        let owner = Owner::new("", release);
         let standing = upload::standing(bucket, &layout, &owner, self.tools.clock.now()).await?;
         let claimed = match standing {
             Standing::Free | Standing::Renew | Standing::Yields if !self.args.dry_run => {

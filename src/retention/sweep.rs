@@ -2,9 +2,8 @@
 //! Never lets anything go that no manifest and no writer of ours vouches for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::bucket::probe::Finding;
-use crate::bucket::{Bucket, BucketError};
+use crate::bucket::{Bucket, BucketError, Walk};
 use crate::manifest::{Claim, Layout};
 use crate::upload::{ReadFailure, read_claim};
 
@@ -27,18 +27,14 @@ pub(super) async fn overlaps(bucket: &dyn Bucket, layout: &Layout) -> Result<Fin
             Err(failure) => return Err(failure),
         }
     }
-    let mut after = None;
+    let mut walk = Walk::new(bucket, layout.prefix());
     for _ in 0..PAGES_MAX {
-        let page = bucket.list(layout.prefix(), after.as_deref()).await?;
-        for key in page.objects.iter().map(|one| one.key.as_str()) {
+        let Some(objects) = walk.page().await? else { return Ok(judged(&claims)) };
+        for key in objects.iter().map(|one| one.key.as_str()) {
             let Some(prefix) = key.strip_suffix(".rollcall/owner.json") else { continue };
             if let Some(claim) = read_claim(bucket, &Layout::new(prefix, "")).await? {
                 claims.insert(prefix.to_owned(), claim);
             }
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(judged(&claims));
         }
     }
     match judged(&claims) {

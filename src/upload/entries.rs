@@ -189,9 +189,7 @@ enum Rank {
 fn by_rank(manifest: &Manifest) -> BTreeMap<Rank, Vec<&ManifestFile>> {
     let mut ranks = BTreeMap::<Rank, Vec<&ManifestFile>>::new();
     for file in manifest.of_class(Class::Entry) {
-        // A page's variant is a page.
-        let original = file.encoding().and_then(|_| variant::original(&file.path));
-        let rank = match original.map_or(file.path.as_str(), |(original, _)| original) {
+        let rank = match original_path(file) {
             "index.html" => Rank::Front,
             path if is_page(path) => Rank::Page,
             _ => Rank::Beside,
@@ -214,8 +212,13 @@ fn is_right(stored: &Stored, file: &ManifestFile) -> bool {
 /// A source map that an older Rollcall stored under its name as an object: records name its bytes, so it stays (I3), and no page
 /// needs the newer ones.
 fn is_kept_map(stored: &Stored, file: &ManifestFile) -> bool {
-    let original = file.encoding().and_then(|_| variant::original(&file.path)).map_or(&*file.path, |(original, _)| original);
-    is_source_map(original) && stored.sequence.is_none() && stored.writer.is_some()
+    is_source_map(original_path(file)) && stored.sequence.is_none() && stored.writer.is_some()
+}
+
+/// The path of what a file is a variant of: a page's variant is a page.
+fn original_path(file: &ManifestFile) -> &str {
+    let original = file.encoding().and_then(|_| variant::original(&file.path));
+    original.map_or(file.path.as_str(), |(original, _)| original)
 }
 
 #[derive(Clone, Copy)]

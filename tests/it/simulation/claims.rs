@@ -9,21 +9,39 @@ use super::*;
 
 /// A store with this prefix and a release in another namespace, whose pages lie in the bucket: it needs no pods.
 fn add_neighbour(world: &World, store_prefix: &str, prefix: &str) {
+    let mut bucket = builders::store()["spec"]["bucket"].clone();
+    bucket["prefix"] = json!(store_prefix);
+    if store_prefix.is_empty() {
+        bucket.as_object_mut().unwrap().remove("prefix");
+    }
+    add_neighbour_with(world, &json!({"bucket": bucket}), prefix);
+}
+
+/// The same with these fields in the store's spec.
+fn add_neighbour_with(world: &World, spec: &Value, prefix: &str) {
     let mut store = builders::store();
     store["metadata"]["namespace"] = json!("eve");
-    store["spec"]["bucket"]["prefix"] = json!(store_prefix);
+    for (field, value) in spec.as_object().expect("fields of a spec") {
+        store["spec"][field] = value.clone();
+    }
     let mut release = builders::release("v2");
     release["metadata"] = json!({"name": "eve", "namespace": "eve"});
     release["spec"]["prefix"] = json!(prefix);
     release["spec"]["targets"] = json!([]);
     release["spec"]["entries"] = json!({"publish": "Bucket"});
     release["spec"]["pointer"] = json!({"configMapName": "eve-assets"});
-    if store_prefix.is_empty() {
-        store["spec"]["bucket"].as_object_mut().unwrap().remove("prefix");
-    }
     for object in [json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "eve"}}), store, release] {
         world.server.create("eve", &object).expect("it is not there");
     }
+}
+
+/// A release with one pod whose v1 is active.
+async fn world_with_v1() -> World {
+    let mut world = World::new(1);
+    world.add_pod("a");
+    world.release("v1");
+    settle(&mut world).await;
+    world
 }
 
 fn neighbour(world: &World) -> Value {
@@ -51,10 +69,7 @@ fn touched(changes: &[Change], prefix: &str) -> Vec<String> {
 fn a_release_within_or_around_another_ones_prefix_touches_nothing_and_is_told_why() {
     for (store_prefix, prefix) in [("", "web/assets/"), ("web/", "assets/"), ("", "web/a/b/")] {
         run(async || {
-            let mut world = World::new(1);
-            world.add_pod("a");
-            world.release("v1");
-            settle(&mut world).await;
+            let mut world = world_with_v1().await;
             let before = world.uploads().len();
             add_neighbour(&world, store_prefix, prefix);
             seconds(&mut world, 120).await;
@@ -71,10 +86,7 @@ fn a_release_within_or_around_another_ones_prefix_touches_nothing_and_is_told_wh
 #[test]
 fn a_part_that_the_outer_release_excludes_can_be_claimed_at_once() {
     run(async || {
-        let mut world = World::new(1);
-        world.add_pod("a");
-        world.release("v1");
-        settle(&mut world).await;
+        let mut world = world_with_v1().await;
         add_neighbour(&world, "web/", "admin/");
         seconds(&mut world, 60).await;
         assert_eq!(ready(&neighbour(&world)).0, "PrefixOverlaps");
@@ -90,21 +102,11 @@ fn a_part_that_the_outer_release_excludes_can_be_claimed_at_once() {
 #[test]
 fn a_replica_at_another_releases_prefix_gets_nothing_and_takes_nothing_there() {
     run(async || {
-        let mut world = World::new(1);
-        world.add_pod("a");
-        world.release("v1");
-        settle(&mut world).await;
+        let mut world = world_with_v1().await;
         let before = world.uploads().len();
-        add_neighbour(&world, "", "web/");
-        let store = rollcall::testing::apiserver::Key::new(rollcall::testing::apiserver::Kind::named("AssetStore"), "eve", "store");
         let replica = json!({"name": "steal", "bucket": {"name": builders::BUCKET, "region": "us-east-1"}});
         let own = json!({"name": builders::REPLICA, "region": "eu-central-1"});
-        world.server.delete("eve", &store).expect("it was just made");
-        let mut store = builders::store();
-        store["metadata"]["namespace"] = json!("eve");
-        store["spec"]["bucket"] = own;
-        store["spec"]["replicas"] = json!([replica]);
-        world.server.create("eve", &store).expect("it was deleted");
+        add_neighbour_with(&world, &json!({"bucket": own, "replicas": [replica]}), "web/");
         seconds(&mut world, 120).await;
         assert_eq!(touched(&world.uploads()[before..], "web/"), Vec::<String>::new());
         let (reason, message) = ready(&neighbour(&world));
