@@ -10,11 +10,13 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 use rollcall::api::schema;
-use serde_json::json;
+use serde_json::{Value, json};
 
 mod admission;
 mod agent;
 mod rights;
+mod shop;
+mod verbs;
 
 /// The server and the credentials of its administrator.
 pub(crate) struct Server {
@@ -49,6 +51,16 @@ impl Server {
     /// What kubectl printed, or what it complained about.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         run(Command::new(&self.kubectl).env("KUBECONFIG", &self.kubeconfig).args(arguments))
+    }
+
+    /// By server-side apply, as a user of plain manifests.
+    pub(crate) fn apply(&self, objects: &[Value]) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("objects.json");
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        std::fs::write(&file, list.to_string()).unwrap();
+        self.kubectl(&["apply", "--server-side", "--force-conflicts", "--field-manager=rollcall-test", "-f", file.to_str().unwrap()])
+            .unwrap();
     }
 
     pub(crate) async fn install_crds(&self) {

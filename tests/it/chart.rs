@@ -27,7 +27,7 @@ const EVERYTHING: [&str; 9] = [
     "ambientCredentials[0].prefix=shop/",
 ];
 
-fn helm() -> Option<PathBuf> {
+pub(crate) fn helm() -> Option<PathBuf> {
     program("helm")
 }
 
@@ -36,18 +36,27 @@ fn chart() -> String {
 }
 
 /// The chart's objects with these settings.
-fn rendered(helm: &Path, settings: &[&str]) -> Vec<Value> {
+pub(crate) fn rendered(helm: &Path, settings: &[&str]) -> Vec<Value> {
+    template(helm, "rollcall", "rollcall-system", settings).unwrap()
+}
+
+/// The objects of an installation, or helm's complaint.
+pub(crate) fn template(helm: &Path, release: &str, namespace: &str, settings: &[&str]) -> Result<Vec<Value>, String> {
     let mut command = Command::new(helm);
-    command.args(["template", "rollcall", &chart(), "--namespace", "rollcall-system"]);
+    command.args(["template", release, &chart(), "--namespace", namespace]);
     for setting in settings {
         command.args(["--set", setting]);
     }
-    let text = run(&mut command).unwrap();
-    let documents = serde_yaml_ng::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
+    run(&mut command).map(|text| documents(&text))
+}
+
+/// The objects of a YAML text.
+pub(crate) fn documents(text: &str) -> Vec<Value> {
+    let documents = serde_yaml_ng::Deserializer::from_str(text).map(|document| Value::deserialize(document).unwrap());
     documents.filter(|object| !object.is_null()).collect()
 }
 
-fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub(crate) fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
 }
 
@@ -56,7 +65,7 @@ fn words(list: &Value) -> Vec<&str> {
 }
 
 /// `group/resource verb`, and `[name]` behind it where the rule is for named objects only.
-fn rights(role: &Value) -> BTreeSet<String> {
+pub(crate) fn rights(role: &Value) -> BTreeSet<String> {
     let mut rights = BTreeSet::new();
     for rule in role["rules"].as_array().into_iter().flatten() {
         let names = words(&rule["resourceNames"]).join(", ");
@@ -70,7 +79,7 @@ fn rights(role: &Value) -> BTreeSet<String> {
     rights
 }
 
-fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+pub(crate) fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let found = of_kind(objects, kind).into_iter().find(|object| object["metadata"]["name"] == name);
     found.unwrap_or_else(|| panic!("no {kind} {name}"))
 }

@@ -79,7 +79,7 @@ impl Stage {
         Api::namespaced(client.clone(), &self.namespace)
     }
 
-    async fn pod(&self, name: &str, account: &str) {
+    pub(super) async fn pod(&self, name: &str, account: &str) {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.server.client.clone(), &self.namespace);
         let new = serde_json::from_value(json!({"metadata": {"name": account}})).unwrap();
         if let Err(error) = accounts.create(&PostParams::default(), &new).await {

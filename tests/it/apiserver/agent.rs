@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::admission::{Stage, stage};
 
-const BASE: &str = "http://store/shop/";
+pub(super) const BASE: &str = "http://store/shop/";
 
 async fn put(bucket: &dyn Bucket, key: &str, bytes: Vec<u8>) {
     let attributes = Attributes {
@@ -54,7 +54,7 @@ async fn publish(bucket: &dyn Bucket, version: &str) -> PointedVersion {
     PointedVersion { version: version.into(), digest, manifest_url: format!("{BASE}{key}"), base_url: "https://cdn.example.com/".into() }
 }
 
-async fn write_pointer(stage: &Stage, pointer: &Pointer) {
+pub(super) async fn write_pointer(stage: &Stage, pointer: &Pointer) {
     let maps: Api<ConfigMap> = Api::namespaced(stage.server.client.clone(), &stage.namespace);
     let body = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shop-assets"},
