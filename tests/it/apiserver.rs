@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 mod admission;
 mod agent;
+mod installations;
 mod rights;
 mod shop;
 mod verbs;

@@ -106,7 +106,7 @@ fn the_pod_port_can_be_closed_to_all_but_the_controller() {
     }
     let pod_port: Vec<&Value> = rules.iter().filter(|rule| allows(rule, 8411)).collect();
     assert_eq!(pod_port.len(), 1);
-    let controller = json!({"app.kubernetes.io/name": "rollcall", "app.kubernetes.io/component": "controller"});
+    let controller = json!({"rollcall.dev/component": "controller"});
     let namespace = json!({"matchLabels": {"kubernetes.io/metadata.name": "rollcall-system"}});
     let expected = json!([{"namespaceSelector": namespace, "podSelector": {"matchLabels": controller}}]);
     assert_eq!(pod_port[0]["from"], expected);

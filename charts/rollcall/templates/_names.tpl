@@ -1,5 +1,19 @@
+{{- define "rollcall.chart" -}}
+{{ .Values.nameOverride | default .Chart.Name }}
+{{- end }}
+
 {{- define "rollcall.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- $chart := include "rollcall.chart" . }}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride }}
+{{- else if contains $chart .Release.Name }}{{ .Release.Name }}
+{{- else }}{{ printf "%s-%s" .Release.Name $chart | trunc 53 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- /* For what lies in the cluster or in other namespaces, where installations of the same name in two namespaces would meet. A namespace
+has no dot, so no two installations have the same. */}}
+{{- define "rollcall.clusterName" -}}
+{{- $name := include "rollcall.name" . }}
+{{- if eq .Release.Namespace (printf "%s-system" $name) }}{{ $name }}{{ else }}{{ printf "%s.%s" .Release.Namespace $name }}{{ end }}
 {{- end }}
 
 {{- define "rollcall.account" -}}
@@ -11,7 +25,7 @@
 {{- end }}
 
 {{- define "rollcall.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ include "rollcall.chart" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
