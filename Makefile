@@ -62,7 +62,7 @@ test-cluster: setup ## Releases on a real cluster while pods, agents and the con
 	@tests/e2e/run.sh
 
 .PHONY: bench
-bench: setup ## Latency of flips, memory and requests of an idle controller, on a real API server; the plan of a large sweep (20 minutes)
+bench: setup ## Latency of flips, also beside stores that never answer; memory and requests of an idle controller, on a real API server; the plan of a large sweep (30 minutes)
 	@tests/bench/run.sh
 
 .PHONY: soak

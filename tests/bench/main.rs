@@ -10,6 +10,7 @@ mod objects;
 mod pods;
 mod pointer;
 mod programs;
+mod tarpits;
 mod world;
 
 use std::io::Write;
@@ -92,6 +93,12 @@ enum Measure {
         #[arg(long, default_value_t = 120)]
         seconds: u64,
     },
+    /// From a new version in the spec to the flipped pointer, beside tenants whose stores never answer.
+    Tarpits {
+        /// New versions for each arrangement of tarpits.
+        #[arg(long, default_value_t = 60)]
+        count: usize,
+    },
 }
 
 #[tokio::main]
@@ -99,6 +106,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let told = match &arguments.measure {
         Measure::Flips { channel, count } => flips::measure(&arguments.given, *channel, *count).await,
+        Measure::Tarpits { count } => tarpits::measure(&arguments.given, *count).await,
         Measure::Idle { audit, user, seconds } => idle::measure(&arguments.given, audit, user, *seconds).await,
     };
     match told.and_then(|table| Ok(std::io::stdout().write_all(table.as_bytes())?)) {

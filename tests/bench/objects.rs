@@ -27,12 +27,47 @@ pub fn asset_store() -> Value {
     }})
 }
 
+pub fn namespace(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
+/// The right to the one Secret, as the chart's value `secrets` gives it.
+pub fn keys_role() -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "bucket-keys"},
+        "rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["bucket-keys"], "verbs": ["get"]}]})
+}
+
+pub fn keys_binding() -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "bucket-keys"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "bucket-keys"},
+        "subjects": [{"kind": "ServiceAccount", "name": "rollcall", "namespace": "rollcall-system"}]})
+}
+
+pub fn tarpit_store(number: usize, endpoint: &str) -> Value {
+    json!({"apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetStore", "metadata": {"name": format!("store-{number}")}, "spec": {
+        "bucket": {"name": BUCKET, "endpoint": format!("http://{endpoint}"), "forcePathStyle": true},
+        "credentials": {"secretName": "bucket-keys"},
+        "publicUrl": format!("http://{endpoint}/{BUCKET}/"),
+    }})
+}
+
+pub fn tarpit_release(number: usize) -> Value {
+    json!({"apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetRelease", "metadata": {"name": format!("release-{number}")}, "spec": {
+        "storeRef": {"name": format!("store-{number}")},
+        "prefix": format!("tenant-{number}/"),
+        "version": "v1",
+        "source": {"published": {}},
+        "targets": [{"workloadRef": {"kind": "Deployment", "name": format!("shop-{number}")}}],
+        "pointer": {"configMapName": format!("pointer-{number}")},
+    }})
+}
+
 /// Without replicas of its own: its controller leaves pods without a pod-template-hash alone.
-pub fn deployment() -> Value {
-    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop"}, "spec": {
+pub fn deployment(name: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
         "replicas": 0,
-        "selector": {"matchLabels": {"app": "shop"}},
-        "template": {"metadata": {"labels": {"app": "shop"}}, "spec": {"containers": [{"name": "web", "image": "none"}]}},
+        "selector": {"matchLabels": {"app": name}},
+        "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "web", "image": "none"}]}},
     }})
 }
 

@@ -39,7 +39,7 @@ pub fn controller(given: &Given) -> Result<Program, Failure> {
     let mut command = Command::new(&given.rollcall);
     command.arg("controller").arg("--kubeconfig").arg(&given.account);
     command.arg("--workspace").arg(given.scratch.join("workspace"));
-    command.args(["--egress-allow", "127.0.0.1", "--log", &given.log]);
+    command.args(["--egress-allow", "127.0.0.0/8", "--log", &given.log]);
     start(&mut command, &given.scratch.join("controller.log"))
 }
 

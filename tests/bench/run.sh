@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # `make bench`: the shipped, static controller on a real API server, each measurement in a cluster of its own; the figures go to
-# OUT (target/bench) as JSON and to the terminal as tables. About 15 minutes with nothing else on the machine.
+# OUT (target/bench) as JSON and to the terminal as tables. About 25 minutes with nothing else on the machine.
 # It must never measure another build than the shipped one, nor change a cluster that it has not made.
 #
-#   run.sh [condition|http|idle|idle-many|sweep-plan|publish]…     all of them without a word
-#   FLIPS=300 PODS=100 SECONDS_IDLE=120 LOG=info
+#   run.sh [condition|http|tarpits|idle|idle-many|sweep-plan|publish]…     all of them without a word
+#   FLIPS=300 BUMPS=60 PODS=100 SECONDS_IDLE=120 LOG=info
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -50,6 +50,7 @@ inside() { # what
   local pods=${PODS:-100}
   case $1 in
     condition | http) measure=(flips --channel "$1" --count "${FLIPS:-300}") ;;
+    tarpits) pods=${PODS:-3} measure=(tarpits --count "${BUMPS:-60}") ;;
     idle) measure=(idle --audit "$ROLLCALL_CLUSTER_STATE/audit.log" --seconds "${SECONDS_IDLE:-120}") ;;
     idle-many) pods=2000 measure=(idle --audit "$ROLLCALL_CLUSTER_STATE/audit.log" --seconds "${SECONDS_IDLE:-120}") ;;
     *) echo "bench: nothing is called '$1'" >&2; exit 2 ;;
@@ -63,7 +64,7 @@ if [ "${1:-}" = inside ]; then
   inside "$2"
   exit
 fi
-[ $# -gt 0 ] || set -- condition http idle idle-many sweep-plan publish
+[ $# -gt 0 ] || set -- condition http tarpits idle idle-many sweep-plan publish
 compile
 # No cluster and no store: manifests of 1,000 versions, compressed and local. Two processors; the median of five.
 sweep_plan() {

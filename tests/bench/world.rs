@@ -34,6 +34,8 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// A release of two versions and its pods.
 pub struct World {
+    /// The administrator's.
+    pub client: Client,
     releases: Api<AssetRelease>,
     pub fleet: Fleet,
     pub controller: Program,
@@ -47,6 +49,8 @@ pub struct World {
 
 /// One flip as it was seen.
 pub struct Flip {
+    /// The version was put into the spec.
+    pub asked: Instant,
     /// The last pod's report was acknowledged.
     pub reported: Instant,
     /// The third client had the flipped pointer.
@@ -65,9 +69,9 @@ impl World {
         let releases = Api::namespaced(client.clone(), NAMESPACE);
         let first = objects::release(channel, "v1", &source(&given.builds, "v1")?);
         releases.create(&PostParams::default(), &serde_json::from_value(first)?).await?;
-        let (staged, third) = (PointerWatch::begin(client), PointerWatch::begin(Client::try_from(config)?));
+        let (staged, third) = (PointerWatch::begin(client.clone()), PointerWatch::begin(Client::try_from(config)?));
         let controller = programs::controller(given)?;
-        let mut world = Self { releases, fleet, controller, staged, third, builds: given.builds.clone(), _store: store };
+        let mut world = Self { client, releases, fleet, controller, staged, third, builds: given.builds.clone(), _store: store };
         world.follow("v1", Duration::ZERO).await?;
         world.flip("v2", Duration::ZERO).await?;
         Ok(world)
@@ -76,12 +80,14 @@ impl World {
     /// Asks for a version, lets all pods follow it, and says when the flip was seen.
     pub async fn flip(&mut self, version: &str, pause: Duration) -> Result<Flip, Failure> {
         let spec = json!({"spec": {"version": version, "source": source(&self.builds, version)?}});
+        let asked = Instant::now();
         self.releases.patch(RELEASE, &PatchParams::default(), &Patch::Merge(&spec)).await?;
-        self.follow(version, pause).await
+        Ok(Flip { asked, ..self.follow(version, pause).await? })
     }
 
     /// All pods but the last report the candidate; after the pause the last one does; after the flip all serve it.
     async fn follow(&mut self, version: &str, pause: Duration) -> Result<Flip, Failure> {
+        let asked = Instant::now();
         let is = |pointed: &Option<rollcall::api::PointedVersion>| pointed.as_ref().is_some_and(|it| it.version == version);
         let Seen { pointer, .. } = self.staged.wait_for(|pointer: &Pointer| is(&pointer.candidate)).await?;
         let (said, last) = (Said::of(&pointer), self.fleet.len() - 1);
@@ -91,7 +97,7 @@ impl World {
         let flipped = |after: &Pointer| is(&after.active) && after.sequence == pointer.sequence + 1;
         let Seen { at: seen, pointer } = self.third.wait_for(flipped).await?;
         self.fleet.report(0..last + 1, &Said::of(&pointer)).await?;
-        Ok(Flip { reported, seen })
+        Ok(Flip { asked, reported, seen })
     }
 
     /// Until the release says that this generation of it is Ready.
@@ -131,14 +137,15 @@ async fn make_objects(client: &Client) -> Result<(), Failure> {
     let namespaced = client.clone();
     create::<Secret>(&Api::namespaced(namespaced.clone(), NAMESPACE), objects::secret()).await?;
     create::<AssetStore>(&Api::namespaced(namespaced.clone(), NAMESPACE), objects::asset_store()).await?;
-    create::<Deployment>(&Api::namespaced(namespaced, NAMESPACE), objects::deployment()).await?;
+    create::<Deployment>(&Api::namespaced(namespaced, NAMESPACE), objects::deployment(RELEASE)).await?;
     let nodes: Api<Node> = Api::all(client.clone());
     create(&nodes, objects::node()).await?;
     tokio::spawn(beat(nodes));
     account(client).await
 }
 
-async fn create<K>(api: &Api<K>, body: Value) -> Result<(), Failure>
+/// Makes an object.
+pub async fn create<K>(api: &Api<K>, body: Value) -> Result<(), Failure>
 where
     K: Serialize + DeserializeOwned + Clone + Debug,
 {
