@@ -25,7 +25,7 @@ pub(crate) use self::causes::{chain, links};
 pub use self::client::{Client, Pool, Unanswered};
 pub use self::connect::NotAllowed;
 pub use self::grants::{AmbientGrant, AmbientGrants, AmbientUse};
-pub use self::resolve::{Resolve, System};
+pub use self::resolve::{NameServers, Resolve, System};
 
 /// What may be called, and how names become addresses. Clones share the root certificates, which are read when TLS is first needed.
 #[derive(Clone)]
@@ -82,7 +82,11 @@ impl Egress {
     }
 
     fn with(rule: Rule) -> Self {
-        Self { shared: Arc::new(Shared { rule, resolver: Arc::new(System), tls: OnceLock::new() }) }
+        let resolver: Arc<dyn Resolve> = match rule {
+            Rule::PublicAnd(_) | Rule::OfAPod => Arc::new(NameServers::default()),
+            Rule::Any => Arc::new(System),
+        };
+        Self { shared: Arc::new(Shared { rule, resolver, tls: OnceLock::new() }) }
     }
 
     /// The same rule with another way to look names up.
