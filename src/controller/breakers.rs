@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::rollout::observed::BucketFault;
 
 use super::places::Whose;
+use super::store::unanswered;
 
 /// As often in a row an endpoint may say nothing: one lost connection is no outage.
 const SILENT_MAX: u32 = 3;
@@ -64,7 +65,7 @@ impl Breakers {
         };
         if now < breaker.asked_again_at || breaker.probing_until.is_some_and(|until| now < until) {
             // A probe ends within a minute or so; who is refused meanwhile looks again a little later.
-            return Err(Open { fault: unreachable(whose), until: breaker.asked_again_at.max(now + PAUSE) });
+            return Err(Open { fault: unanswered(), until: breaker.asked_again_at.max(now + PAUSE) });
         }
         // A probe may be an upload of an hour: it keeps nobody else from asking for longer than a look takes.
         breaker.probing_until = Some(now + PROBE);
@@ -85,12 +86,6 @@ impl Breakers {
             forget_one(&mut breakers);
         }
     }
-}
-
-/// The same words for the same silence, whoever met it and whether it was asked or not (I7).
-fn unreachable(whose: &Whose) -> BucketFault {
-    let message = format!("the endpoint {:?} could not be reached; it is asked again with exponential backoff", whose.endpoint);
-    BucketFault { reason: "StoreUnavailable", message }
 }
 
 fn forget_one(breakers: &mut BTreeMap<Whose, Breaker>) {
@@ -147,7 +142,7 @@ impl Admitted<'_> {
     pub(super) fn ended(self, end: End, now: Timestamp) -> Option<BucketFault> {
         if end == End::Unreachable && now.duration_since(self.begun_at) >= SILENT_AFTER {
             self.of.was_silent(&self.whose, now);
-            return Some(unreachable(&self.whose));
+            return Some(unanswered());
         }
         self.of.answered(&self.whose);
         None
@@ -168,6 +163,9 @@ impl Drop for Admitted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bucket::BucketError;
+    use crate::bucket::s3::UNANSWERED;
+    use crate::controller::store::fault;
 
     fn whose(namespace: &str) -> Whose {
         Whose { namespace: namespace.to_owned(), endpoint: "store:80".to_owned() }
@@ -193,7 +191,7 @@ mod tests {
     fn an_endpoint_that_says_nothing_three_times_is_not_asked_and_the_same_is_said() {
         let breakers = opened();
         let refused = breakers.admit(&whose("a"), at(56)).map(drop).unwrap_err();
-        assert_eq!(refused, Open { fault: unreachable(&whose("a")), until: at(66) });
+        assert_eq!(refused, Open { fault: unanswered(), until: at(66) });
     }
 
     #[test]
@@ -246,7 +244,7 @@ mod tests {
         }
         let breakers = opened();
         let probe = breakers.admit(&whose("a"), at(65)).unwrap();
-        assert_eq!(probe.worked(End::Unreachable, at(155)), Some(unreachable(&whose("a"))));
+        assert_eq!(probe.worked(End::Unreachable, at(155)), Some(unanswered()));
         assert!(breakers.admit(&whose("a"), at(160)).is_err());
     }
 
@@ -259,5 +257,14 @@ mod tests {
         }
         assert_eq!(breakers.lock().len(), REMEMBERED_MAX);
         assert!(breakers.lock().contains_key(&whose("a")));
+    }
+
+    /// Another sentence for silence would tell a filtered port from a closed one.
+    #[test]
+    fn silence_is_told_as_whatever_else_does_not_answer_as_a_store() {
+        let refused = BucketError::Unavailable { operation: "get", key: "a".to_owned(), cause: UNANSWERED.to_owned() };
+        let breakers = Breakers::default();
+        let silent = breakers.admit(&whose("a"), at(0)).unwrap().ended(End::Unreachable, at(15));
+        assert_eq!(silent, Some(fault(&refused)));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::api::AssetStoreSpec;
-use crate::bucket::s3::S3Settings;
+use crate::bucket::s3::{S3Settings, UNANSWERED};
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
 use crate::manifest::{Layout, Owner, VersionRecord};
@@ -218,7 +218,9 @@ pub(super) async fn within<T>(
     key: &str,
     answer: impl Future<Output = Result<T, BucketError>>,
 ) -> Result<T, BucketError> {
-    let cause = format!("no answer within {} s", time_max.as_secs());
-    let silent = |_| BucketError::Unavailable { operation: "get", key: key.to_owned(), cause };
+    let silent = |_| {
+        tracing::warn!(key, seconds = time_max.as_secs(), "a store did not answer in time");
+        BucketError::Unavailable { operation: "get", key: key.to_owned(), cause: UNANSWERED.to_owned() }
+    };
     timeout(time_max, answer).await.map_err(silent)?
 }

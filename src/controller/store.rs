@@ -10,7 +10,7 @@ use kube::Api;
 use crate::api::store::{BucketSpec, CredentialsSpec, WriteGuard};
 use crate::api::{AssetStore, AssetStoreSpec, Pointer};
 use crate::bucket::probe::{Capabilities, Objection};
-use crate::bucket::s3::{Credentials, S3Settings};
+use crate::bucket::s3::{Credentials, S3Settings, UNANSWERED};
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
@@ -191,6 +191,9 @@ pub(super) async fn cluster_id(cx: &Context) -> Result<String, Failure> {
 
 /// A bucket's failure as a fact.
 pub(super) fn fault(error: &BucketError) -> BucketFault {
+    if matches!(error, BucketError::Unavailable { cause, .. } if cause == UNANSWERED) {
+        return unanswered();
+    }
     let advice = match error {
         // A store that was tried out says so itself.
         BucketError::Unavailable { .. } | BucketError::Locked { .. } | BucketError::Unfit(_) => "",
@@ -200,6 +203,12 @@ pub(super) fn fault(error: &BucketError) -> BucketFault {
         BucketError::Refused { .. } => "; the store does not do what Rollcall needs",
     };
     BucketFault { reason: upload::bucket_reason(error), message: format!("{error}{advice}") }
+}
+
+/// Nothing that answers as a store. Refused, reset, strange and silent are told alike, and so is an endpoint that is not asked just now: whoever
+/// names an endpoint must not learn which of them it is.
+pub(super) fn unanswered() -> BucketFault {
+    BucketFault { reason: "StoreUnavailable", message: UNANSWERED.to_owned() }
 }
 
 /// A document's failure as a fact.

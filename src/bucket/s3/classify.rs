@@ -45,7 +45,7 @@ pub(super) struct Call<'a> {
 }
 
 /// Instead of what a port scan would give.
-const UNANSWERED: &str = "the endpoint did not answer as an object store; the controller's log says more";
+pub const UNANSWERED: &str = "the endpoint did not answer as an object store; the controller's log says more";
 
 /// Instead of what the provider of credentials said, which names roles and accounts.
 const NO_IDENTITY: &str = "the controller's own credentials could not be had; its log says why";

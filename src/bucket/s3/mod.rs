@@ -31,6 +31,7 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+pub use self::classify::UNANSWERED;
 use self::classify::{Call, answer};
 use self::create::Budget;
 use self::express::Express;
