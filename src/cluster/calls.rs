@@ -4,6 +4,10 @@
 use std::future::Future;
 use std::time::Duration;
 
+use kube::Api;
+use kube::api::ListParams;
+use serde::de::DeserializeOwned;
+
 use crate::api::recreated::is_of_another_object;
 
 /// Longest time that one call may take. A call that hangs holds a reconcile slot; the API server itself cuts requests at 60 s.
@@ -75,6 +79,9 @@ fn class(code: u16) -> Class {
     }
 }
 
+/// Objects of one page of a listing. etcd holds 1.5 MiB for each, of which the answer, its text and its objects are in memory at once.
+pub const PAGE: u32 = 10;
+
 /// A call about to be made.
 #[derive(Debug, Clone)]
 pub struct Call(String);
@@ -97,6 +104,23 @@ impl Call {
         }
     }
 
+    /// Makes a listing, page by page; each is a call of its own. What `kept` does not keep of a page is gone with the page: whoever may write the
+    /// objects may fill each with 1.5 MiB.
+    pub async fn list<K, T>(self, api: &Api<K>, kept: impl Fn(K) -> T) -> Result<Vec<T>, CallError>
+    where
+        K: Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let (mut all, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+        loop {
+            let page = self.clone().make(api.list(&params)).await?;
+            all.extend(page.items.into_iter().map(&kept));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(all),
+            }
+        }
+    }
+
     /// Makes a read for which "not there" is an answer.
     pub async fn find<T>(self, request: impl Future<Output = kube::Result<Option<T>>>) -> Result<Option<T>, CallError> {
         self.make(request).await
@@ -105,6 +129,11 @@ impl Call {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::ResourceExt as _;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -142,5 +171,27 @@ mod tests {
         assert_eq!(class(409), Class::Conflict);
         assert_eq!(class(422), Class::Invalid);
         assert!([429, 500, 503, 504].into_iter().all(|code| class(code) == Class::Transient));
+    }
+
+    /// Two hundred objects of 256 KiB in one answer, asked for by four passes at once, were 600 MB.
+    #[tokio::test]
+    async fn a_listing_is_asked_for_in_small_pages() {
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let counted = asked.clone();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let (name, token) = if query.contains("continue=more") { ("b", "") } else { ("a", "more") };
+            counted.lock().unwrap().push(query);
+            let page = format!(
+                r#"{{"kind":"ConfigMapList","apiVersion":"v1","metadata":{{"resourceVersion":"1","continue":"{token}"}},"items":[{{"metadata":{{"name":"{name}"}}}}]}}"#
+            );
+            let answer = http::Response::new(http_body_util::Full::new(bytes::Bytes::from(page)));
+            std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+        });
+        let api: Api<ConfigMap> = Api::namespaced(kube::Client::new(service, "default"), "shop");
+        let names = Call::new("list", "ConfigMap", "shop", "").list(&api, |map: ConfigMap| map.name_any()).await.unwrap();
+        assert_eq!(names, ["a", "b"]);
+        let asked = asked.lock().unwrap();
+        assert!(asked.len() == 2 && asked.iter().all(|query| query.contains("limit=10")), "{asked:?}");
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::time::{Instant, timeout_at};
 
@@ -111,9 +110,11 @@ async fn ask_one(api: &Api<NodeLite>, node: &str) -> Option<NodeState> {
 /// UIDs of the pods that any EndpointSlice of the namespace names.
 pub async fn pods_in_endpoints(client: &Client, namespace: &str) -> Result<BTreeSet<String>, CallError> {
     let api: Api<EndpointSliceLite> = Api::namespaced(client.clone(), namespace);
-    let slices = Call::new("list", "EndpointSlice", namespace, "").make(api.list(&ListParams::default())).await?;
-    let endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints.unwrap_or_default());
-    Ok(endpoints.filter_map(|endpoint| endpoint.target_ref?.uid).collect())
+    let uids = |slice: EndpointSliceLite| {
+        let endpoints = slice.endpoints.unwrap_or_default().into_iter();
+        endpoints.filter_map(|endpoint| endpoint.target_ref?.uid).collect::<Vec<_>>()
+    };
+    Ok(Call::new("list", "EndpointSlice", namespace, "").list(&api, uids).await?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

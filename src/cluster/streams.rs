@@ -11,6 +11,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::calls::PAGE;
 use crate::api::names::ANNOTATION_REQUESTED_AT;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(800);
@@ -53,9 +54,6 @@ impl Backoff for Doubling {
     /// that a watch holds.
     fn reset(&mut self) {}
 }
-
-/// Objects of one page of a listing. etcd holds 1.5 MiB for each: 40 stay below what is read of one answer, whoever filled them.
-const PAGE: u32 = 40;
 
 /// Everything about these objects, for ever: errors are logged and waited out, and never seen by the consumer.
 pub fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Event<K>> + Send

@@ -1,7 +1,7 @@
 //! The replicas in an AssetStore's own status: whether each was reached, and whether every release has admitted it.
 //! Never admits one itself: each release says so of its own prefix, and all of them together make it so.
 
-use kube::api::ListParams;
+use kube::api::ObjectMeta;
 use kube::{Api, ResourceExt};
 
 use crate::api::status::cut;
@@ -47,10 +47,18 @@ pub(super) async fn of_releases(store: &AssetStore, cx: &Context, problems: Vec<
     }
     let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
     let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &namespace);
-    let releases = Call::new("list", "AssetRelease", &namespace, "").make(api.list(&ListParams::default())).await?;
-    let users: Vec<AssetRelease> = releases.items.into_iter().filter(|release| release.spec.store_ref.name == name).collect();
+    let user = |release: AssetRelease| (release.spec.store_ref.name == name).then(|| slim(release));
+    let users = Call::new("list", "AssetRelease", &namespace, "").list(&api, user).await?;
+    let users: Vec<AssetRelease> = users.into_iter().flatten().collect();
     let seen = store.spec.replicas.iter().zip(problems);
     Ok(Replicas(seen.map(|(replica, problem)| Seen { problem, ..of_users(replica, &users) }).collect()))
+}
+
+/// Of its metadata what is looked at here.
+fn slim(mut release: AssetRelease) -> AssetRelease {
+    let ObjectMeta { name, deletion_timestamp, .. } = release.metadata;
+    release.metadata = ObjectMeta { name, deletion_timestamp, ..ObjectMeta::default() };
+    release
 }
 
 /// Asked like a store: in a place of its namespace and endpoint, and not at all while the endpoint is silent.
