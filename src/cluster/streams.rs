@@ -1,18 +1,20 @@
 //! Watch streams that cannot hurt each other: each one carries its own backoff and yields only what it has seen. kube's
 //! `Controller` slows all its triggers down when one fails, so failures end here, as a log line.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Resource, ResourceExt as _};
+use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::calls::PAGE;
-use crate::api::names::ANNOTATION_REQUESTED_AT;
+use crate::api::names::{ANNOTATION_REQUESTED_AT, LABEL_POINTER, LABEL_RELEASE};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(800);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
@@ -69,11 +71,23 @@ where
         .map(slim)
 }
 
-/// Without what anybody may fill, and no pass reads of a watched object: 4,000 of them with 256 KiB each would be 1 GB.
+/// Of the metadata what is looked at of a watched object: whoever may write an object may fill labels and annotations with a megabyte, and
+/// 1,000 such objects would be more than the controller may have.
 fn slim<K: Resource>(event: watcher::Event<K>) -> watcher::Event<K> {
     let slim = |mut object: K| {
-        object.managed_fields_mut().clear();
-        object.annotations_mut().retain(|name, _| name == ANNOTATION_REQUESTED_AT);
+        let all = std::mem::take(object.meta_mut());
+        *object.meta_mut() = ObjectMeta {
+            annotations: only(all.annotations, &[ANNOTATION_REQUESTED_AT]),
+            labels: only(all.labels, &[LABEL_POINTER, LABEL_RELEASE]),
+            name: all.name,
+            namespace: all.namespace,
+            uid: all.uid,
+            resource_version: all.resource_version,
+            generation: all.generation,
+            creation_timestamp: all.creation_timestamp,
+            deletion_timestamp: all.deletion_timestamp,
+            ..ObjectMeta::default()
+        };
         object
     };
     match event {
@@ -82,6 +96,10 @@ fn slim<K: Resource>(event: watcher::Event<K>) -> watcher::Event<K> {
         watcher::Event::Delete(object) => watcher::Event::Delete(slim(object)),
         end @ (watcher::Event::Init | watcher::Event::InitDone) => end,
     }
+}
+
+fn only(pairs: Option<BTreeMap<String, String>>, names: &[&str]) -> Option<BTreeMap<String, String>> {
+    pairs.map(|mut pairs| names.iter().filter_map(|name| pairs.remove_entry(*name)).collect())
 }
 
 #[cfg(test)]
@@ -150,5 +168,22 @@ mod tests {
         assert_eq!(pauses.next(), Some(BACKOFF_MAX));
         tokio::time::advance(QUIET + Duration::from_secs(1)).await;
         assert_eq!(pauses.next(), Some(BACKOFF_MIN));
+    }
+
+    #[test]
+    fn of_a_watched_object_nothing_is_kept_that_anybody_may_fill() {
+        let given = serde_json::json!({"metadata": {
+            "name": "a", "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 3,
+            "labels": {LABEL_RELEASE: "shop", "filler": "x"},
+            "annotations": {ANNOTATION_REQUESTED_AT: "now", "filler": "x"},
+            "finalizers": ["filler.example.com/x"],
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Filler", "name": "x", "uid": "v"}],
+            "managedFields": [{"manager": "filler"}],
+        }});
+        let Event::Apply(kept) = slim(Event::Apply(serde_json::from_value::<ConfigMap>(given).unwrap())) else { panic!("another event") };
+        let kept = serde_json::to_value(kept).unwrap();
+        assert!(!kept.to_string().to_lowercase().contains("filler"), "{kept}");
+        assert_eq!(kept["metadata"]["labels"], serde_json::json!({LABEL_RELEASE: "shop"}));
+        assert_eq!((&kept["metadata"]["generation"], &kept["metadata"]["resourceVersion"]), (&3.into(), &"7".into()));
     }
 }
