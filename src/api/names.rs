@@ -10,6 +10,9 @@ pub const FIELD_MANAGER: &str = "rollcall";
 /// Field manager of the pod condition that an agent writes.
 pub const AGENT_FIELD_MANAGER: &str = "rollcall-agent";
 
+/// Name of the agent's container, as the component for kustomize and the examples have it.
+pub const AGENT_CONTAINER: &str = "rollcall-agent";
+
 /// Finalizer of an `AssetRelease`: its candidate is unstaged before the object goes.
 pub const FINALIZER: &str = "rollcall.dev/unstage";
 

@@ -53,6 +53,9 @@ pub struct ReadinessGateLite {
 /// A container.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
 pub struct ContainerLite {
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
     /// Its declared ports.
     #[serde(default)]
     pub ports: Vec<PortLite>,
@@ -79,7 +82,35 @@ pub struct PodStatusLite {
     /// Conditions: Ready and ours are looked at, and no other is kept.
     #[serde(default, deserialize_with = "looked_at")]
     pub conditions: Vec<PodConditionLite>,
+    /// Containers that do not run.
+    #[serde(default, rename = "containerStatuses", deserialize_with = "stopped")]
+    pub stopped: Vec<ContainerStatusLite>,
+    /// Init containers that do not run, sidecars among them.
+    #[serde(default, rename = "initContainerStatuses", deserialize_with = "stopped")]
+    pub stopped_init: Vec<ContainerStatusLite>,
 }
+
+/// What is looked at of a container's status.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+pub struct ContainerStatusLite {
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    #[serde(default)]
+    pub state: ContainerStateLite,
+}
+
+/// A container's state.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+pub struct ContainerStateLite {
+    /// There while it runs.
+    #[serde(default)]
+    pub running: Option<Running>,
+}
+
+/// A container that runs.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug)]
+pub struct Running {}
 
 /// A condition of a pod.
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
@@ -130,6 +161,13 @@ fn looked_at<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PodCondit
     }
     conditions.shrink_to_fit();
     Ok(conditions)
+}
+
+fn stopped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ContainerStatusLite>, D::Error> {
+    let mut statuses = Option::<Vec<ContainerStatusLite>>::deserialize(deserializer)?.unwrap_or_default();
+    statuses.retain(|status| status.state.running.is_none());
+    statuses.shrink_to_fit();
+    Ok(statuses)
 }
 
 macro_rules! workload {

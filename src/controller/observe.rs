@@ -9,11 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::Selector;
 use kube::{Api, ResourceExt};
 
-use crate::api::names::{ANNOTATION_REQUESTED_AT, CONDITION_ASSETS, FINALIZER};
+use crate::api::names::{AGENT_CONTAINER, ANNOTATION_REQUESTED_AT, CONDITION_ASSETS, FINALIZER};
 use crate::api::release::{TargetSpec, WorkloadKind};
 use crate::api::report::InvalidReport;
 use crate::api::{AssetRelease, ForeignText, Pointer, Report};
-use crate::cluster::lite::{DaemonSetLite, DeploymentLite, Message, PodLite, StatefulSetLite};
+use crate::cluster::lite::{ContainerLite, DaemonSetLite, DeploymentLite, Message, PodLite, StatefulSetLite};
 use crate::cluster::pods::{ReleaseKey, Snapshot, Wish};
 use crate::cluster::pointer::PointerObject;
 use crate::cluster::{Call, CallError, Class, nodes};
@@ -42,8 +42,7 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
     let begun_at = cx.outside.clock.now();
     let pointer = PointerObject::new(client.clone(), &key.namespace, &trigger.spec.pointer.config_map_name, &key.name);
     let pointer_facts = pointer.read().await?;
-    let stage = pointer_of(&pointer_facts).map_or(0, |pointer| pointer.stage);
-    let targets = observe_targets(cx, key, &trigger.spec.targets, stage).await?;
+    let targets = observe_targets(cx, key, &trigger.spec.targets, pointer_of(&pointer_facts)).await?;
     let asking = release_facts(trigger, key);
     let mut store = find_store(cx, key, &asking, pointer_of(&pointer_facts)).await?;
     let question = prefix::ask(cx, key, &asking, &store).await?;
@@ -111,16 +110,22 @@ fn release_facts(release: &AssetRelease, key: &ReleaseKey) -> ReleaseFacts {
     }
 }
 
-async fn observe_targets(cx: &Context, key: &ReleaseKey, specs: &[TargetSpec], stage: i64) -> Result<Vec<TargetFacts>, Failure> {
+async fn observe_targets(
+    cx: &Context,
+    key: &ReleaseKey,
+    specs: &[TargetSpec],
+    pointer: Option<&Pointer>,
+) -> Result<Vec<TargetFacts>, Failure> {
     cx.pods.keep_only(key, &specs.iter().map(TargetSpec::display_name).collect::<Vec<_>>());
     let mut targets = Vec::with_capacity(specs.len());
     for spec in specs {
-        targets.push(observe_target(cx, key, spec, stage).await?);
+        targets.push(observe_target(cx, key, spec, pointer).await?);
     }
     Ok(targets)
 }
 
-async fn observe_target(cx: &Context, key: &ReleaseKey, spec: &TargetSpec, stage: i64) -> Result<TargetFacts, Failure> {
+async fn observe_target(cx: &Context, key: &ReleaseKey, spec: &TargetSpec, pointer: Option<&Pointer>) -> Result<TargetFacts, Failure> {
+    let stage = pointer.map_or(0, |pointer| pointer.stage);
     let Some(selector) = find_selector(cx, key, spec).await? else {
         return Ok(TargetFacts { target: spec.clone(), exists: false, seen_since_stage: None, pods: Vec::new() });
     };
@@ -135,7 +140,7 @@ async fn observe_target(cx: &Context, key: &ReleaseKey, spec: &TargetSpec, stage
         BTreeSet::new()
     };
     let mut pods: Vec<PodFacts> = snapshot.pods.values().map(|pod| pod_facts(pod, spec, &snapshot, &in_endpoints)).collect();
-    find_unreachable(cx, &mut pods, &snapshot, stage).await;
+    find_unreachable(cx, &mut pods, &snapshot, pointer).await;
     Ok(TargetFacts { target: spec.clone(), exists: true, seen_since_stage: snapshot.seen_since_stage, pods })
 }
 
@@ -181,6 +186,7 @@ fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, in_endpoints
         terminating: pod.metadata.deletion_timestamp.is_some(),
         in_endpoints: in_endpoints.contains(&uid),
         has_agent: has_agent(pod, spec),
+        agent_runs: agent_runs(pod, spec),
         unreachable_since: None,
         created_at,
         report: report_facts(pod, spec, snapshot, &uid),
@@ -201,6 +207,18 @@ fn has_agent(pod: &PodLite, spec: &TargetSpec) -> bool {
             gate || pod.condition(CONDITION_ASSETS).is_some()
         }
     }
+}
+
+/// Whether the agent's container runs: the one that declares the report's port, or the sidecar under its usual name. Of a pod whose agent
+/// has another name nothing is known, and it is taken to run.
+fn agent_runs(pod: &PodLite, spec: &TargetSpec) -> bool {
+    let is_agent = |container: &&ContainerLite| match &spec.report.http {
+        Some(http) => container.ports.iter().any(|port| port.container_port == http.port),
+        None => container.name == AGENT_CONTAINER,
+    };
+    let agent = pod.spec.containers.iter().chain(&pod.spec.init_containers).find(is_agent);
+    let mut stopped = pod.status.stopped.iter().chain(&pod.status.stopped_init);
+    agent.is_none_or(|agent| !stopped.any(|status| status.name == agent.name))
 }
 
 fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str) -> ReportFacts {
@@ -230,10 +248,14 @@ fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str
     }
 }
 
-/// Asks for the nodes of pods that are not Ready and have not reported this stage: only those can be excused for their node.
-async fn find_unreachable(cx: &Context, pods: &mut [PodFacts], snapshot: &Snapshot, stage: i64) {
+/// Asks for the nodes of pods that are not Ready and have not reported this stage, or serve another version than the active one: only
+/// those can be excused for their node.
+async fn find_unreachable(cx: &Context, pods: &mut [PodFacts], snapshot: &Snapshot, pointer: Option<&Pointer>) {
     let now = cx.outside.clock.now();
-    let is_behind = |pod: &PodFacts| !matches!(&pod.report, ReportFacts::Known(report) if report.stage == stage);
+    let stage = pointer.map_or(0, |pointer| pointer.stage);
+    let active = pointer.and_then(|pointer| pointer.active.as_ref()).map(|active| &active.digest);
+    let has_followed = |report: &Report| report.stage == stage && report.serving.as_ref().is_none_or(|serving| Some(serving) == active);
+    let is_behind = |pod: &PodFacts| !matches!(&pod.report, ReportFacts::Known(report) if has_followed(report));
     let waited_for = pods.iter_mut().filter(|pod| pod.bound && !pod.finished && !pod.ready && is_behind(pod));
     let with_node: Vec<(&mut PodFacts, &str)> = waited_for
         .filter_map(|pod| Some((snapshot.pods.get(&pod.name)?.spec.node_name.as_deref()?, pod)))

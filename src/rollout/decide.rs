@@ -15,7 +15,7 @@ use super::deadline::{deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason, Wait};
 use super::gates::{self, FLIP_GATES};
 use super::observed::{BuildSource, Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, ReplicaEnd, StoreFacts};
-use super::{replicas, retention, roll_call};
+use super::{converging, replicas, retention, roll_call};
 
 mod entries;
 mod lost;
@@ -140,11 +140,11 @@ fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
     if let Err(unseen) = gates::pods_were_seen(observed) {
         return Some(Decision::blocked(Phase::Converging, unseen));
     }
-    let pods = roll_call::not_converged(observed);
+    let pods = converging::not_converged(observed);
     let standing = if pods.is_empty() {
         Decision { wait: Wait::Change, ..Decision::step(Phase::Active, Step::Nothing) }
     } else {
-        Decision::blocked(Phase::Converging, Blocker::NotConverged { pods })
+        Decision::blocked(Phase::Converging, Blocker::NotConverged { pods }).until(converging::next_change(observed))
     };
     let standing = match entries {
         Some(job) => entries::confirm_again(observed, found, job, standing),
@@ -212,7 +212,8 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
         let step = Step::GiveUp(blockers[0].message());
         return Some(Decision { blockers, rolls, ..Decision::step(Phase::Stalled, step) });
     }
-    let next = rolls.iter().filter_map(|roll| roll.next_change).chain(retry_time(&blockers)).chain([deadline]).min();
+    let changes = rolls.iter().filter_map(|roll| roll.next_change).chain(converging::next_change(observed));
+    let next = changes.chain(retry_time(&blockers)).chain([deadline]).min();
     Some(Decision { step: Step::Nothing, blockers, phase: Phase::RollCall, rolls, wait: Wait::Change }.until(next))
 }
 

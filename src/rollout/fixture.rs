@@ -156,6 +156,7 @@ impl Observed {
             terminating: false,
             in_endpoints: false,
             has_agent: true,
+            agent_runs: true,
             unreachable_since: None,
             created_at: at(50),
             report,

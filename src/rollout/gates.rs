@@ -4,6 +4,7 @@
 use crate::api::release::{ActivationMode, ProceedOrWait, SkippableGate};
 
 use super::blocker::Blocker;
+use super::converging;
 use super::observed::{Job, JobEnd, Observed, ReportFacts};
 use super::replicas;
 use super::roll_call::{self, Followers};
@@ -129,11 +130,11 @@ fn every_pod_reported(observed: &Observed) -> Result<(), Blocker> {
     Err(Blocker::PodsMissing { reported, counted, pods })
 }
 
-/// I11: no second flip while a Ready pod still serves the version before. Nothing skips this gate: a new pod holds active and
-/// previous only, so it would lack that page's assets.
+/// I11: no second flip while a pod, Ready or not, says that it still serves the version before. Nothing skips this gate: a new pod holds
+/// active and previous only, so it would lack that page's assets.
 fn previous_flip_has_converged(observed: &Observed) -> Result<(), Blocker> {
     pods_were_seen(observed)?;
-    let pods = roll_call::not_serving(observed);
+    let pods = converging::not_serving(observed);
     if pods.is_empty() { Ok(()) } else { Err(Blocker::NotConverged { pods }) }
 }
 

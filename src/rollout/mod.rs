@@ -10,6 +10,7 @@
 //! scenario. The matches are exhaustive, so the compiler lists the rest.
 
 pub mod blocker;
+pub mod converging;
 pub mod deadline;
 pub mod decide;
 pub mod decision;

@@ -257,6 +257,8 @@ pub struct PodFacts {
     pub in_endpoints: bool,
     /// Whether its template has an agent: a readiness gate for our condition, or the port of the report.
     pub has_agent: bool,
+    /// Whether the agent's container runs, as far as the pod's status says.
+    pub agent_runs: bool,
     /// Since when its node does not answer.
     pub unreachable_since: Option<Timestamp>,
     /// When it was created.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::api::foreign::shown;
 use crate::api::{ManifestDigest, Pointer};
 
-use super::blocker::{LaggingPod, some_of};
+use super::blocker::LaggingPod;
 use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
 
 /// After this time a pod on a node that does not answer is excused: one dead node must not block a hotfix. Five minutes is when
@@ -202,76 +202,4 @@ fn why_not_reported(pod: &PodFacts, question: &Question<'_>) -> String {
             None => "loading".into(),
         },
     }
-}
-
-/// Ready pods that serve another version than the active one (I11). A pod without an agent does not follow the pointer before
-/// the second flip.
-#[must_use]
-pub fn not_serving(observed: &Observed) -> Vec<LaggingPod> {
-    lagging(observed, |pod| pod.ready)
-}
-
-/// Pods that keep a flip from being called converged: those of [`not_serving`], and while no pod is Ready at all, those that have
-/// announced themselves. Otherwise a first release would be done before anybody serves it (I9). The gate does not ask for this: a
-/// pod that can never serve the active version must not keep the next one away.
-#[must_use]
-pub fn not_converged(observed: &Observed) -> Vec<LaggingPod> {
-    if observed.targets.iter().flat_map(|target| &target.pods).any(|pod| pod.ready) {
-        return not_serving(observed);
-    }
-    lagging(observed, |pod| pod.unreachable_since.is_none())
-}
-
-fn lagging(observed: &Observed, who: impl Fn(&PodFacts) -> bool) -> Vec<LaggingPod> {
-    let Some(active) = observed.active() else { return Vec::new() };
-    let asked = counted(observed).filter(|(_, pod)| who(pod));
-    let mut lagging: Vec<_> = asked.filter_map(|(target, pod)| serves_other(observed, target, pod, &active.digest)).collect();
-    lagging.sort();
-    lagging
-}
-
-/// Every pod that counts after the flip, with its target.
-fn counted(observed: &Observed) -> impl Iterator<Item = (&TargetFacts, &PodFacts)> {
-    let followers = observed.found().map_or(Followers::WithAgent, |found| Followers::of_active(&found.pointer));
-    let pods = observed.targets.iter().flat_map(|target| target.pods.iter().map(move |pod| (target, pod)));
-    pods.filter(move |(target, pod)| counts(target, pod, followers))
-}
-
-fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts, active: &ManifestDigest) -> Option<LaggingPod> {
-    let lagging = |why: String| Some(LaggingPod { name: pod.name.clone(), why });
-    match &pod.report {
-        ReportFacts::Known(report) => match &report.serving {
-            Some(serving) if serving == active => None,
-            Some(serving) => lagging(format!("serves {}", serving.short())),
-            None => lagging("serves nothing yet".into()),
-        },
-        ReportFacts::Unusable(cause) => lagging(cause.to_string()),
-        ReportFacts::NotAsked => lagging("not asked yet".into()),
-        ReportFacts::Silent if is_excused_from_serving(observed, target, pod) => None,
-        ReportFacts::Silent if !pod.has_agent => lagging("has no agent".into()),
-        ReportFacts::Silent => lagging("silent".into()),
-    }
-}
-
-/// Only a pod without an agent, that never said anything: what it serves cannot be known, so the user's word and the wait from
-/// the flip on stand for it. A pod that has an agent may have said that it serves the version before: it is never excused (I11).
-fn is_excused_from_serving(observed: &Observed, target: &TargetFacts, pod: &PodFacts) -> bool {
-    let never_spoke = pod.report == ReportFacts::Silent && !pod.has_agent;
-    let since = observed.found().and_then(|found| found.pointer.activated_at).unwrap_or(observed.now).max(pod.created_at);
-    never_spoke && target.target.excuse_after().is_some_and(|patience| since + patience <= observed.now)
-}
-
-/// Who serves the active version when nobody lags behind: nothing is claimed of pods of which nobody knows what they serve (I9).
-#[must_use]
-pub fn who_serves(observed: &Observed) -> String {
-    let followers = observed.found().map_or(Followers::WithAgent, |found| Followers::of_active(&found.pointer));
-    let is_excused = |target: &TargetFacts, pod: &PodFacts| {
-        pod.ready && counts(target, pod, followers) && is_excused_from_serving(observed, target, pod)
-    };
-    let pods = observed.targets.iter().flat_map(|target| target.pods.iter().filter(move |pod| is_excused(target, pod)));
-    let excused: Vec<String> = pods.map(|pod| pod.name.clone()).collect();
-    if excused.is_empty() {
-        return "every Ready pod serves the active version".into();
-    }
-    format!("every Ready pod that reports serves the active version; excused, because nobody knows what they serve: {}", some_of(&excused))
 }

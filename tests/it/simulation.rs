@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rollcall::testing::builders::Sidecar;
 use rollcall::testing::trace;
-use rollcall::testing::world::{Crash, Hold, Manner, Rule, Side, Violation, World};
+use rollcall::testing::world::{Crash, Hold, Manner, Probe, Rule, Side, Violation, World};
 use serde_json::json;
 
 mod claims;

@@ -59,7 +59,7 @@ impl Core {
 
     fn is_needed(&self, digest: &ManifestDigest) -> bool {
         let served = [&self.serving, &self.switching].into_iter().flatten().any(|version| version.digest == *digest);
-        self.is_wanted(digest) || served || self.confirmed.as_ref() == Some(digest)
+        self.is_wanted(digest) || served || self.rendered.as_ref() == Some(digest)
     }
 
     fn next_phase(&mut self, digest: &ManifestDigest, holding: &Holding, now: Duration, effects: &mut Vec<Effect>) -> Leaving {

@@ -26,7 +26,10 @@ pub struct Core {
     pub(super) serving: Option<PointedVersion>,
     pub(super) switching: Option<PointedVersion>,
     switch_failure: Option<Failure>,
-    pub(super) confirmed: Option<ManifestDigest>,
+    /// What the application says that it renders with; `None` when it cannot be asked.
+    confirmed: Option<ManifestDigest>,
+    /// What it said last: an application that cannot be asked for a moment renders what it rendered before.
+    pub(super) rendered: Option<ManifestDigest>,
     /// First Ready of this instance is done: from now on a candidate never takes readiness away.
     was_ready: bool,
     pub(super) reads_asked: u64,
@@ -68,6 +71,7 @@ impl Core {
             switching: None,
             switch_failure: None,
             confirmed: None,
+            rendered: None,
             was_ready: false,
             reads_asked: 0,
             reads_answered: 0,
@@ -127,7 +131,10 @@ impl Core {
                 self.switching = None;
                 self.switch_failure = Some(Failure::after(self.switch_failure.as_ref(), problem, &self.pace, now));
             }
-            Event::Confirmed { digest } => self.confirmed = digest,
+            Event::Confirmed { digest } => {
+                self.rendered = digest.clone().or(self.rendered.take());
+                self.confirmed = digest;
+            }
             Event::Evicted { digest } => {
                 self.held.remove(&digest);
             }
@@ -256,17 +263,31 @@ impl Core {
         }
     }
 
-    /// I2: active, candidate and previous are here, as of a read made after the announcement.
+    /// I2: active, candidate and previous are here, as of a read made after the announcement. I11: pages are those of the active version,
+    /// also when an application renders them that began with an older one.
     fn may_become_ready(&self) -> bool {
-        let Some(pointer) = &self.pointer else { return false };
-        pointer.active.is_some()
-            && pointer.active == self.serving
+        let Some((pointer, active)) = self.pointer.as_ref().and_then(|pointer| Some((pointer, pointer.active.as_ref()?))) else {
+            return false;
+        };
+        self.serving.as_ref() == Some(active)
+            && self.reported_serving().as_ref() == Some(&active.digest)
             && pointer.wanted().iter().all(|version| self.is_available(&version.digest))
     }
 
-    /// I12: after the first Ready only the loss of what is served takes readiness away.
+    /// I12: after the first Ready only the loss of what is served takes readiness away, and (I11) pages that are neither the active nor
+    /// the previous version's: pods that were born since cannot serve their assets.
     fn is_ready(&self) -> bool {
-        self.was_ready && self.serving.as_ref().is_some_and(|version| self.is_available(&version.digest))
+        self.was_ready && self.serving.as_ref().is_some_and(|version| self.is_available(&version.digest)) && !self.is_outdated()
+    }
+
+    /// Whether what is rendered is known, and neither active nor previous.
+    fn is_outdated(&self) -> bool {
+        let rendered = match self.rendering {
+            Rendering::Agent => self.serving.as_ref().map(|version| &version.digest),
+            Rendering::Application => self.rendered.as_ref(),
+        };
+        let served = self.pointer.iter().flat_map(|pointer| [&pointer.active, &pointer.previous]).flatten();
+        rendered.is_some_and(|rendered| !served.map(|version| &version.digest).any(|digest| digest == rendered))
     }
 
     fn publish(&mut self, effects: &mut Vec<Effect>) {
@@ -288,6 +309,7 @@ impl Core {
         let reason = match (&self.pointer, &report.problem) {
             (_, Some(_)) => "Problem",
             (None, None) => "Joining",
+            (Some(_), None) if self.is_outdated() => "Outdated",
             (Some(_), None) if !complete => "Loading",
             (Some(pointer), None) if pointer.active.is_none() => "NoActiveVersion",
             (Some(_), None) => "Available",

@@ -371,6 +371,53 @@ fn with_an_application_only_what_it_confirmed_is_reported_as_served() {
     assert_eq!(life.publication().report.serving, None);
 }
 
+/// An application beside the agent, the active version loaded, of which the application says that it renders this one.
+fn with_an_application_on(rendered: Option<&str>) -> Life {
+    let mut life = Life::begun(Rendering::Application, &["v1"]);
+    life.acknowledge();
+    life.read(pointer(Some("v1"), None, None, 1, 1));
+    life.switched("v1");
+    life.on(Event::Confirmed { digest: rendered.map(digest) });
+    life
+}
+
+/// Flips to this version, which is loaded and switched to at once.
+fn flipped(life: &mut Life, to: &str, from: &str, number: i64) {
+    life.changed(pointer(Some(from), Some(to), None, number, number - 1));
+    life.loaded(to);
+    life.changed(pointer(Some(to), None, Some(from), number, number));
+    life.switched(to);
+}
+
+/// I11: an application that reads the name map once, while it boots.
+#[test]
+fn an_application_that_began_with_an_older_version_is_not_ready_before_it_renders_the_active_one() {
+    let mut life = with_an_application_on(None);
+    assert!(!life.publication().ready, "nobody knows what it renders");
+    flipped(&mut life, "v2", "v1", 2);
+    life.on(Event::Confirmed { digest: Some(digest("v1")) });
+    assert!(!life.publication().ready, "the first Ready needs the active version");
+    life.on(Event::Confirmed { digest: Some(digest("v2")) });
+    assert!(life.publication().ready);
+}
+
+/// I11: pods that were born after the next flip but one lack what its pages refer to.
+#[test]
+fn a_pod_is_not_ready_while_it_renders_what_is_neither_active_nor_previous() {
+    let mut life = with_an_application_on(Some("v1"));
+    flipped(&mut life, "v2", "v1", 2);
+    assert!(life.publication().ready, "the previous version may be rendered");
+    for unknown in [Some("v1"), None] {
+        life.on(Event::Confirmed { digest: unknown.map(digest) });
+    }
+    assert!(life.publication().ready, "an application that cannot be asked for a moment renders what it rendered before");
+    flipped(&mut life, "v3", "v2", 3);
+    assert_eq!((life.publication().ready, life.publication().reason), (false, "Outdated"));
+    assert!(life.at(10_000).iter().all(|effect| !matches!(effect, Effect::Publish(_))), "what it may render is kept");
+    life.on(Event::Confirmed { digest: Some(digest("v3")) });
+    assert_eq!((life.publication().ready, life.publication().reason), (true, "Available"));
+}
+
 /// Ready with `v2`; `v1` is held and unneeded since second 0.
 fn with_an_unneeded_version() -> Life {
     let mut life = Life::ready();

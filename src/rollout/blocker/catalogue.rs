@@ -48,7 +48,7 @@ impl Blocker {
                 "Look at the pods that are named, each with what is known of it: *silent* has an agent that never wrote (look at its log and its ServiceAccount's binding to `rollcall-agent`), *has no agent* comes from another template, *loading* fetches, a problem is told in the agent's own words. Delete a pod that hangs, set `silentPods: ExcuseAfter` for those that may, or set `spec.version` back."
             }
             Self::NotConverged { .. } => {
-                "After a flip this lasts seconds. If it stays: an application that renders pages has not confirmed the new name map, or an agent cannot switch; both are in the pod's report. Nothing skips this gate; deleting the pod helps. `silentPods: ExcuseAfter` excuses here only pods that have no agent and never reported (*has no agent*), that long after the flip."
+                "After a flip this lasts seconds. If it stays: an application that renders pages has not confirmed the new name map, or an agent cannot switch; both are in the pod's report. Nothing skips this gate; deleting the pod helps. A pod that is not Ready counts while it says that it serves an older version, because it may be Ready again without a restart; it does not count while its agent's container does not run, nor after its node has not answered for five minutes. `silentPods: ExcuseAfter` excuses here only pods that have no agent and never reported (*has no agent*), that long after the flip."
             }
             Self::NotApproved { .. } => {
                 "Look at the candidate, then set `activation.approvedVersion`. The deadline stands still meanwhile."

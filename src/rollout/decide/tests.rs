@@ -260,6 +260,25 @@ fn in_the_first_release_only_pods_with_an_agent_count() {
     assert_eq!(first_reason(&later), "PodsMissing", "from then on a page of the new version would miss its assets there");
 }
 
+/// I11: the counter-example "flaps": a pod whose probe failed for a moment is Ready again without a restart, on what it served before.
+#[test]
+fn no_second_flip_while_a_pod_that_is_not_ready_serves_the_version_before() {
+    let ready = fixture().after_v1().staged().reporting("b", &["v0", "v1", "v2"], "v1");
+    let flapping = ready.clone().reporting("a", &["v0", "v1", "v2"], "v0").last_pod(|pod| pod.ready = false);
+    assert_eq!(first_reason(&flapping), "NotConverged");
+    let message = decide(&flapping).blockers[0].message();
+    assert!(message.contains("a (serves ") && message.contains("is not Ready: delete it if it stays so"), "{message}");
+    let Wait::Until(again) = decide(&flapping).wait else { panic!("nothing tells that its node dies") };
+    assert_eq!(again, at(1010));
+    let serves_nothing = ready.clone().reporting("a", &["v0", "v1", "v2"], "").last_pod(|pod| pod.ready = false);
+    assert!(flips(&serves_nothing), "who serves nothing does not count");
+    let stopped = flapping.clone().last_pod(|pod| pod.agent_runs = false);
+    assert!(flips(&stopped), "its next life announces itself before it may be Ready");
+    let unreachable = |since| flapping.clone().last_pod(|pod| pod.unreachable_since = Some(at(since)));
+    assert_eq!(decide(&unreachable(701)).wait, Wait::Until(at(1001)), "a node that does not answer excuses its pods after five minutes");
+    assert!(flips(&unreachable(700)));
+}
+
 /// I11: the counter-example "without the converge gate"; nothing skips it.
 #[test]
 fn no_second_flip_while_a_ready_pod_serves_the_version_before() {
@@ -368,10 +387,10 @@ fn only_a_pod_that_never_said_anything_is_excused_from_converging() {
     assert_eq!(first_reason(&serves_another), "NotConverged");
     let without_agent = with_agent.last_pod(|pod| pod.has_agent = false);
     assert!(flips(&without_agent));
-    let text = crate::rollout::roll_call::who_serves(&without_agent);
+    let text = crate::rollout::converging::who_serves(&without_agent);
     assert!(text.ends_with("nobody knows what they serve: a"), "I9: {text}");
     let just_flipped = without_agent.at(at(109));
-    assert!(crate::rollout::roll_call::not_serving(&just_flipped).iter().any(|pod| pod.why == "has no agent"));
+    assert!(crate::rollout::converging::not_serving(&just_flipped).iter().any(|pod| pod.why == "has no agent"));
 }
 
 #[test]
@@ -680,7 +699,9 @@ fn an_active_version_converges_when_every_ready_pod_serves_it() {
     assert_eq!(first_reason(&unready), "NotConverged", "nobody serves it yet");
     assert_eq!(decide(&unready.clone().last_pod(|pod| pod.unreachable_since = Some(at(1)))).phase, Phase::Active);
     unready = unready.reporting("b", &["v1", "v2"], "v2");
-    assert_eq!(decide(&unready).phase, Phase::Active, "it is not Ready, and others serve");
+    assert_eq!(first_reason(&unready), "NotConverged", "it may be Ready again at any time, and then it serves v1");
+    unready.targets[0].pods[0].report = ReportFacts::Silent;
+    assert_eq!(decide(&unready).phase, Phase::Active, "it says nothing, and others serve");
     let adopted = fixture().activated("v2").pod("old", ReportFacts::Silent).last_pod(|pod| pod.has_agent = false);
     let joining = adopted.reporting("new", &[], "").last_pod(|pod| pod.ready = false);
     assert_eq!(decide(&joining).phase, Phase::Active, "a live application goes on as it was while its pods get agents");

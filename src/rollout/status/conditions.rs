@@ -10,7 +10,7 @@ use crate::manifest::BuildSummary;
 use crate::rollout::blocker::{Blocker, LaggingPod};
 use crate::rollout::decision::{PointerChange, Step};
 use crate::rollout::observed::{Job, JobEnd, PrefixFacts};
-use crate::rollout::{gates, replicas, retention, roll_call};
+use crate::rollout::{converging, gates, replicas, retention};
 
 use super::{View, step_text, tally};
 
@@ -209,7 +209,7 @@ impl View<'_> {
             return Verdict::no("NotFlipped", format!("version {:?} is not active", self.version()));
         }
         let flips_now = matches!(&self.decision.step, Step::WritePointer(write) if matches!(write.kind, PointerChange::Flip { .. }));
-        let pods: Vec<LaggingPod> = roll_call::not_converged(self.observed);
+        let pods: Vec<LaggingPod> = converging::not_converged(self.observed);
         if flips_now {
             return Verdict::no("Converging", "the flip was made just now");
         }
@@ -217,7 +217,7 @@ impl View<'_> {
             return Verdict::no(unseen.reason(), unseen.message());
         }
         if pods.is_empty() {
-            return Verdict::yes("EveryPodServes", roll_call::who_serves(self.observed));
+            return Verdict::yes("EveryPodServes", converging::who_serves(self.observed));
         }
         Verdict::no("NotConverged", Blocker::NotConverged { pods }.message())
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::kstatus;
-use super::kubelet::{Kubelet, Running, condition, pod_key, report, says_ready};
+use super::kubelet::{Kubelet, Probe, Running, condition, pod_key, report, says_ready};
 use super::lives::is_controller;
 use super::storage::To;
 use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
@@ -312,10 +312,14 @@ impl Checker {
         known.map(|(name, pod, object)| (name.clone(), Truth::of(pod, kubelet.is_silent(&object)), object)).collect()
     }
 
-    /// I12: a pod that was Ready and whose life goes on stays Ready.
+    /// I12: a pod that was Ready and whose life goes on stays Ready, unless its pages are too old (I11).
     fn check_readiness(&self, change: &Change) {
         let (Some(was), Some(now)) = (change.was.as_deref(), change.now()) else { return };
-        let untouched = |(name, pod, _): &(String, Truth, Arc<Value>)| *name == change.key.name && pod.alive && !pod.ending && !pod.silent;
+        let pointer = pointer(self.server.get(&pointer_key()).as_deref());
+        let is_outdated =
+            |pod: &Truth| ![&pointer.active, &pointer.previous].map(|version| digest(version.as_ref())).contains(&pod.served.as_ref());
+        let is_well = |pod: &Truth| pod.alive && !pod.ending && !pod.silent && pod.probe == Probe::Succeeds && !is_outdated(pod);
+        let untouched = |(name, pod, _): &(String, Truth, Arc<Value>)| *name == change.key.name && is_well(pod);
         let same_life = |object: &Value| report(object).map(|report| report.instance);
         if says_ready(was) && !says_ready(now) && same_life(was) == same_life(now) && self.pods().iter().any(untouched) {
             self.report("I12", format!("pod {} lost its readiness though nothing happened to it", change.key.name));
@@ -348,6 +352,7 @@ struct Truth {
     held: Vec<ManifestDigest>,
     served: Option<ManifestDigest>,
     uid: String,
+    probe: Probe,
 }
 
 impl Truth {
@@ -361,6 +366,7 @@ impl Truth {
             held: pod.volume.digests(),
             served: pod.volume.served(),
             uid: pod.uid.clone(),
+            probe: pod.probe,
         }
     }
 

@@ -35,6 +35,16 @@ pub(super) struct Running {
     pub(super) life: u32,
     pub(super) agent: Option<AbortHandle>,
     pub(super) ending: Option<Instant>,
+    pub(super) probe: Probe,
+}
+
+/// How the probe of a pod's application ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// Well.
+    Succeeds,
+    /// Badly: the pod is not Ready, and nothing of it restarts.
+    Fails,
 }
 
 impl Running {
@@ -114,7 +124,8 @@ impl Kubelet {
         let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0001 + self.started.fetch_add(1, Ordering::Relaxed)));
         let (plan, name) = (plan.clone(), plan.name.clone());
         let life = self.past_lives.lock().expect("no holder of this lock panics").get(&name).copied().unwrap_or(0);
-        let running = Running { uid, plan, address, volume: Arc::new(Volume::new()), life, agent: None, ending: None };
+        let probe = Probe::Succeeds;
+        let running = Running { uid, plan, address, volume: Arc::new(Volume::new()), life, agent: None, ending: None, probe };
         self.pods().insert(name.clone(), running);
         let status = json!({"phase": "Running", "podIP": address.to_string()});
         self.server.patch_status("kubelet", &pod_key(&name), &status).expect("it was just made");
@@ -166,6 +177,13 @@ impl Kubelet {
             agent.abort();
             self.doors.close(pod.address);
         }
+    }
+
+    /// The pod's probe fails, or succeeds again: nothing restarts.
+    pub(super) fn set_probe(&self, name: &str, probe: Probe) {
+        self.pods().get_mut(name).expect("tests name pods that run").probe = probe;
+        self.tend_one(name);
+        self.write_endpoints();
     }
 
     /// The container ends and starts again; the volume stays.
@@ -274,7 +292,7 @@ impl Kubelet {
     fn is_ready(&self, name: &str, object: &Value) -> bool {
         let pods = self.pods();
         let pod = &pods[name];
-        if pod.ending.is_some() || self.is_silent(object) {
+        if pod.ending.is_some() || pod.probe == Probe::Fails || self.is_silent(object) {
             return false;
         }
         match pod.plan.sidecar {

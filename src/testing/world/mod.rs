@@ -25,6 +25,7 @@ use tokio::task::AbortHandle;
 
 pub use doors::Manner;
 pub use invariants::Violation;
+pub use kubelet::Probe;
 pub use lives::{Crash, Side};
 pub use pipeline::digest_of;
 pub use rules::Rule;

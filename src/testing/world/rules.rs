@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::invariants::{pointer, pointer_key};
-use super::kubelet::says_ready;
+use super::kubelet::{pod_key, says_ready};
 use super::lives::is_controller;
 use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
 use crate::api::{Pointer, Report};
@@ -18,7 +18,9 @@ pub enum Rule {
     StageNumbers,
     /// No second flip before every Ready pod serves the first one. Without it every pod seems to serve the active version.
     ConvergeGate,
-    /// A pod loads the previous version before its first Ready. Without it agents see no `previous`.
+    /// A pod that is not Ready and serves something keeps the next flip away. Without it every such pod seems to serve nothing.
+    FlappingPods,
+    /// A pod loads the previous version before its first Ready. Without it agents of pods that are not Ready see no `previous`.
     Previous,
     /// A pod that has announced itself counts before it is Ready. Without it the controller sees no report of a pod that is not Ready.
     Announcement,
@@ -37,6 +39,12 @@ pub(super) struct Without {
 impl Without {
     fn pointer(&self) -> Pointer {
         pointer(self.server.get(&pointer_key()).as_deref())
+    }
+
+    /// Whether this is the agent of a pod that is not Ready.
+    fn is_starting(&self, actor: &str) -> bool {
+        let pod = actor.strip_prefix("agent/").and_then(|life| life.split('#').next());
+        pod.is_some_and(|pod| !self.server.get(&pod_key(pod)).is_some_and(|object| says_ready(&object)))
     }
 
     fn change_report(object: &mut Value, change: impl FnOnce(&mut Report)) {
@@ -69,11 +77,14 @@ impl Hook for Without {
                 let active = self.pointer().active.map(|active| active.digest);
                 Self::change_report(object, |report| report.serving = active);
             }
+            Rule::FlappingPods if is_pod && is_controller(&seen.actor) && !says_ready(object) => {
+                Self::change_report(object, |report| report.serving = None);
+            }
             Rule::Announcement if is_pod && is_controller(&seen.actor) => Self::hide_report(object),
             Rule::BoundPodsCount if is_pod && is_controller(&seen.actor) && !says_ready(object) => {
                 object["spec"]["nodeName"] = json!("");
             }
-            Rule::Previous if is_pointer && !is_controller(&seen.actor) && !object["data"][POINTER_KEY].is_null() => {
+            Rule::Previous if is_pointer && self.is_starting(&seen.actor) && !object["data"][POINTER_KEY].is_null() => {
                 let shown = Pointer { previous: None, ..pointer(Some(object)) };
                 object["data"][POINTER_KEY] = json!(shown.to_json());
             }

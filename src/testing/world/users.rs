@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::doors::Manner;
 use super::invariants::pointer_key;
+use super::kubelet::Probe;
 use super::rules::{QuorumRead, Rule, StaleCache};
 use super::volume::Hold;
 use super::{World, kubelet};
@@ -191,6 +192,12 @@ impl World {
     pub fn deafen_pod(&self, name: &str, length: Duration) {
         let life = self.kubelet.pods()[name].life;
         self.deafness.of(&kubelet::process(name, life), length);
+    }
+
+    /// The probe of a pod fails from now on, or succeeds again.
+    pub fn set_probe(&self, name: &str, probe: Probe) {
+        self.trace.note("node", &format!("probe of pod {name}: {probe:?}"));
+        self.kubelet.set_probe(name, probe);
     }
 
     /// The pages of a pod stay as they are, or may move again.

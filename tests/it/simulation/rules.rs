@@ -61,10 +61,38 @@ fn without_the_converge_gate_a_new_pod_cannot_serve_an_old_page() {
         world.release("v2");
         seconds(world, 30).await;
         assert_eq!(world.active().as_deref(), Some("v2"));
-        world.release("v3");
-        seconds(world, 30).await;
+        v3_flips_while_deaf(world, "a").await;
         world.add_pod("c");
         seconds(world, 20).await;
+        world.hold_pages("a", Hold::Off);
+    });
+}
+
+/// A pod has loaded v3, and hears of its flip a minute late: until then its own side of the rule does not hold.
+async fn v3_flips_while_deaf(world: &mut World, pod: &str) {
+    world.change_release(&json!({"activation": {"mode": "Manual"}}));
+    world.release("v3");
+    seconds(world, 20).await;
+    world.deafen_pod(pod, Duration::from_secs(60));
+    world.change_release(&json!({"activation": {"mode": "Manual", "approvedVersion": "v3"}}));
+    seconds(world, 3).await;
+}
+
+/// Flip(v2) while one pod serves v1 and is not Ready for a moment -> Flip(v3) -> a new pod holds v3 and v2 only -> the first is Ready again.
+#[test]
+fn without_asking_pods_that_are_not_ready_a_flapping_pod_serves_an_old_page() {
+    needs(Rule::FlappingPods, "I11", async |world| {
+        two_pods_on_v1(world).await;
+        world.hold_pages("a", Hold::Back);
+        world.release("v2");
+        seconds(world, 30).await;
+        assert_eq!(world.active().as_deref(), Some("v2"));
+        world.set_probe("a", Probe::Fails);
+        v3_flips_while_deaf(world, "a").await;
+        world.add_pod("c");
+        seconds(world, 20).await;
+        world.set_probe("a", Probe::Succeeds);
+        seconds(world, 1).await;
         world.hold_pages("a", Hold::Off);
     });
 }

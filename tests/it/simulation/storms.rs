@@ -69,7 +69,7 @@ impl Storm {
     fn strike(&mut self, world: &mut World) {
         let pods = world.pods();
         let one = self.dice.pick(&pods).cloned();
-        match (self.dice.roll(15), one) {
+        match (self.dice.roll(17), one) {
             (0..=2, _) => world.release(&format!("v{}", 1 + self.dice.roll(5))),
             (3, Some(pod)) if world.is_ready(&pod) => world.restart_pod(&pod),
             (4, Some(pod)) if pods.len() > 1 => world.end_pod(&pod),
@@ -95,6 +95,7 @@ impl Storm {
                 self.silent = true;
             }
             (13, _) => world.break_loads(&format!("v{}", 1 + self.dice.roll(5))),
+            (15..=16, Some(pod)) => world.set_probe(&pod, if self.dice.roll(2) == 0 { Probe::Fails } else { Probe::Succeeds }),
             (14, Some(pod)) => world.deafen_pod(&pod, Duration::from_secs(self.dice.roll(30))),
             _ => {}
         }
@@ -115,6 +116,7 @@ impl Storm {
         for pod in world.pods() {
             world.hold_pages(&pod, Hold::Off);
             world.answer_in(&pod, Manner::Honest);
+            world.set_probe(&pod, Probe::Succeeds);
         }
         world.change_release(&json!({"suspend": false}));
         world.kill_controller();
