@@ -15,8 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::PollSemaphore;
 use tower::{BoxError, Layer, Service};
 
-/// Largest answer that is no watch: a page of 100 pods of 60 KiB each has 6 MB, a namespace's EndpointSlices of 100,000 endpoints have
-/// 30 MB.
+/// Largest answer that is no watch: a page of 100 pods of 60 KiB each has 6 MB, one of 40 releases of 1 MB each has 40 MB.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Largest event of a watch: etcd holds objects of up to 1.5 MiB, which JSON escapes at most sixfold.

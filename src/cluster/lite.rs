@@ -228,34 +228,6 @@ pub struct NodeConditionLite {
     pub last_transition_time: Option<Time>,
 }
 
-/// An EndpointSlice.
-#[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]
-#[resource(inherit = k8s_openapi::api::discovery::v1::EndpointSlice)]
-pub struct EndpointSliceLite {
-    /// Name.
-    pub metadata: ObjectMeta,
-    /// Its endpoints; `null` when there are none.
-    #[serde(default)]
-    pub endpoints: Option<Vec<EndpointLite>>,
-}
-
-/// An endpoint.
-#[derive(Serialize, Deserialize, Clone, Debug)]
-#[serde(rename_all = "camelCase")]
-pub struct EndpointLite {
-    /// The pod behind it.
-    #[serde(default)]
-    pub target_ref: Option<TargetRefLite>,
-}
-
-/// Who is behind an endpoint.
-#[derive(Serialize, Deserialize, Clone, Debug)]
-pub struct TargetRefLite {
-    /// UID of the pod.
-    #[serde(default)]
-    pub uid: Option<String>,
-}
-
 impl PodLite {
     /// A condition, by type.
     #[must_use]

@@ -1,5 +1,5 @@
-//! Nodes that do not answer, and pods that are still in an EndpointSlice: looked up only for pods that keep a gate closed.
-//! Never watched or listed whole: both matter only while somebody waits, and asking by name needs the right `get` alone.
+//! Nodes that do not answer: looked up only for pods that keep a gate closed.
+//! Never watched or listed whole: they matter only while a release waits, and asking by name needs the right `get` alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use kube::{Api, Client};
 use tokio::time::{Instant, timeout_at};
 
-use super::calls::{Call, CallError, Class};
-use super::lite::{EndpointSliceLite, NodeLite};
+use super::calls::{Call, Class};
+use super::lite::NodeLite;
 
 /// A node is asked again after this time. Excusing takes five minutes, so half a minute is exact enough.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -105,16 +105,6 @@ async fn ask_one(api: &Api<NodeLite>, node: &str) -> Option<NodeState> {
             None
         }
     }
-}
-
-/// UIDs of the pods that any EndpointSlice of the namespace names.
-pub async fn pods_in_endpoints(client: &Client, namespace: &str) -> Result<BTreeSet<String>, CallError> {
-    let api: Api<EndpointSliceLite> = Api::namespaced(client.clone(), namespace);
-    let uids = |slice: EndpointSliceLite| {
-        let endpoints = slice.endpoints.unwrap_or_default().into_iter();
-        endpoints.filter_map(|endpoint| endpoint.target_ref?.uid).collect::<Vec<_>>()
-    };
-    Ok(Call::new("list", "EndpointSlice", namespace, "").list(&api, uids).await?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

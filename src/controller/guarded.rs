@@ -10,8 +10,8 @@ use futures::FutureExt;
 
 use super::retry::Failure;
 
-/// Longest time that one pass may take: a handful of calls of at most 10 s each.
-pub(super) const PASS_TIME_MAX: Duration = Duration::from_secs(60);
+/// Longest time that one pass may take: a dozen calls one after the other, of at most 10 s each.
+pub(super) const PASS_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// Runs a pass; a panic and a pass without end are failures like others.
 pub(super) async fn guarded<T>(pass: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

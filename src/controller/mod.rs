@@ -7,6 +7,7 @@ mod asset_replicas;
 mod asset_store;
 mod breakers;
 mod buckets;
+mod coalesce;
 mod context;
 mod guarded;
 mod jobs;

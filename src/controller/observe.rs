@@ -1,9 +1,11 @@
-//! Looking: reads only. The order is part of the protocol: pointer (GET), then pods (the view, not older than the stage), then
-//! the release (GET), one after the other, so that pre-emption takes effect at the last read. Caches are only triggers.
+//! Looking: reads only. The order is part of the protocol: first what may be old (workloads), then pointer (GET), pods (the view, not
+//! older than the stage) and release (GET), one after the other, so that pre-emption takes effect at the last read. Caches are only
+//! triggers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::Selector;
@@ -39,10 +41,12 @@ pub(super) struct Look {
 /// Looks at everything that a decision about this release may need; `None` when the release is gone.
 pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &ReleaseKey) -> Result<Option<Look>, Failure> {
     let client = &cx.outside.client;
+    let selectors = find_selectors(cx, key, &trigger.spec.targets).await?;
+    // From here on facts are timed: the step that moves the pointer rests on them.
     let begun_at = cx.outside.clock.now();
     let pointer = PointerObject::new(client.clone(), &key.namespace, &trigger.spec.pointer.config_map_name, &key.name);
     let pointer_facts = pointer.read().await?;
-    let targets = observe_targets(cx, key, &trigger.spec.targets, pointer_of(&pointer_facts)).await?;
+    let targets = observe_targets(cx, key, trigger.spec.targets.iter().zip(selectors), pointer_of(&pointer_facts)).await?;
     let asking = release_facts(trigger, key);
     let mut store = find_store(cx, key, &asking, pointer_of(&pointer_facts)).await?;
     let question = prefix::ask(cx, key, &asking, &store).await?;
@@ -110,23 +114,37 @@ fn release_facts(release: &AssetRelease, key: &ReleaseKey) -> ReleaseFacts {
     }
 }
 
+/// Workloads asked for side by side: at 100 ms a GET, 40 targets take half a second.
+const WORKLOADS_AT_ONCE: usize = 8;
+
+/// The selectors of all targets, in the spec's order. They may be older than a second: a workload's selector never changes.
+async fn find_selectors(cx: &Context, key: &ReleaseKey, specs: &[TargetSpec]) -> Result<Vec<Option<String>>, Failure> {
+    cx.pods.keep_only(key, &specs.iter().map(TargetSpec::display_name).collect::<Vec<_>>());
+    let asked: Vec<_> = specs.iter().map(|spec| find_selector(cx, key, spec)).collect();
+    futures::stream::iter(asked).buffered(WORKLOADS_AT_ONCE).try_collect().await
+}
+
 async fn observe_targets(
     cx: &Context,
     key: &ReleaseKey,
-    specs: &[TargetSpec],
+    targets: impl Iterator<Item = (&TargetSpec, Option<String>)>,
     pointer: Option<&Pointer>,
 ) -> Result<Vec<TargetFacts>, Failure> {
-    cx.pods.keep_only(key, &specs.iter().map(TargetSpec::display_name).collect::<Vec<_>>());
-    let mut targets = Vec::with_capacity(specs.len());
-    for spec in specs {
-        targets.push(observe_target(cx, key, spec, pointer).await?);
+    let mut facts = Vec::new();
+    for (spec, selector) in targets {
+        facts.push(observe_target(cx, key, (spec, selector), pointer).await?);
     }
-    Ok(targets)
+    Ok(facts)
 }
 
-async fn observe_target(cx: &Context, key: &ReleaseKey, spec: &TargetSpec, pointer: Option<&Pointer>) -> Result<TargetFacts, Failure> {
+async fn observe_target(
+    cx: &Context,
+    key: &ReleaseKey,
+    (spec, selector): (&TargetSpec, Option<String>),
+    pointer: Option<&Pointer>,
+) -> Result<TargetFacts, Failure> {
     let stage = pointer.map_or(0, |pointer| pointer.stage);
-    let Some(selector) = find_selector(cx, key, spec).await? else {
+    let Some(selector) = selector else {
         return Ok(TargetFacts { target: spec.clone(), exists: false, seen_since_stage: None, pods: Vec::new() });
     };
     let wish = Wish { selector, report: spec.report.clone(), stage };
@@ -134,12 +152,7 @@ async fn observe_target(cx: &Context, key: &ReleaseKey, spec: &TargetSpec, point
     if let Some(error) = snapshot.refused {
         return Err(error.into());
     }
-    let in_endpoints = if snapshot.pods.values().any(|pod| pod.metadata.deletion_timestamp.is_some()) {
-        nodes::pods_in_endpoints(&cx.outside.client, &key.namespace).await?
-    } else {
-        BTreeSet::new()
-    };
-    let mut pods: Vec<PodFacts> = snapshot.pods.values().map(|pod| pod_facts(pod, spec, &snapshot, &in_endpoints)).collect();
+    let mut pods: Vec<PodFacts> = snapshot.pods.values().map(|pod| pod_facts(pod, spec, &snapshot)).collect();
     find_unreachable(cx, &mut pods, &snapshot, pointer).await;
     Ok(TargetFacts { target: spec.clone(), exists: true, seen_since_stage: snapshot.seen_since_stage, pods })
 }
@@ -175,7 +188,7 @@ fn selector_text(selector: LabelSelector) -> Result<String, CallError> {
     Ok(parsed.to_string())
 }
 
-fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, in_endpoints: &BTreeSet<String>) -> PodFacts {
+fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot) -> PodFacts {
     let uid = pod.uid().to_owned();
     let created_at = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     PodFacts {
@@ -184,7 +197,6 @@ fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, in_endpoints
         finished: matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed")),
         ready: pod.condition("Ready").is_some_and(|condition| condition.status == "True"),
         terminating: pod.metadata.deletion_timestamp.is_some(),
-        in_endpoints: in_endpoints.contains(&uid),
         has_agent: has_agent(pod, spec),
         agent_runs: agent_runs(pod, spec),
         unreachable_since: None,

@@ -10,14 +10,15 @@ use kube::runtime::controller::Action;
 use crate::api::AssetRelease;
 use crate::cluster::Class;
 use crate::cluster::pods::ReleaseKey;
+use crate::rollout::blocker::LossCause;
 use crate::rollout::decision::{Decision, Wait};
 use crate::rollout::status::StepOutcome;
 use crate::rollout::{Blocker, decide};
 
-use super::act::act;
+use super::act::{FACTS_AGE_MAX, act};
 use super::context::Context;
 use super::guarded::guarded;
-use super::observe::observe;
+use super::observe::{Look, observe};
 use super::publish::{Published, publish};
 use super::retry::{Failure, delay};
 use super::unseen::tell_failure;
@@ -25,6 +26,9 @@ use super::unseen::tell_failure;
 /// Things that no watch shows (a Secret, a bucket, a workload that does not exist yet) are looked at again after this time,
 /// while they block.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// Lost steps in a row that are told: the third comes a second and a half after the first.
+const LOSSES_UNTIL_TOLD: u32 = 3;
 
 /// One pass. Its failures are logged, counted and turned into a delay here; kube's error policy never sees one.
 pub async fn reconcile(release: Arc<AssetRelease>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
@@ -70,7 +74,8 @@ async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Re
         cx.reached.doubt(&(key.namespace.clone(), store), look.observed.now);
     }
     let outcome = match act(cx, key, &look, &decision.step).await {
-        Ok(outcome) => outcome,
+        Ok(StepOutcome::Lost) => return lost(cx, key, &look, decision).await,
+        Ok(StepOutcome::Done) => StepOutcome::Done,
         Err(failure) => {
             // Told as far as it can be told: whoever waits must not have to read the log.
             decision.blockers.insert(0, Blocker::StepFailed { message: failure.to_string() });
@@ -79,11 +84,23 @@ async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Re
         }
     };
     let published = publish(cx, key, &look, &decision, outcome).await?;
-    if outcome == StepOutcome::Lost || published == Published::Lost {
+    if published == Published::Lost {
         return Ok(Ended::Well(Action::requeue(delay(Class::Conflict, cx.losses.failed(key)))));
     }
     cx.losses.succeeded(key);
     Ok(Ended::Well(next_look(&decision, published, look.observed.now)))
+}
+
+/// A lost race is no news, and the next look is at once. Several in a row are a reason why the release does not go on.
+async fn lost(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, mut decision: Decision) -> Result<Ended, Failure> {
+    let losses = cx.losses.failed(key);
+    if losses >= LOSSES_UNTIL_TOLD {
+        let is_old = cx.outside.clock.now().duration_since(look.begun_at) >= FACTS_AGE_MAX;
+        let cause = if is_old { LossCause::TooOld } else { LossCause::Changed };
+        decision.blockers.insert(0, Blocker::StepLost { step: decision.step.verb(), cause });
+        let _ = publish(cx, key, look, &decision, StepOutcome::Lost).await?;
+    }
+    Ok(Ended::Well(Action::requeue(delay(Class::Conflict, losses))))
 }
 
 fn next_look(decision: &Decision, published: Published, now: Timestamp) -> Action {
@@ -122,6 +139,7 @@ fn is_unwatched(blocker: &Blocker) -> bool {
             | Blocker::PointerContested { .. }
             | Blocker::PointerVanished { .. }
             | Blocker::StepFailed { .. }
+            | Blocker::StepLost { .. }
             | Blocker::PointerTaken { .. }
             | Blocker::PointerForeign { .. }
     )

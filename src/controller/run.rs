@@ -22,6 +22,7 @@ use crate::cluster::pods::ReleaseKey;
 use crate::cluster::streams::events;
 
 use super::asset_store;
+use super::coalesce::{Pace, coalesce};
 use super::context::{Changes, Context};
 use super::namespaces::as_one;
 use super::release::reconcile;
@@ -30,8 +31,9 @@ use super::release::reconcile;
 const CONCURRENCY: u16 = 16;
 
 /// Reports of many pods come 1 to 4 ms after one another. A pass that begins in their midst cannot flip, and the last report would wait
-/// until it has made its reads: 10 ms, and five times that while the API server takes those reports.
-const QUIET: Duration = Duration::from_millis(5);
+/// until it has made its reads: 10 ms, and five times that while the API server takes those reports. Ten thousand pods that
+/// start, or an application that counts in its report, never stop to send events: a tenth of a second is short beside every deadline.
+const PACE: Pace = Pace { quiet: Duration::from_millis(5), most: Duration::from_millis(100) };
 
 /// Runs until `shutdown` resolves, the passes under way have ended, and the locks of single writers are given back. `ready` is called when
 /// the releases are known.
@@ -46,11 +48,17 @@ pub async fn run(
     let seen = tell_when_known(merged(&cx, Api::<AssetRelease>::namespaced, Api::all), cx.settings.namespaces.len().max(1), ready);
     let stream = forget_the_gone(reflector(writer, seen), cx.clone()).touched_objects();
     let stores = asset_store::run(cx.clone(), changes.stores);
-    let passes = Controller::for_stream(stream, releases.clone())
-        .with_config(Config::default().concurrency(CONCURRENCY).debounce(QUIET))
-        .reconcile_on(changed_inside(changes.releases))
-        .reconcile_on(changed_pointers(&cx))
-        .reconcile_on(changed_stores(&cx, releases))
+    // One trigger for all: kube's own debounce moves on with every event, and it has no longest time.
+    let changed = stream.filter_map(|release| std::future::ready(release.ok().map(|release| ObjectRef::from_obj(&release))));
+    let triggers = select_all([
+        changed.boxed(),
+        changed_inside(changes.releases).boxed(),
+        changed_pointers(&cx).boxed(),
+        changed_stores(&cx, releases.clone()).boxed(),
+    ]);
+    let passes = Controller::for_stream(futures::stream::pending(), releases)
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(coalesce(triggers, PACE))
         .graceful_shutdown_on(shutdown.clone())
         .run(reconcile, |_, never: &std::convert::Infallible, _| -> Action { match *never {} }, cx.clone())
         .for_each(|_| std::future::ready(()));

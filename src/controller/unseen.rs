@@ -111,8 +111,8 @@ mod tests {
 
     #[test]
     fn a_denied_read_names_the_right_and_where_it_is() {
-        let LookFailure::Denied(message) = look_failure(&call("list EndpointSlice shop/", Class::Denied, 403)) else { panic!("denied") };
-        assert!(message.starts_with("list EndpointSlice shop/ failed: no; give the controller's ServiceAccount the right to `list` EndpointSlice in namespace \"shop\""), "{message}");
+        let LookFailure::Denied(message) = look_failure(&call("get Deployment shop/web", Class::Denied, 403)) else { panic!("denied") };
+        assert!(message.starts_with("get Deployment shop/web failed: no; give the controller's ServiceAccount the right to `get` Deployment in namespace \"shop\""), "{message}");
         let LookFailure::Denied(message) = look_failure(&call("get Namespace /kube-system", Class::Denied, 403)) else { panic!("denied") };
         assert!(message.contains("`get` Namespace in the whole cluster"), "{message}");
         let LookFailure::Denied(message) = look_failure(&call("get ConfigMap shop/p", Class::Denied, 401)) else { panic!("denied") };

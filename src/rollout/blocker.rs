@@ -12,6 +12,17 @@ use super::observed::{BucketFault, JobFailure, Lacks, ReplicaEnd, StoreProblem};
 /// Names shown in one message; the rest is counted.
 const NAMES_MAX: usize = 10;
 
+/// Why a step was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LossCause {
+    /// The precondition of the write did not hold any more.
+    #[error("the object has changed each time between the look and the write; see who writes it with `kubectl get --show-managed-fields`")]
+    Changed,
+    /// The facts were too old when the step was to be done.
+    #[error("to read pointer, pods and release takes longer than such facts may be used; the API server is very slow")]
+    TooOld,
+}
+
 /// Why a release does not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blocker {
@@ -187,6 +198,13 @@ pub enum Blocker {
         /// What was seen.
         message: String,
     },
+    /// A step was decided several times in a row, and what it rests on had changed each time when it was to be done.
+    StepLost {
+        /// The step.
+        step: &'static str,
+        /// Why it was not done.
+        cause: LossCause,
+    },
     /// What a decision needs could not be read: nothing was decided.
     LookFailed(LookFailure),
     /// The attempt was given up.
@@ -272,6 +290,7 @@ impl Blocker {
             Self::NotApproved { .. } => "NotApproved",
             Self::PublishingEntries { .. } => "PublishingEntries",
             Self::StepFailed { .. } => "StepFailed",
+            Self::StepLost { .. } => "StepLost",
             Self::LookFailed(failure) => failure.reason(),
             Self::GivenUp { .. } => "ProgressDeadlineExceeded",
         }
@@ -342,6 +361,7 @@ impl Blocker {
             }
             Self::PublishingEntries { version } => format!("the entry files of version {version:?} are being written to the bucket"),
             Self::StepFailed { message } => message.clone(),
+            Self::StepLost { step, cause } => format!("to {step} was decided again and again and not done: {cause}"),
             Self::LookFailed(failure) => failure.message().to_owned(),
             Self::GivenUp { version, message } => format!(
                 "version {version:?} was taken back at its deadline ({message}); change the spec, or annotate the release with {}=<now> to try again",
@@ -427,6 +447,7 @@ impl Blocker {
             | Self::NotConverged { .. }
             | Self::NotApproved { .. }
             | Self::StepFailed { .. }
+            | Self::StepLost { .. }
             | Self::PublishingEntries { .. } => false,
         }
     }
@@ -564,6 +585,7 @@ mod tests {
             Blocker::PodsMissing { reported: 0, counted: 1, pods: lagging() },
             Blocker::NotConverged { pods: lagging() },
             Blocker::StepFailed { message: hostile() },
+            Blocker::StepLost { step: "flip", cause: LossCause::Changed },
             failure(LookFailure::Denied),
             failure(LookFailure::Invalid),
             failure(LookFailure::Failing),

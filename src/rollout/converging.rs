@@ -1,18 +1,13 @@
 //! Convergence: which pods do not serve the active version yet, and which of them keep the next flip away.
 //! Never takes a pod that is not Ready for one that serves nothing: a probe that fails for a moment is no restart (I11).
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::api::ManifestDigest;
 
 use super::blocker::{LaggingPod, some_of};
 use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
-use super::roll_call::{Followers, UNREACHABLE_EXCUSED_AFTER, counts};
-
-/// Nothing tells us that the node of a pod dies that was not Ready before: this is short beside the five minutes of its excuse.
-const NODE_LOOKED_AT_AFTER: Duration = Duration::from_secs(10);
+use super::roll_call::{Followers, NODE_LOOKED_AT_AFTER, UNREACHABLE_EXCUSED_AFTER, counts};
 
 /// Pods that keep the next flip away: Ready ones that do not serve the active version, and those that are not Ready and say that they
 /// serve another one. Such a pod may become Ready again at any time without a restart, and its page then needs assets that a pod of after

@@ -181,6 +181,13 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     let verify = verify(observed, &candidate.digest, found.pointer.stage);
     let replicate = replicas::replicate(observed, &candidate.version, &candidate.digest, found.pointer.stage);
     let mut blockers = gates::blockers(FLIP_GATES, observed);
+    let deadline = deadline(observed, found);
+    if observed.now >= deadline && !only_approval_is_missing(&blockers) {
+        // Before the flip: an attempt whose time is over is over, whatever holds by now.
+        let missing =
+            blockers.first().map_or_else(|| "every gate holds, but the time was over before it was flipped".into(), Blocker::message);
+        return Some(Decision { blockers, rolls, ..Decision::step(Phase::Stalled, Step::GiveUp(missing)) });
+    }
     let evidence_lasts = if blockers.is_empty() { EVIDENCE_AGE_MAX } else { SignedDuration::MAX };
     if let Some(due) = [Some(&verify), replicate.as_ref()].into_iter().flatten().find(|job| is_evidence_due(observed, job, evidence_lasts))
     {
@@ -204,13 +211,8 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
         let step = write(found, change, pointer, name_map(observed, &verify));
         return Some(Decision { rolls, ..Decision::step(Phase::Converging, step) });
     }
-    let deadline = deadline(observed, found);
     if only_approval_is_missing(&blockers) {
         return Some(Decision { step: Step::Nothing, blockers, phase: Phase::AwaitingApproval, rolls, wait: Wait::Change });
-    }
-    if observed.now >= deadline {
-        let step = Step::GiveUp(blockers[0].message());
-        return Some(Decision { blockers, rolls, ..Decision::step(Phase::Stalled, step) });
     }
     let changes = rolls.iter().filter_map(|roll| roll.next_change).chain(converging::next_change(observed));
     let next = changes.chain(retry_time(&blockers)).chain([deadline]).min();

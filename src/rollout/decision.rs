@@ -117,6 +117,28 @@ impl UnstageReason {
     }
 }
 
+impl Step {
+    /// What it does, as a verb, for people.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Nothing => "wait",
+            Self::AddFinalizer => "add the finalizer",
+            Self::RemoveFinalizer => "remove the finalizer",
+            Self::StartJob(_) => "start a job",
+            Self::CancelJob(_) => "cancel a job",
+            Self::CreatePointer => "create the pointer",
+            Self::GiveUp(_) => "give up",
+            Self::WritePointer(write) => match write.kind {
+                PointerChange::Stage => "stage",
+                PointerChange::Flip { .. } => "flip",
+                PointerChange::Unstage(_) => "unstage",
+                PointerChange::Restore => "restore the pointer",
+            },
+        }
+    }
+}
+
 impl Decision {
     /// Do this, then look again.
     pub fn step(phase: Phase, step: Step) -> Self {

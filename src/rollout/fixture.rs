@@ -154,7 +154,6 @@ impl Observed {
             finished: false,
             ready: true,
             terminating: false,
-            in_endpoints: false,
             has_agent: true,
             agent_runs: true,
             unreachable_since: None,

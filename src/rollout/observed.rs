@@ -253,8 +253,6 @@ pub struct PodFacts {
     pub ready: bool,
     /// Whether it is being deleted.
     pub terminating: bool,
-    /// Whether an EndpointSlice still names it; looked up for terminating pods only.
-    pub in_endpoints: bool,
     /// Whether its template has an agent: a readiness gate for our condition, or the port of the report.
     pub has_agent: bool,
     /// Whether the agent's container runs, as far as the pod's status says.

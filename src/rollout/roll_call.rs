@@ -15,6 +15,9 @@ use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
 /// Kubernetes itself gives up on such a pod (the default toleration of `node.kubernetes.io/unreachable`).
 pub const UNREACHABLE_EXCUSED_AFTER: Duration = Duration::from_secs(300);
 
+/// Nothing tells us that the node of a pod dies that was not Ready before: this is short beside the five minutes of its excuse.
+pub(super) const NODE_LOOKED_AT_AFTER: Duration = Duration::from_secs(10);
+
 /// Of a pod's problem: ten of them fit into a status.
 const PROBLEM_CHARS_MAX: usize = 160;
 
@@ -121,24 +124,19 @@ impl RollCall {
     fn add_missing(&mut self, pod: &PodFacts, question: &Question<'_>) {
         self.counted += 1;
         self.missing.push(LaggingPod { name: pod.name.clone(), why: why_not_reported(pod, question) });
-        // Nothing tells us when a pod leaves the EndpointSlices: a second is short beside a termination grace period. Nor when
-        // the node of a pod that was not Ready before dies: ten seconds are short beside the five minutes of its excuse.
-        let pause = match (pod.terminating, pod.ready) {
-            (true, _) => Duration::from_secs(1),
-            (false, false) if pod.unreachable_since.is_none() => Duration::from_secs(10),
-            (false, _) => return,
-        };
-        let soon = question.now + pause;
-        self.next_change = Some(self.next_change.map_or(soon, |next| next.min(soon)));
+        if !pod.ready && pod.unreachable_since.is_none() {
+            let soon = question.now + NODE_LOOKED_AT_AFTER;
+            self.next_change = Some(self.next_change.map_or(soon, |next| next.min(soon)));
+        }
     }
 }
 
 /// Who counts (design section 4): every Ready pod, and every bound, unfinished pod that has announced itself. Over HTTP a pod
-/// cannot announce itself, so there every bound, unfinished pod counts. A terminating pod counts until it has left the
-/// EndpointSlices. In the first release a pod without an agent does not follow the pointer and does not count.
+/// cannot announce itself, so there every bound, unfinished pod counts. A terminating pod counts while it is Ready, which
+/// is what `conditions.serving` of its endpoint says. In the first release a pod without an agent does not follow the pointer and does not count.
 #[must_use]
 pub fn counts(target: &TargetFacts, pod: &PodFacts, followers: Followers) -> bool {
-    let can_serve = pod.bound && !pod.finished && (!pod.terminating || pod.in_endpoints);
+    let can_serve = pod.bound && !pod.finished && (!pod.terminating || pod.ready);
     let follows = pod.has_agent || followers == Followers::All;
     let over_http = target.target.report.http.is_some();
     can_serve && follows && (pod.ready || over_http || has_announced(pod))

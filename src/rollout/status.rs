@@ -31,7 +31,10 @@ const NAMES_MAX: usize = 10;
 /// The next status.
 #[must_use]
 pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> AssetReleaseStatus {
-    let view = View { observed, decision, pointer: pointer_after(observed, decision, outcome) };
+    let undone = (outcome == StepOutcome::Lost).then(|| Decision { step: Step::Nothing, ..decision.clone() });
+    // I9: nothing of a step that was not done is told as done.
+    let decision = undone.as_ref().unwrap_or(decision);
+    let view = View { observed, decision, pointer: pointer_after(observed, decision) };
     let previous = &observed.release.status;
     AssetReleaseStatus {
         observed_generation: observed.release.generation,
@@ -52,9 +55,9 @@ pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> A
     }
 }
 
-fn pointer_after(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> Option<Pointer> {
+fn pointer_after(observed: &Observed, decision: &Decision) -> Option<Pointer> {
     match &decision.step {
-        Step::WritePointer(write) if outcome == StepOutcome::Done => Some(write.pointer.clone()),
+        Step::WritePointer(write) => Some(write.pointer.clone()),
         _ => observed.found().map(|found| found.pointer.clone()),
     }
 }

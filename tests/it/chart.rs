@@ -93,7 +93,7 @@ fn helm_finds_nothing_to_complain_about() {
 }
 
 /// What each look and each act of the controller needs; a call that is not here fails on a cluster, not here.
-const CONTROLLER: [&str; 22] = [
+const CONTROLLER: [&str; 21] = [
     "rollcall.dev/assetreleases get",
     "rollcall.dev/assetreleases list",
     "rollcall.dev/assetreleases watch",
@@ -113,7 +113,6 @@ const CONTROLLER: [&str; 22] = [
     "apps/deployments get",
     "apps/statefulsets get",
     "apps/daemonsets get",
-    "discovery.k8s.io/endpointslices list",
     "events.k8s.io/events create",
     "/nodes get",
 ];

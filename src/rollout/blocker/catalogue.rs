@@ -4,7 +4,7 @@
 use crate::manifest::{Overlap, Owner};
 
 use super::super::observed::{Lacks, ReplicaEnd, StoreProblem};
-use super::{Blocker, LaggingPod, LookFailure};
+use super::{Blocker, LaggingPod, LookFailure, LossCause};
 
 impl Blocker {
     /// What to do about it, for people. Exhaustive, so that a new blocker cannot come without its advice.
@@ -55,6 +55,9 @@ impl Blocker {
             }
             Self::StepFailed { .. } => {
                 "What the API server or the store answered is in the message; it is tried again, later and later. A right that is missing (`forbidden`) is in the chart's ClusterRole; a webhook or a quota that refuses is yours."
+            }
+            Self::StepLost { .. } => {
+                "A loss is normal while another program writes the same object, and the step is decided anew at once; three in a row are not. Find the other writer of the pointer or of the release, or see why the API server answers so slowly. The release goes on by itself."
             }
             Self::LookFailed(failure) => failure.advice(),
             Self::GivenUp { .. } => {
@@ -239,7 +242,8 @@ fn of_the_roll_call() -> Vec<Blocker> {
         Blocker::NotApproved { version: version() },
         Blocker::PublishingEntries { version: version() },
         Blocker::StepFailed { message: "apply ConfigMap shop/shop-assets failed: configmaps is forbidden".into() },
-        failed(LookFailure::Denied("list EndpointSlice shop/ failed: endpointslices.discovery.k8s.io is forbidden; give the controller's ServiceAccount `list` on EndpointSlice in namespace shop, as the chart's role rollcall-controller does".into())),
+        Blocker::StepLost { step: "flip", cause: LossCause::Changed },
+        failed(LookFailure::Denied("get Deployment shop/web failed: deployments.apps is forbidden; give the controller's ServiceAccount `get` on Deployment in namespace shop, as the chart's role rollcall-controller does".into())),
         failed(LookFailure::Invalid("read the workload's selector failed: it is not a selector; correct what is named here".into())),
         failed(LookFailure::Failing("get ConfigMap shop/shop-assets failed: no answer within 10 s; it is tried again, later and later".into())),
         failed(LookFailure::Panicked("the pass panicked: index out of bounds; this is a bug in Rollcall".into())),

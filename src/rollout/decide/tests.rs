@@ -242,14 +242,15 @@ fn over_http_every_bound_unfinished_pod_counts() {
 }
 
 #[test]
-fn a_terminating_pod_counts_until_it_has_left_the_endpoints() {
-    let leaving = fixture().after_v1().staged().pod("a", ReportFacts::Silent).last_pod(|pod| {
-        pod.terminating = true;
-        pod.in_endpoints = true;
-    });
-    assert_eq!(first_reason(&leaving), "PodsMissing");
-    assert_eq!(decide(&leaving).wait, Wait::Until(at(1_001)), "nothing tells us when it leaves");
-    assert!(flips(&leaving.last_pod(|pod| pod.in_endpoints = false)));
+fn a_terminating_pod_counts_while_it_is_ready_however_it_reports() {
+    let over_http =
+        |observed: Observed| observed.spec(|spec| spec.targets[0].report.http = Some(serde_json::from_str(r#"{"port":8080}"#).unwrap()));
+    let leaving = fixture().after_v1().staged().pod("a", ReportFacts::Silent).last_pod(|pod| pod.terminating = true);
+    let announced = fixture().after_v1().staged().reporting("a", &["v0", "v1"], "v1").last_pod(|pod| pod.terminating = true);
+    for leaving in [over_http(leaving.clone()), announced, leaving] {
+        assert_eq!(first_reason(&leaving), "PodsMissing", "its endpoint serves");
+        assert!(flips(&leaving.last_pod(|pod| pod.ready = false)));
+    }
 }
 
 #[test]

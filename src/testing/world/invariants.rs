@@ -381,12 +381,12 @@ impl Truth {
             Sidecar::HttpAgent => true,
             Sidecar::None => false,
         };
-        self.alive && !self.ending && of_this_life && says_ready(object)
+        self.alive && of_this_life && says_ready(object)
     }
 }
 
-/// Whether the pod counts at a flip (design: Ready, or bound and announced; over HTTP, bound). Ending pods have left the endpoints
-/// here, and a pod on a silent node is excused by rule.
+/// Whether the pod counts at a flip (design: Ready, or bound and announced; over HTTP, bound). Ending pods count while they are Ready,
+/// and a pod on a silent node is excused by rule.
 fn counts(pod: &Truth, object: &Value) -> bool {
     let announced = || condition(object, CONDITION_ASSETS).is_some() && report(object).is_some_and(|report| report.pod_uid == pod.uid);
     let follows = match pod.sidecar {
@@ -394,5 +394,5 @@ fn counts(pod: &Truth, object: &Value) -> bool {
         Sidecar::HttpAgent => true,
         Sidecar::None => false,
     };
-    follows && !pod.ending && !pod.silent
+    follows && (!pod.ending || says_ready(object)) && !pod.silent
 }

@@ -22,8 +22,11 @@ use crate::clock::Clock;
 use crate::testing::apiserver::{ApiServer, Key, Kind};
 use crate::testing::builders::{self, NAMESPACE, POINTER, PodPlan, Sidecar};
 
-/// From the wish that a pod ends until its container does; it has left the endpoints long before.
+/// From the wish that a pod ends until its container does.
 const ENDING_TAKES: Duration = Duration::from_secs(2);
+
+/// Until its probe fails: visitors may be sent to it up to then.
+const DRAINING_TAKES: Duration = Duration::from_secs(1);
 
 /// One pod as it really is.
 pub(super) struct Running {
@@ -292,7 +295,8 @@ impl Kubelet {
     fn is_ready(&self, name: &str, object: &Value) -> bool {
         let pods = self.pods();
         let pod = &pods[name];
-        if pod.ending.is_some() || pod.probe == Probe::Fails || self.is_silent(object) {
+        let has_drained = pod.ending.is_some_and(|since| since.elapsed() >= DRAINING_TAKES);
+        if has_drained || pod.probe == Probe::Fails || self.is_silent(object) {
             return false;
         }
         match pod.plan.sidecar {
@@ -311,14 +315,14 @@ impl Kubelet {
         self.server.get(&pod_key(name)).is_some_and(|object| says_ready(&object))
     }
 
-    /// Pods that clients are sent to; ending pods leave first of all.
+    /// As the endpoint controller has them: an ending pod stays until it is gone, and serves while it is Ready.
     fn write_endpoints(&self) {
-        let endpoints: Vec<Value> = self
-            .pods()
-            .iter()
-            .filter(|(name, pod)| pod.ending.is_none() && self.is_shown_ready(name))
-            .map(|(name, pod)| json!({"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": name, "uid": pod.uid}}))
-            .collect();
+        let endpoint = |(name, pod): (&String, &Running)| {
+            let (serves, ends) = (self.is_shown_ready(name), pod.ending.is_some());
+            let conditions = json!({"ready": serves && !ends, "serving": serves, "terminating": ends});
+            json!({"addresses": ["10.0.0.1"], "conditions": conditions, "targetRef": {"kind": "Pod", "name": name, "uid": pod.uid}})
+        };
+        let endpoints: Vec<Value> = self.pods().iter().map(endpoint).collect();
         let key = Key::new(Kind::named("EndpointSlice"), NAMESPACE, builders::APP);
         let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": builders::APP, "namespace": NAMESPACE}, "endpoints": endpoints});

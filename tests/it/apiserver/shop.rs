@@ -255,9 +255,7 @@ impl Shop {
         pods.delete("leaving", &DeleteParams::default()).await.unwrap();
         let version = json!({"spec": {"version": "v2", "source": builders::source("v2")}});
         self.releases().patch(RELEASE, &PatchParams::default(), &Patch::Merge(&version)).await.unwrap();
-        let asked =
-            async || ["/nodes get", "discovery.k8s.io/endpointslices list"].iter().all(|right| self.noted.all().contains_key(*right));
-        until("the question for the nodes and the EndpointSlices", asked).await;
+        until("the question for the node", async || self.noted.all().contains_key("/nodes get")).await;
         for pod in ["leaving", "lost"] {
             pods.delete(pod, &DeleteParams::default().grace_period(0)).await.unwrap();
         }
