@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::digest::ManifestDigest;
+use super::release::{GivenUp, SkippableGate};
 
 /// The protocol number that this build writes and understands.
 pub const PROTOCOL: i32 = 1;
@@ -62,6 +63,27 @@ pub struct Pointer {
     /// When `active` was flipped to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<Timestamp>,
+    /// What the last flip did not wait for; status, event and history say it from here, whichever process writes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Waived>,
+    /// The attempt whose candidate was taken back at its deadline, until the next staging.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GivenUp>,
+}
+
+/// What a flip did not wait for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waived {
+    /// Gates that did not hold and that break-glass skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<SkippableGate>,
+    /// The reason that was given for break-glass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Names of pods that counted and were excused, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excused: Vec<String>,
 }
 
 /// A document that is not a pointer this build can read.
@@ -99,6 +121,8 @@ impl Pointer {
             epoch: 0,
             staged_at: None,
             activated_at: None,
+            waived: None,
+            given_up: None,
         }
     }
 
@@ -134,7 +158,7 @@ impl Pointer {
     /// With this candidate under a new stage number; a candidate that was there is replaced.
     #[must_use]
     pub fn staged(&self, candidate: PointedVersion, now: Timestamp) -> Self {
-        Self { candidate: Some(candidate), stage: self.next_stage(), staged_at: Some(now), ..self.clone() }
+        Self { candidate: Some(candidate), stage: self.next_stage(), staged_at: Some(now), given_up: None, ..self.clone() }
     }
 
     /// With the candidate as the active version under a new sequence number. Without a candidate nothing changes.
@@ -150,6 +174,7 @@ impl Pointer {
             sequence: self.sequence.saturating_add(1),
             staged_at: None,
             activated_at: Some(now),
+            waived: None,
             ..self.clone()
         }
     }
@@ -158,6 +183,18 @@ impl Pointer {
     #[must_use]
     pub fn unstaged(&self) -> Self {
         Self { candidate: None, staged_at: None, ..self.clone() }
+    }
+
+    /// With what the flip did not wait for.
+    #[must_use]
+    pub fn waiving(self, waived: Waived) -> Self {
+        Self { waived: Some(waived).filter(|waived| *waived != Waived::default()), ..self }
+    }
+
+    /// Without a candidate, and with why it was given up: one write, so that a process that ends here has not forgotten either.
+    #[must_use]
+    pub fn giving_up(&self, given_up: GivenUp) -> Self {
+        Self { given_up: Some(given_up), ..self.unstaged() }
     }
 
     /// The versions that a pod loads before its first Ready: active, candidate and previous, without repeats, in this order.

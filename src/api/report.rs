@@ -33,6 +33,10 @@ pub struct Report {
     /// Digest of the version whose pages are served now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<ManifestDigest>,
+    /// Sequence number of the newest flip for which it is served: the same build may be flipped to again, at other URLs. Agents of before
+    /// version 0.2 and applications do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving_sequence: Option<i64>,
     /// Why something wanted is not available; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<ForeignText>,
@@ -92,6 +96,12 @@ impl Report {
         serde_json::to_string(self).expect("a report has only strings and numbers")
     }
 
+    /// Whether this report says that the pod serves what this flip made active.
+    #[must_use]
+    pub fn serves(&self, digest: &ManifestDigest, sequence: i64) -> bool {
+        self.serving.as_ref() == Some(digest) && self.serving_sequence.is_none_or(|served| served >= sequence)
+    }
+
     /// Whether this report says, for this stage number, that the version is completely there.
     #[must_use]
     pub fn has(&self, digest: &ManifestDigest, stage: i64) -> bool {
@@ -113,6 +123,7 @@ mod tests {
             sequence: 2,
             available: vec![ManifestDigest::of(b"v1")],
             serving: None,
+            serving_sequence: None,
             problem: None,
         }
     }

@@ -319,7 +319,7 @@ pub enum Outcome {
 }
 
 /// An attempt that is not tried again by itself.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GivenUp {
     /// The version that was given up.

@@ -141,6 +141,7 @@ pub(super) struct News {
 }
 
 /// Which release it is told of, and when it was so.
+#[derive(Clone)]
 pub(super) struct About {
     pub(super) uid: String,
     pub(super) at: Timestamp,
@@ -150,6 +151,10 @@ async fn tell_events(cx: &Context, key: &ReleaseKey, observed: &Observed, decisi
     let about = About { uid: observed.release.uid.clone(), at: observed.now };
     if let Some(news) = step_news(observed, decision, outcome) {
         tell(cx, key, &about, &news).await;
+    }
+    if let Some((news, at)) = flip_news(observed, decision, outcome) {
+        // Dated by the flip: told again by another process, it is the same event.
+        tell(cx, key, &About { at, ..about.clone() }, &news).await;
     }
     let Some(blocker) = decision.blockers.first() else { return };
     let reason = blocker.reason().to_owned();
@@ -168,15 +173,7 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
     let normal = |reason: &str, note: String, action| News { kind: "Normal", reason: reason.into(), note, action };
     Some(match &write.kind {
         PointerChange::Stage => normal("Staged", format!("version {version:?} is staged under number {}", write.pointer.stage), "Stage"),
-        PointerChange::Flip { overridden } if overridden.is_empty() => {
-            normal("Activated", format!("pages refer to version {version:?} (flip {})", write.pointer.sequence), "Flip")
-        }
-        PointerChange::Flip { overridden } => News {
-            kind: "Warning",
-            reason: "ActivatedByOverride".into(),
-            note: format!("pages refer to version {version:?} (flip {}); break-glass skipped {overridden:?}", write.pointer.sequence),
-            action: "Flip",
-        },
+        PointerChange::Flip { .. } => return None,
         PointerChange::Unstage(reason) => {
             let candidate = observed.candidate().map_or_else(String::new, |candidate| candidate.version.clone());
             normal("Unstaged", format!("version {candidate:?} is taken back ({})", reason.reason()), "Unstage")
@@ -185,6 +182,20 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
             normal("PointerRestored", format!("the pointer was made again at flip {}", write.pointer.sequence), "Restore")
         }
     })
+}
+
+/// A flip that the status does not know yet, whichever process made it.
+fn flip_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> Option<(News, Timestamp)> {
+    let pointer = status::pointer_after(observed, decision, outcome).filter(|_| !observed.release.deleting)?;
+    let known = observed.release.status.history.iter().map(|entry| entry.sequence).max().unwrap_or_default();
+    let (active, at) = (pointer.active.as_ref().filter(|_| pointer.sequence > known)?, pointer.activated_at?);
+    let flipped = format!("pages refer to version {:?} (flip {})", active.version, pointer.sequence);
+    let gates = pointer.waived.map(|waived| waived.gates).filter(|gates| !gates.is_empty());
+    let (kind, reason, note) = match gates {
+        None => ("Normal", "Activated", flipped),
+        Some(gates) => ("Warning", "ActivatedByOverride", format!("{flipped}; break-glass skipped {gates:?}")),
+    };
+    Some((News { kind, reason: reason.into(), note, action: "Flip" }, at))
 }
 
 /// The name is made from what is told and when, so that a repeated create is the same event.

@@ -3,8 +3,6 @@
 
 use jiff::Timestamp;
 
-use crate::api::ManifestDigest;
-
 use super::blocker::{LaggingPod, some_of};
 use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
 use super::roll_call::{Followers, NODE_LOOKED_AT_AFTER, UNREACHABLE_EXCUSED_AFTER, counts};
@@ -31,8 +29,7 @@ pub fn not_converged(observed: &Observed) -> Vec<LaggingPod> {
 /// The next moment at which time alone changes who lags behind.
 #[must_use]
 pub fn next_change(observed: &Observed) -> Option<Timestamp> {
-    let active = &observed.active()?.digest;
-    let pods = counted(observed).filter(|(target, pod)| serves_other(observed, target, pod, active).is_some());
+    let pods = counted(observed).filter(|(target, pod)| serves_other(observed, target, pod).is_some());
     let changes = pods.filter_map(|(target, pod)| match pod.unreachable_since {
         _ if pod.ready => excused_from_serving_at(observed, target, pod),
         Some(since) => Some(since + UNREACHABLE_EXCUSED_AFTER),
@@ -50,11 +47,9 @@ fn may_return(observed: &Observed, pod: &PodFacts) -> bool {
 }
 
 fn lagging(observed: &Observed, who: impl Fn(&PodFacts) -> bool) -> Vec<LaggingPod> {
-    let Some(active) = observed.active() else { return Vec::new() };
     let asked = counted(observed).filter(|(_, pod)| who(pod));
-    let mut lagging: Vec<_> = asked
-        .filter_map(|(target, pod)| Some(LaggingPod { name: pod.name.clone(), why: serves_other(observed, target, pod, &active.digest)? }))
-        .collect();
+    let mut lagging: Vec<_> =
+        asked.filter_map(|(target, pod)| Some(LaggingPod { name: pod.name.clone(), why: serves_other(observed, target, pod)? })).collect();
     lagging.sort();
     lagging
 }
@@ -67,10 +62,13 @@ fn counted(observed: &Observed) -> impl Iterator<Item = (&TargetFacts, &PodFacts
 }
 
 /// What a pod does instead of serving the active version.
-fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts, active: &ManifestDigest) -> Option<String> {
+fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts) -> Option<String> {
+    let found = observed.found()?;
+    let active = &found.pointer.active.as_ref()?.digest;
     match &pod.report {
+        ReportFacts::Known(report) if report.serves(active, found.pointer.sequence) => None,
         ReportFacts::Known(report) => match &report.serving {
-            Some(serving) if serving == active => None,
+            Some(serving) if serving == active => Some("serves the version as an earlier flip had it".into()),
             Some(serving) if pod.ready => Some(format!("serves {}", serving.short())),
             Some(serving) => Some(format!("serves {} and is not Ready: delete it if it stays so", serving.short())),
             None => Some("serves nothing yet".into()),

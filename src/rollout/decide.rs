@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::names::NAME_MAP_BYTES_MAX;
-use crate::api::release::{Phase, PublishEntries};
+use crate::api::pointer::Waived;
+use crate::api::release::{GivenUp, Phase, PublishEntries, api_time};
+use crate::api::status::cut;
 use crate::api::{ManifestDigest, PointedVersion, Pointer};
 use crate::manifest::{Layout, Owner};
 
@@ -15,6 +17,7 @@ use super::deadline::{deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason, Wait};
 use super::gates::{self, FLIP_GATES};
 use super::observed::{BuildSource, Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, ReplicaEnd, StoreFacts};
+use super::roll_call::RollCall;
 use super::{converging, replicas, retention, roll_call};
 
 mod entries;
@@ -164,7 +167,7 @@ fn sweep_when_settled(observed: &Observed, standing: Decision) -> Decision {
 /// An attempt that was given up at its deadline is not made again by itself: the pods would be asked to load it for ever.
 fn respect_an_attempt_given_up(observed: &Observed) -> Option<Decision> {
     let release = &observed.release;
-    let given_up = release.status.given_up.as_ref()?;
+    let given_up = observed.given_up()?;
     let is_this_attempt =
         given_up.version == release.spec.version && given_up.generation == release.generation && given_up.request == release.requested_at;
     is_this_attempt.then(|| {
@@ -184,9 +187,7 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     let deadline = deadline(observed, found);
     if observed.now >= deadline && !only_approval_is_missing(&blockers) {
         // Before the flip: an attempt whose time is over is over, whatever holds by now.
-        let missing =
-            blockers.first().map_or_else(|| "every gate holds, but the time was over before it was flipped".into(), Blocker::message);
-        return Some(Decision { blockers, rolls, ..Decision::step(Phase::Stalled, Step::GiveUp(missing)) });
+        return Some(Decision { rolls, ..Decision::step(Phase::Stalled, give_up(observed, found, &blockers)) });
     }
     let evidence_lasts = if blockers.is_empty() { EVIDENCE_AGE_MAX } else { SignedDuration::MAX };
     if let Some(due) = [Some(&verify), replicate.as_ref()].into_iter().flatten().find(|job| is_evidence_due(observed, job, evidence_lasts))
@@ -206,8 +207,9 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
         return Some(Decision { rolls, ..Decision::step(Phase::RollCall, Step::Nothing) });
     }
     if blockers.is_empty() {
-        let pointer = found.pointer.flipped(observed.now);
-        let change = PointerChange::Flip { overridden: gates::overridden(FLIP_GATES, observed) };
+        let waived = waived(observed, &rolls);
+        let change = PointerChange::Flip { overridden: waived.gates.clone() };
+        let pointer = found.pointer.flipped(observed.now).waiving(waived);
         let step = write(found, change, pointer, name_map(observed, &verify));
         return Some(Decision { rolls, ..Decision::step(Phase::Converging, step) });
     }
@@ -217,6 +219,29 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     let changes = rolls.iter().filter_map(|roll| roll.next_change).chain(converging::next_change(observed));
     let next = changes.chain(retry_time(&blockers)).chain([deadline]).min();
     Some(Decision { step: Step::Nothing, blockers, phase: Phase::RollCall, rolls, wait: Wait::Change }.until(next))
+}
+
+/// What the flip does not wait for, to be written with it: a process that ends right after it has told nobody yet.
+fn waived(observed: &Observed, rolls: &[RollCall]) -> Waived {
+    let gates = gates::overridden(FLIP_GATES, observed);
+    let glass = observed.release.spec.activation.r#override.as_ref().filter(|_| !gates.is_empty());
+    let excused = rolls.iter().flat_map(|roll| roll.excused.iter().cloned()).take(EXCUSED_NAMED).collect();
+    Waived { reason: glass.map(|glass| glass.reason.clone()), gates, excused }
+}
+
+/// Takes the candidate back, and writes down in the same write that the attempt was given up: neither needs the other one's success.
+fn give_up(observed: &Observed, found: &PointerFound, blockers: &[Blocker]) -> Step {
+    let release = &observed.release;
+    let message = blockers.first().map_or_else(|| "every gate held only after the deadline".into(), Blocker::message);
+    let given_up = GivenUp {
+        version: release.spec.version.clone(),
+        generation: release.generation,
+        request: release.requested_at.clone(),
+        stage: Some(found.pointer.stage),
+        message: cut(message, GIVEN_UP_BYTES_MAX),
+        at: api_time(observed.now),
+    };
+    write(found, PointerChange::Unstage(UnstageReason::DeadlineExceeded), found.pointer.giving_up(given_up), found.name_map.clone())
 }
 
 fn retry_time(blockers: &[Blocker]) -> Option<Timestamp> {
@@ -408,6 +433,12 @@ fn stage(observed: &Observed) -> Option<Decision> {
     let step = write(found, PointerChange::Stage, pointer, found.name_map.clone());
     Some(Decision { rolls, ..Decision::step(Phase::RollCall, step) })
 }
+
+/// Names of excused pods that go into the pointer.
+const EXCUSED_NAMED: usize = 10;
+
+/// As long as the status has room for.
+const GIVEN_UP_BYTES_MAX: usize = 2048;
 
 /// Evidence of the store is asked for again when it is this old at the moment when everything else holds (I1): a candidate may
 /// have waited for its approval for days.

@@ -55,9 +55,6 @@ pub enum Step {
     CancelJob(Job),
     /// Make the pointer's `ConfigMap`, without data: a late or repeated create then cannot move anything (I4).
     CreatePointer,
-    /// Write into the status that the staged attempt is given up, with what was still missing, and change nothing else. The
-    /// candidate is taken back by the look after it: the other way round, whoever ends between the two would forget that it gave up.
-    GiveUp(String),
     /// Write the pointer.
     WritePointer(Box<PointerWrite>),
 }
@@ -128,7 +125,6 @@ impl Step {
             Self::StartJob(_) => "start a job",
             Self::CancelJob(_) => "cancel a job",
             Self::CreatePointer => "create the pointer",
-            Self::GiveUp(_) => "give up",
             Self::WritePointer(write) => match write.kind {
                 PointerChange::Stage => "stage",
                 PointerChange::Flip { .. } => "flip",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, TargetSpec};
+use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, GivenUp, TargetSpec};
 use crate::api::{ForeignText, PointedVersion, Pointer, Report};
 use crate::manifest::{Overlap, Owner, VersionRecord};
 
@@ -298,6 +298,13 @@ impl Observed {
     #[must_use]
     pub fn active(&self) -> Option<&PointedVersion> {
         self.found().and_then(|found| found.pointer.active.as_ref())
+    }
+
+    /// The attempt that was given up last: as the pointer has it, or the status of a controller that wrote it there.
+    #[must_use]
+    pub fn given_up(&self) -> Option<&GivenUp> {
+        let pointed = self.found().and_then(|found| found.pointer.given_up.as_ref());
+        pointed.or(self.release.status.given_up.as_ref())
     }
 
     /// Whether the bucket answered.

@@ -142,10 +142,10 @@ pub fn counts(target: &TargetFacts, pod: &PodFacts, followers: Followers) -> boo
     can_serve && follows && (pod.ready || over_http || has_announced(pod))
 }
 
-/// Whether the pod says that it serves this build.
+/// Whether the pod says that it serves this build, for this flip.
 #[must_use]
-pub fn serves(pod: &PodFacts, digest: &ManifestDigest) -> bool {
-    matches!(&pod.report, ReportFacts::Known(report) if report.serving.as_ref() == Some(digest))
+pub fn serves(pod: &PodFacts, digest: &ManifestDigest, sequence: i64) -> bool {
+    matches!(&pod.report, ReportFacts::Known(report) if report.serves(digest, sequence))
 }
 
 /// I2: bound to the stage number, and to this pod by its UID (checked where the report was read).

@@ -31,10 +31,10 @@ const NAMES_MAX: usize = 10;
 /// The next status.
 #[must_use]
 pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> AssetReleaseStatus {
+    let pointer = pointer_after(observed, decision, outcome);
     let undone = (outcome == StepOutcome::Lost).then(|| Decision { step: Step::Nothing, ..decision.clone() });
     // I9: nothing of a step that was not done is told as done.
-    let decision = undone.as_ref().unwrap_or(decision);
-    let view = View { observed, decision, pointer: pointer_after(observed, decision) };
+    let view = View { observed, decision: undone.as_ref().unwrap_or(decision), pointer };
     let previous = &observed.release.status;
     AssetReleaseStatus {
         observed_generation: observed.release.generation,
@@ -55,9 +55,11 @@ pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> A
     }
 }
 
-fn pointer_after(observed: &Observed, decision: &Decision) -> Option<Pointer> {
+/// The pointer as it is now.
+#[must_use]
+pub fn pointer_after(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> Option<Pointer> {
     match &decision.step {
-        Step::WritePointer(write) => Some(write.pointer.clone()),
+        Step::WritePointer(write) if outcome == StepOutcome::Done => Some(write.pointer.clone()),
         _ => observed.found().map(|found| found.pointer.clone()),
     }
 }
@@ -199,7 +201,8 @@ fn serving_tally(observed: &Observed, pointer: &Pointer) -> Option<String> {
     // As in the roll call, a pod whose node does not answer is left out.
     let counts = move |target, pod: &&PodFacts| roll_call::counts(target, pod, followers) && pod.unreachable_since.is_none();
     let counting = observed.targets.iter().flat_map(|target| target.pods.iter().filter(move |pod| counts(target, pod)));
-    let (serving, all) = counting.fold((0, 0), |sum, pod| (sum.0 + usize::from(roll_call::serves(pod, active)), sum.1 + 1));
+    let (serving, all) =
+        counting.fold((0, 0), |sum, pod| (sum.0 + usize::from(roll_call::serves(pod, active, pointer.sequence)), sum.1 + 1));
     Some(format!("{serving}/{all}"))
 }
 
@@ -218,7 +221,6 @@ fn step_text(step: &Step) -> String {
         Step::StartJob(Job::Sweep { act: SweepAct::CarryOut, .. }) => "deleting what retention lets go".into(),
         Step::CancelJob(_) => "ending work that is not wanted any more".into(),
         Step::CreatePointer => "making the pointer".into(),
-        Step::GiveUp(_) => "given up; the candidate is taken back next".into(),
         Step::WritePointer(write) => match &write.kind {
             PointerChange::Stage => "staged; waiting for the pods".into(),
             PointerChange::Flip { .. } => "flipped; waiting until every pod serves it".into(),

@@ -24,6 +24,8 @@ pub struct Core {
     loading: BTreeSet<ManifestDigest>,
     failures: BTreeMap<ManifestDigest, Failure>,
     pub(super) serving: Option<PointedVersion>,
+    /// The newest flip for which it is served.
+    serving_sequence: i64,
     pub(super) switching: Option<PointedVersion>,
     switch_failure: Option<Failure>,
     /// What the application says that it renders with; `None` when it cannot be asked.
@@ -68,6 +70,7 @@ impl Core {
             loading: BTreeSet::new(),
             failures: BTreeMap::new(),
             serving: None,
+            serving_sequence: 0,
             switching: None,
             switch_failure: None,
             confirmed: None,
@@ -85,6 +88,7 @@ impl Core {
     #[must_use]
     pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Effect> {
         self.apply(event, now);
+        self.note_what_is_served();
         let mut effects = Vec::new();
         self.read_after_announcement(&mut effects);
         self.load_wanted(now, &mut effects);
@@ -142,6 +146,13 @@ impl Core {
                 self.held.entry(digest).and_modify(|holding| *holding = Holding::default());
             }
             Event::Lost { digest } => self.lost(&digest),
+        }
+    }
+
+    /// What is served already when a flip makes it active again is served for that flip, too.
+    fn note_what_is_served(&mut self) {
+        if let Some(pointer) = self.pointer.as_ref().filter(|pointer| pointer.active.is_some() && pointer.active == self.serving) {
+            self.serving_sequence = pointer.sequence;
         }
     }
 
@@ -327,6 +338,10 @@ impl Core {
             sequence: self.pointer.as_ref().map_or(0, |pointer| pointer.sequence),
             available: self.held.iter().filter(|(_, holding)| holding.is_available()).map(|(digest, _)| digest.clone()).collect(),
             serving: self.reported_serving(),
+            serving_sequence: match self.rendering {
+                Rendering::Agent => self.serving.as_ref().map(|_| self.serving_sequence),
+                Rendering::Application => None,
+            },
             problem: self.problem(),
         }
     }

@@ -424,10 +424,12 @@ fn a_candidate_is_given_up_at_its_deadline_and_not_tried_again_by_itself() {
     let waiting = fixture().after_v1().staged().reporting("a", &["v1"], "v1");
     assert_eq!(decide(&waiting).wait, Wait::Until(at(1_500)));
     let mut late = waiting.at(at(1_500));
-    assert!(matches!(step(&late), Step::GiveUp(missing) if missing.contains("a (loading)")));
-    late.release.status.given_up = Some(given_up_v2());
-    assert_eq!(unstages(&late), Some(UnstageReason::DeadlineExceeded));
-    late = late.with_pointer_unstaged();
+    let Step::WritePointer(write) = step(&late) else { panic!("it is taken back at once") };
+    assert_eq!((&write.kind, &write.pointer.candidate), (&PointerChange::Unstage(UnstageReason::DeadlineExceeded), &None));
+    let given_up = write.pointer.given_up.clone().expect("in the same write");
+    assert!(given_up.message.contains("a (loading)"), "{}", given_up.message);
+    assert_eq!(GivenUp { message: "x".into(), ..given_up }, given_up_v2());
+    late = late.with_pointer(write.pointer);
     assert_eq!(first_reason(&late), "ProgressDeadlineExceeded");
     late.release.requested_at = Some("again".into());
     assert!(matches!(step(&late), Step::StartJob(_)), "asked for by annotation");
@@ -445,7 +447,8 @@ fn given_up_v2() -> GivenUp {
 #[test]
 fn a_candidate_that_was_given_up_is_taken_back_whatever_is_wished_since() {
     let mut late = fixture().after_v1().staged().reporting("a", &["v1", "v2"], "v1").at(at(1_500));
-    assert!(flips(&late));
+    assert_eq!(unstages(&late), Some(UnstageReason::DeadlineExceeded), "every gate holds, and the time is over");
+    assert!(flips(&late.clone().at(at(1_499))));
     late.release.status.given_up = Some(given_up_v2());
     assert_eq!(unstages(&late), Some(UnstageReason::DeadlineExceeded));
     late.release.requested_at = Some("again".into());
@@ -854,7 +857,7 @@ fn a_staged_candidate_without_its_store_waits_and_is_given_up() {
     observed.jobs = JobFacts::default();
     observed.store = StoreFacts::Missing;
     assert_eq!(first_reason(&observed), "StoreMissing");
-    assert!(matches!(step(&observed.at(at(9_000))), Step::GiveUp(_)));
+    assert_eq!(unstages(&observed.at(at(9_000))), Some(UnstageReason::DeadlineExceeded));
 }
 
 #[test]

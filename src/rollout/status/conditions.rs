@@ -178,7 +178,7 @@ impl View<'_> {
 
     fn pods_acknowledged(&self) -> Verdict {
         if self.is_active() {
-            return Verdict::yes("Activated", "every pod that counts had the version at the flip");
+            return self.acknowledged_at_the_flip();
         }
         let rolls = &self.decision.rolls;
         if !self.is_staged() {
@@ -188,6 +188,19 @@ impl View<'_> {
             Verdict::no("PodsMissing", format!("{} pods have reported", tally(rolls)))
         } else {
             Verdict::yes("EveryPodReported", format!("{} pods have reported", tally(rolls)))
+        }
+    }
+
+    /// I9: what was skipped and who was excused is said for as long as the version is active.
+    fn acknowledged_at_the_flip(&self) -> Verdict {
+        let had = "every pod that counts had the version at the flip";
+        match self.waived_at_the_flip() {
+            (Some(skipped), _) if skipped.contains("EveryPodReported") => {
+                Verdict::no("Overridden", format!("break-glass skipped {skipped}; pods may have lacked the version at the flip"))
+            }
+            (Some(skipped), _) => Verdict::yes("Activated", format!("{had}; break-glass skipped {skipped}")),
+            (None, excused) if excused.is_empty() => Verdict::yes("Activated", had),
+            (None, excused) => Verdict::yes("Activated", format!("{had}; excused were {}", excused.join(", "))),
         }
     }
 

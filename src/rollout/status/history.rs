@@ -6,7 +6,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::Pointer;
 use crate::api::release::{ActivatedVersion, GivenUp, HistoryEntry, Outcome, api_time};
 use crate::api::status::cut;
-use crate::rollout::decision::{PointerChange, Step};
 use crate::rollout::retention;
 
 use super::{NAMES_MAX, View};
@@ -91,35 +90,32 @@ impl View<'_> {
         }
     }
 
+    /// As the pointer has it, whichever process made the flip.
     fn overridden(&self) -> Option<String> {
-        let Step::WritePointer(write) = &self.decision.step else { return None };
-        let PointerChange::Flip { overridden } = &write.kind else { return None };
-        let glass = self.observed.release.spec.activation.r#override.as_ref()?;
-        let names: Vec<String> = overridden.iter().map(|gate| format!("{gate:?}")).collect();
-        (!names.is_empty()).then(|| cut(format!("{}: {}", names.join(", "), glass.reason), 1024))
+        let waived = self.pointer.as_ref()?.waived.as_ref().filter(|waived| !waived.gates.is_empty())?;
+        let names: Vec<String> = waived.gates.iter().map(|gate| format!("{gate:?}")).collect();
+        Some(cut(format!("{}: {}", names.join(", "), waived.reason.as_deref().unwrap_or_default()), 1024))
     }
 
     fn excused(&self) -> Vec<String> {
-        let now = self.decision.rolls.iter().flat_map(|roll| roll.excused.iter().cloned());
-        let mut names: Vec<String> = now.collect();
-        if names.is_empty() {
-            // A flip whose status was never written: what the roll call said last is the best that is known.
-            let before = self.observed.release.status.candidate.iter().flat_map(|candidate| &candidate.targets);
-            names = before.flat_map(|target| target.excused.iter().cloned()).collect();
-        }
-        names.truncate(NAMES_MAX);
-        names
+        let waived = self.pointer.as_ref().and_then(|pointer| pointer.waived.as_ref());
+        waived.iter().flat_map(|waived| waived.excused.iter().take(NAMES_MAX).cloned()).collect()
     }
 
+    /// An attempt that was given up and is not in the history yet.
     fn given_up_now(&self) -> Option<HistoryEntry> {
-        let Step::GiveUp(_) = &self.decision.step else { return None };
-        let candidate = self.observed.candidate()?;
+        let given_up = self.given_up().filter(|given_up| self.observed.release.status.given_up.as_ref() != Some(given_up))?;
+        let is_entered = |entry: &HistoryEntry| entry.outcome == Outcome::GivenUp && entry.at == given_up.at;
+        if self.observed.release.status.history.iter().any(is_entered) {
+            return None;
+        }
+        let candidate = self.observed.candidate().filter(|candidate| candidate.version == given_up.version);
         Some(HistoryEntry {
-            version: candidate.version.clone(),
-            digest: Some(candidate.digest.clone()),
+            version: given_up.version,
+            digest: candidate.map(|candidate| candidate.digest.clone()),
             sequence: 0,
             outcome: Outcome::GivenUp,
-            at: api_time(self.observed.now),
+            at: given_up.at,
             retired_at: None,
             restorable: None,
             overridden: None,
@@ -130,19 +126,17 @@ impl View<'_> {
     pub(super) fn given_up(&self) -> Option<GivenUp> {
         let release = &self.observed.release;
         let staged = self.pointer.as_ref().filter(|pointer| pointer.candidate.is_some()).map(|pointer| pointer.stage);
-        if let Step::GiveUp(message) = &self.decision.step {
-            return Some(GivenUp {
-                version: release.spec.version.clone(),
-                generation: release.generation,
-                request: release.requested_at.clone(),
-                stage: staged,
-                message: cut(message.clone(), 2048),
-                at: api_time(self.observed.now),
-            });
-        }
-        let given_up = release.status.given_up.clone()?;
+        let pointed = self.pointer.as_ref().and_then(|pointer| pointer.given_up.clone());
+        let given_up = pointed.or_else(|| release.status.given_up.clone())?;
         let is_wanted = given_up.version == release.spec.version && given_up.generation == release.generation;
         let is_staged = staged.is_some() && given_up.stage == staged;
         (is_staged || (is_wanted && given_up.request == release.requested_at)).then_some(given_up)
+    }
+
+    /// What was not waited for at the flip to the active version.
+    pub(super) fn waived_at_the_flip(&self) -> (Option<String>, Vec<String>) {
+        let sequence = self.pointer.as_ref().map_or(0, |pointer| pointer.sequence);
+        let entry = self.history().into_iter().find(|entry| entry.sequence > 0 && entry.sequence == sequence);
+        entry.map(|entry| (entry.overridden, entry.excused)).unwrap_or_default()
     }
 }

@@ -75,7 +75,7 @@ impl Hook for Without {
             }
             Rule::ConvergeGate if is_pod && is_controller(&seen.actor) => {
                 let active = self.pointer().active.map(|active| active.digest);
-                Self::change_report(object, |report| report.serving = active);
+                Self::change_report(object, |report| (report.serving, report.serving_sequence) = (active, None));
             }
             Rule::FlappingPods if is_pod && is_controller(&seen.actor) && !says_ready(object) => {
                 Self::change_report(object, |report| report.serving = None);
