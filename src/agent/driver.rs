@@ -137,20 +137,34 @@ impl Driver {
             .map(|(name, address, limits)| (Server::new(name, limits), address));
         let tallies = servers.each_ref().map(|(server, _)| server.tally());
         let shared = Arc::new(serve::Shared::new(&self.context, feeds, tallies));
-        for ((server, address), router) in servers.into_iter().zip([serve::site(&shared), serve::pod(&shared)]) {
-            if let Some(address) = address {
-                let listener = serve::listen(address).await?;
-                let mut stopping = self.stopping.subscribe();
-                let stop = async move {
-                    let _stopped_or_dropped = stopping.wait_for(|stopping| *stopping).await.map(|_| ());
-                };
-                self.servers.spawn(server.run(listener, router, stop));
-            }
+        let [(site, site_address), (pod, pod_address)] = servers;
+        if let Some(address) = pod_address {
+            let listener = serve::listen(address).await?;
+            self.servers.spawn(pod.run(listener, serve::pod(&shared), self.stopped()));
+        }
+        if let Some(address) = site_address {
+            serve::try_address(address)?;
+            let (catalogue, router, stop) = (self.library.catalogue(), serve::site(&shared), self.stopped());
+            let listening = serve::listen_once_serving(address, catalogue);
+            let stopped = self.stopped();
+            self.servers.spawn(async move {
+                let listener = tokio::select! { listener = listening => listener, () = stopped => None };
+                if let Some(listener) = listener {
+                    site.run(listener, router, stop).await;
+                }
+            });
         }
         if let Application::Polled(url) = settings.application {
             self.tasks.spawn(serve::poll(url, self.library.catalogue(), self.events.clone()));
         }
         Ok(serve::pod(&shared))
+    }
+
+    fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopping = self.stopping.subscribe();
+        async move {
+            let _stopped_or_dropped = stopping.wait_for(|stopping| *stopping).await.map(|_| ());
+        }
     }
 
     /// Not ready any more, but everything goes on: clients learn only after a while that this pod goes. Returns when to stop.

@@ -150,6 +150,7 @@ mod tests {
             sequence: 0,
             available: Vec::new(),
             serving: None,
+            serving_sequence: None,
             problem: None,
         };
         Publication { revision, report, ready: false, reason: "NoActiveVersion", settled: true }

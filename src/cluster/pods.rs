@@ -6,7 +6,7 @@
 
 mod polls;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,10 +17,11 @@ use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::api::names::AGENT_CONTAINER;
 use crate::api::release::ReportSpec;
 
 use super::calls::{Call, CallError, Class};
-use super::lite::PodLite;
+use super::lite::{ContainerLite, PodLite};
 use super::reports::ReportReader;
 use super::streams::Doubling;
 use polls::Polls;
@@ -115,9 +116,12 @@ struct View {
     /// The stage that pods are asked for over HTTP.
     stage: watch::Sender<i64>,
     snapshot: Arc<Mutex<Snapshot>>,
-    users: Arc<Mutex<BTreeSet<ReleaseKey>>>,
+    users: Users,
     _task: Task,
 }
+
+/// Who uses a view, each with the number of the newest LIST that it waits for or has waited for.
+type Users = Arc<Mutex<BTreeMap<ReleaseKey, u64>>>;
 
 impl View {
     /// Asks for a LIST that begins from now on; its number.
@@ -158,6 +162,7 @@ impl PodViews {
         let view = &begun[&used.source];
         if used.stage < wish.stage {
             (used.stage, used.round) = (wish.stage, view.next_round());
+            lock(&view.users).insert(release.clone(), used.round);
             view.stage.send_if_modified(|stage| std::mem::replace(stage, wish.stage.max(*stage)) < wish.stage);
         }
         let mut snapshot = lock(&view.snapshot).clone();
@@ -178,9 +183,10 @@ impl PodViews {
     /// The LIST that the new use waits for: the first of a new view, or one more of a view that others have.
     fn join(&self, views: &mut Views, release: &ReleaseKey, source: &Source, wish: &Wish) -> u64 {
         if let Some(view) = views.begun.get(source) {
-            lock(&view.users).insert(release.clone());
             view.stage.send_if_modified(|stage| std::mem::replace(stage, wish.stage.max(*stage)) < wish.stage);
-            return view.next_round();
+            let round = view.next_round();
+            lock(&view.users).insert(release.clone(), round);
+            return round;
         }
         let view = self.begin(release, source, wish);
         let round = *view.rounds.borrow();
@@ -192,7 +198,7 @@ impl PodViews {
         let (rounds, wanted) = watch::channel(1);
         let (stage, asked_stage) = watch::channel(wish.stage);
         let snapshot = Arc::<Mutex<Snapshot>>::default();
-        let users = Arc::new(Mutex::new(BTreeSet::from([release.clone()])));
+        let users = Arc::new(Mutex::new(BTreeMap::from([(release.clone(), 1)])));
         let watcher = Watcher {
             api: Api::namespaced(self.client.clone(), &source.namespace),
             source: source.clone(),
@@ -211,8 +217,11 @@ impl Views {
     fn end_unused(&mut self) {
         let uses = &self.uses;
         self.begun.retain(|source, view| {
-            let users: BTreeSet<ReleaseKey> =
-                uses.iter().filter(|(_, used)| used.source == *source).map(|((release, _), _)| release.clone()).collect();
+            let mut users = BTreeMap::new();
+            for ((release, _), used) in uses.iter().filter(|(_, used)| used.source == *source) {
+                let round = users.entry(release.clone()).or_default();
+                *round = used.round.max(*round);
+            }
             let is_used = !users.is_empty();
             *lock(&view.users) = users;
             is_used
@@ -239,7 +248,7 @@ struct Watcher {
     source: Source,
     wanted: watch::Receiver<u64>,
     snapshot: Arc<Mutex<Snapshot>>,
-    users: Arc<Mutex<BTreeSet<ReleaseKey>>>,
+    users: Users,
     changed: mpsc::UnboundedSender<ReleaseKey>,
     polls: Option<Polls>,
 }
@@ -339,18 +348,22 @@ impl Watcher {
                 snapshot.pods.remove(&name);
             }
         }
-        self.tell();
+        self.tell(|_| true);
         Some(version)
     }
 
+    /// A LIST that shows the same pods is news only for those who wait for it: else 200 releases that come to share a view would have each
+    /// other looked at 20,000 times.
     fn show(&mut self, pods: BTreeMap<String, Arc<PodLite>>, round: u64) {
-        {
+        let (before, is_same) = {
             let mut snapshot = lock(&self.snapshot);
+            let is_same = snapshot.refused.is_none() && are_same(&snapshot.pods, &pods);
+            let before = std::mem::replace(&mut snapshot.round, round);
             snapshot.pods = pods;
-            snapshot.round = round;
             snapshot.refused = None;
-        }
-        self.tell();
+            (before, is_same)
+        };
+        self.tell(|waited| !is_same || waited > before);
     }
 
     /// A hiccup leaves the view as good as it was; a right that is missing does not.
@@ -358,28 +371,36 @@ impl Watcher {
         let lasts = matches!(error.class, Class::Denied | Class::Invalid);
         let is_news = lasts && lock(&self.snapshot).refused.replace(error.clone()).as_ref() != Some(error);
         if is_news {
-            self.tell();
+            self.tell(|_| true);
         }
     }
 
-    fn tell(&mut self) {
+    /// Has those looked at whose newest LIST has a number of which this is true.
+    fn tell(&mut self, whom: impl Fn(u64) -> bool) {
         if let Some(polls) = &mut self.polls {
             polls.keep_up(&self.snapshot, &self.changed);
         }
-        for user in lock(&self.users).iter() {
+        for (user, _) in lock(&self.users).iter().filter(|(_, waited)| whom(**waited)) {
             // Nobody listens only while the controller shuts down.
             let _ = self.changed.send(user.clone());
         }
     }
 }
 
+/// Whether these are the same pods in the same versions.
+fn are_same(some: &BTreeMap<String, Arc<PodLite>>, others: &BTreeMap<String, Arc<PodLite>>) -> bool {
+    let version = |pod: &PodLite| (pod.metadata.uid.clone(), pod.metadata.resource_version.clone());
+    some.len() == others.len() && some.iter().zip(others).all(|(one, other)| one.0 == other.0 && version(one.1) == version(other.1))
+}
+
 /// Only what is looked at: managedFields, labels and annotations are most of a pod's size, and the last two are of any size.
 fn slim(mut pod: PodLite) -> (String, Arc<PodLite>) {
-    let ObjectMeta { name, uid, creation_timestamp, deletion_timestamp, .. } = pod.metadata;
+    let ObjectMeta { name, uid, resource_version, creation_timestamp, deletion_timestamp, .. } = pod.metadata;
     let key = name.clone().unwrap_or_default();
-    pod.metadata = ObjectMeta { name, uid, creation_timestamp, deletion_timestamp, ..ObjectMeta::default() };
-    pod.spec.containers.retain(|container| !container.ports.is_empty());
-    pod.spec.init_containers.retain(|container| !container.ports.is_empty());
+    pod.metadata = ObjectMeta { name, uid, resource_version, creation_timestamp, deletion_timestamp, ..ObjectMeta::default() };
+    let is_looked_at = |container: &ContainerLite| !container.ports.is_empty() || container.name == AGENT_CONTAINER;
+    pod.spec.containers.retain(is_looked_at);
+    pod.spec.init_containers.retain(is_looked_at);
     (key, Arc::new(pod))
 }
 

@@ -184,8 +184,9 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
     })
 }
 
-/// A flip that the status does not know yet, whichever process made it.
+/// A flip that the status does not know yet, whichever process made it. One that a release finds which was made again is no news of it.
 fn flip_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> Option<(News, Timestamp)> {
+    observed.release.status.phase?;
     let pointer = status::pointer_after(observed, decision, outcome).filter(|_| !observed.release.deleting)?;
     let known = observed.release.status.history.iter().map(|entry| entry.sequence).max().unwrap_or_default();
     let (active, at) = (pointer.active.as_ref().filter(|_| pointer.sequence > known)?, pointer.activated_at?);

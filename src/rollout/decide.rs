@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::names::NAME_MAP_BYTES_MAX;
 use crate::api::pointer::Waived;
-use crate::api::release::{GivenUp, Phase, PublishEntries, api_time};
+use crate::api::release::{ActivationMode, GivenUp, Phase, PublishEntries, api_time};
 use crate::api::status::cut;
 use crate::api::{ManifestDigest, PointedVersion, Pointer};
 use crate::manifest::{Layout, Owner};
@@ -185,7 +185,7 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     let replicate = replicas::replicate(observed, &candidate.version, &candidate.digest, found.pointer.stage);
     let mut blockers = gates::blockers(FLIP_GATES, observed);
     let deadline = deadline(observed, found);
-    if observed.now >= deadline && !only_approval_is_missing(&blockers) {
+    if observed.now >= deadline && !only_approval_is_missing(&blockers) && !was_approved_last(observed, &blockers) {
         // Before the flip: an attempt whose time is over is over, whatever holds by now.
         return Some(Decision { rolls, ..Decision::step(Phase::Stalled, give_up(observed, found, &blockers)) });
     }
@@ -217,8 +217,13 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
         return Some(Decision { step: Step::Nothing, blockers, phase: Phase::AwaitingApproval, rolls, wait: Wait::Change });
     }
     let changes = rolls.iter().filter_map(|roll| roll.next_change).chain(converging::next_change(observed));
-    let next = changes.chain(retry_time(&blockers)).chain([deadline]).min();
+    let next = changes.chain(retry_time(&blockers)).chain([deadline]).filter(|at| *at > observed.now).min();
     Some(Decision { step: Step::Nothing, blockers, phase: Phase::RollCall, rolls, wait: Wait::Change }.until(next))
+}
+
+/// Every gate holds, and one of them is a person's word: it came when it came, also if no status has summed up the wait for it.
+fn was_approved_last(observed: &Observed, blockers: &[Blocker]) -> bool {
+    blockers.is_empty() && observed.release.spec.activation.mode == ActivationMode::Manual
 }
 
 /// What the flip does not wait for, to be written with it: a process that ends right after it has told nobody yet.

@@ -193,6 +193,7 @@ impl Observed {
             sequence: pointer.sequence,
             available: available.iter().map(|version| digest(version)).collect(),
             serving: (!serving.is_empty()).then(|| digest(serving)),
+            serving_sequence: None,
             problem: None,
         })
     }

@@ -99,6 +99,7 @@ fn report(pod: &Played, said: &Said) -> Report {
         sequence: said.sequence,
         available: said.available.clone(),
         serving: said.serving.clone(),
+        serving_sequence: None,
         problem: None,
     }
 }

@@ -18,6 +18,7 @@ mod retention;
 mod rollback;
 mod rules;
 mod scenarios;
+mod slow;
 mod storms;
 mod tenants;
 mod workloads;

@@ -441,6 +441,7 @@ async fn a_request_to_stop_takes_readiness_away_and_lets_visitors_finish() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let agent = tokio::spawn(run(world.context("a", settings), async { stopped.await.unwrap() }));
     until(pod, "/readyz", 200).await;
+    until(site, "/", 200).await;
     assert_eq!((status(site, "/").await, status(site, "/assets/app-v1.js").await), (200, 200));
     assert!(world.api().conditions.is_empty(), "the HTTP channel writes nothing");
     stop.send(()).unwrap();
@@ -448,6 +449,21 @@ async fn a_request_to_stop_takes_readiness_away_and_lets_visitors_finish() {
     assert_eq!(status(site, "/").await, 200);
     agent.await.unwrap().unwrap();
     assert_eq!(status(site, "/").await, 0);
+}
+
+/// A Service still leads to an agent that restarts: a connection that is refused is tried at another pod, and a 503 is not.
+#[tokio::test]
+async fn visitors_are_refused_until_there_is_something_to_serve() {
+    let world = World::new();
+    let (site, pod) = (free_address(), free_address());
+    let settings = Settings { listen_site: Some(site), listen_pod: Some(pod), channel: ReportChannel::Http, ..Settings::new("shop") };
+    let agent = tokio::spawn(run(world.context("a", settings), std::future::pending()));
+    until(pod, "/healthz", 200).await;
+    assert!(tokio::net::TcpStream::connect(site).await.is_err());
+    world.api().write(Some(&staged_and_flipped(&Pointer::empty(), world.publish("v1"))));
+    until(pod, "/readyz", 200).await;
+    until(site, "/", 200).await;
+    agent.abort();
 }
 
 /// What the connection says until the server closes it.
@@ -473,6 +489,7 @@ async fn a_link_that_the_application_puts_on_the_volume_is_never_followed() {
     let context = Context { mirror: Arc::new(mirror), ..world.context("a", settings) };
     let agent = tokio::spawn(run(context, std::future::pending()));
     until(pod, "/readyz", 200).await;
+    until(site, "/", 200).await;
     let right = raw(site, "/assets/app-v1.js").await;
     for target in [secret.as_path(), std::path::Path::new("/etc/hostname")] {
         for object in std::fs::read_dir(volume.path().join("mirror/objects")).unwrap() {

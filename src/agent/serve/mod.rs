@@ -15,10 +15,12 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 
 use super::catalogue::Catalogue;
 use super::core::{Event, Publication};
@@ -78,6 +80,35 @@ pub(super) fn site(shared: &Arc<Shared>) -> Router {
 /// The pod's own business.
 pub(super) fn pod(shared: &Arc<Shared>) -> Router {
     pod::routes(Arc::clone(shared))
+}
+
+/// Between two times that the visitors' address is asked for, when another program has taken it since the start.
+const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Whether the address may be listened at; no connection is accepted.
+///
+/// # Errors
+/// When it is taken or not allowed.
+pub(super) fn try_address(address: SocketAddr) -> Result<(), AgentError> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    });
+    bound.map_err(|cause| AgentError::Listen { address, cause })
+}
+
+/// Listens for visitors once a version is served. Until then their connections are refused, which every proxy takes for "try another pod";
+/// an answer that says "not yet" is handed to the visitor.
+pub(super) async fn listen_once_serving(address: SocketAddr, mut catalogue: watch::Receiver<Arc<Catalogue>>) -> Option<TcpListener> {
+    catalogue.wait_for(|catalogue| catalogue.name_map().is_some()).await.ok()?;
+    loop {
+        match listen(address).await {
+            Ok(listener) => return Some(listener),
+            Err(error) => tracing::error!(%error, "visitors cannot be served; retrying"),
+        }
+        sleep(LISTEN_AGAIN_AFTER).await;
+    }
 }
 
 /// Takes the address.

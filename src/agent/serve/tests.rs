@@ -150,6 +150,7 @@ impl World {
             sequence: 1,
             available: vec![],
             serving: None,
+            serving_sequence: None,
             problem: None,
         };
         self.publications.send_replace(Some(Publication { revision, report, ready: true, reason: "Available", settled }));

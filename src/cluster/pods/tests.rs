@@ -1,5 +1,7 @@
 //! The views: who shares them, what they hold, and that a shared one shows each release its own stage.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::*;
@@ -113,4 +115,31 @@ async fn a_shared_view_shows_nobody_a_stage_before_a_list_that_began_after_it() 
     assert_eq!(seen(0, 4), Some(4));
     views.keep_only(&release(0), &[]);
     assert_eq!((seen(1, 900), lock(&views.views).begun.len()), (Some(900), 1), "the other goes on");
+}
+
+/// A release that joins, or stages, has a LIST of its own; the others are not looked at for it, or each newcomer would cost as many looks as
+/// there are releases.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_shows_the_same_pods_is_news_for_those_alone_who_wait_for_it() {
+    let server = server(10);
+    let (views, mut changes) = views(&server);
+    let look = |number: usize, stage: i64| drop(views.look(&release(number), "Deployment/shop", &wish(stage)));
+    let mut told = || {
+        let mut told: Vec<ReleaseKey> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
+        told.dedup();
+        told
+    };
+    look(0, 1);
+    seconds(1).await;
+    assert_eq!(told(), [release(0)]);
+    look(1, 1);
+    seconds(1).await;
+    assert_eq!(told(), [release(1)], "the newcomer");
+    look(0, 2);
+    seconds(1).await;
+    assert_eq!(told(), [release(0)], "the one that staged");
+    let pod = server.history().into_iter().find(|change| change.key.plural == "pods").expect("there are pods").key;
+    server.patch_status("kubelet", &pod, &json!({"phase": "Succeeded"})).unwrap();
+    seconds(1).await;
+    assert_eq!(told(), [release(0), release(1)], "a change is news for all");
 }

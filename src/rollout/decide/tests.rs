@@ -453,7 +453,7 @@ fn a_candidate_that_was_given_up_is_taken_back_whatever_is_wished_since() {
     assert_eq!(unstages(&late), Some(UnstageReason::DeadlineExceeded));
     late.release.requested_at = Some("again".into());
     assert_eq!(unstages(&late), Some(UnstageReason::DeadlineExceeded));
-    let mut next = late.with_pointer_unstaged().with_pointer_restaged();
+    let mut next = late.with_pointer_unstaged().with_pointer_restaged().at(at(1_499));
     next.release.status.given_up = Some(given_up_v2());
     assert_eq!(unstages(&next), None, "the next staging has another number");
 }

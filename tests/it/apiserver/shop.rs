@@ -153,6 +153,7 @@ impl ReportReader for Pods {
             sequence: pointer.sequence,
             available,
             serving: pointer.active.as_ref().map(|active| active.digest.clone()),
+            serving_sequence: None,
             problem: None,
         };
         Ok(Answer::without_tag(report.to_json()))

@@ -284,6 +284,7 @@ mod tests {
             sequence: 0,
             available,
             serving,
+            serving_sequence: None,
             problem: None,
         };
         Seen::Pod(Box::new(PodSeen { name: name.into(), terminating: false, report: Some(report) }))
