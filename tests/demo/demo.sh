@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# `make demo`: a shop of three pods goes through four releases under load on a Kubernetes of its own, told while it happens; then
+# `make demo`: a shop of three pods goes through four releases under load on a Kubernetes of its own, each step printed as it happens; then
 # the same change in the naive order, for comparison. Fails when a visitor of the first met a broken page, or none of the second.
 # It must never leave a cluster behind, unless it was asked to, nor use one that it did not start.
 #
 #   demo.sh          ends by itself and cleans up
-#   KEEP=1 demo.sh   keeps the cluster, and prints a URL and commands to try
+#   KEEP=1 demo.sh   keeps the cluster, and prints a URL and commands for it
 #   demo.sh --inside the part that runs inside the cluster
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -33,11 +33,12 @@ install() {
 }
 
 first_release() {
-  heading "First release: v1 for three pods that wait for it"
+  heading "First release: v1, for three pods that wait for it"
   kubectl apply -k "$root/deploy/demo" > /dev/null
   wait_for 30 "three agents to announce themselves" announced 3
-  apply_release v1
-  watch_until v1 --for 60 -- true
+  # Suspended until it is watched, or the watcher would miss its first steps.
+  apply_release v1 '{"suspend": true}'
+  watch_until v1 --for 60 -- kubectl -n "$namespace" patch assetrelease shop --type merge -p '{"spec":{"suspend":false}}'
   k rollout status deployment/shop --timeout=30s > /dev/null
   wait_for 15 "the Service" answers "$site"
   flips "v1, first release"
@@ -49,7 +50,6 @@ announced() { # NUMBER
 
 flips() { # NAME: keeps what was measured for the table
   jq -r --arg name "$1" '.flips[] | [$name, .lastReportToFlipMs, .stageToFlipMs, .allServingAfterMs] | map(. // "-") | @tsv' "$scratch/watch.json" >> "$scratch/flips"
-  ! cut -f2 "$scratch/flips" | grep -qx -- - || say "-: the flip overtook a report on its way to the watcher"
 }
 
 release() { # VERSION NAME TEXT
@@ -88,13 +88,13 @@ table() {
   row "Rollcall" guarded 3
   row "naive order" naive 1
   say "page loads by version: Rollcall $(by_version guarded); naive order $(by_version naive)"
-  say "connections that had to be tried twice: Rollcall $(figure guarded .connectRetries), naive order $(figure naive .connectRetries)"
+  say "connections that were made at the second attempt: Rollcall $(figure guarded .connectRetries), naive order $(figure naive .connectRetries)"
   [ "$(figure naive .broken)" = 0 ] || say "for example: $(figure naive '.examples[0] | "a page of \(.version) asked \(.pod) for \(.url | split("/") | last): \(.seen)"')"
-  heading "How long it took (seen by a third client's watches)"
+  heading "How long it took (measured by the watches of a third client)"
   printf '  %-22s %12s %12s %12s\n' '' 'last report' 'staged' 'flip to all'
   printf '  %-22s %12s %12s %12s\n' '' 'to flip' 'to flip' 'serving'
-  awk -F'\t' '{ printf "  %-22s %9s ms %9s ms %9s ms\n", $1, $2, $3, $4 }' "$scratch/flips"
-  ! cut -f2 "$scratch/flips" | grep -qx -- - || say "-: the flip overtook a report on its way to the watcher"
+  awk -F'\t' 'function ms(t) { return t == "-" ? t : t " ms" } { printf "  %-22s %12s %12s %12s\n", $1, ms($2), ms($3), ms($4) }' "$scratch/flips"
+  ! cut -f2- "$scratch/flips" | grep -qwF -- - || say "-: not measured, because the watch of the pointer was ahead of the watch of the pods"
 }
 
 by_version() { # NAME
@@ -117,7 +117,7 @@ verdict() {
 
 inside() {
   guarded
-  heading "The naive order: the same site, pods that switch by themselves as soon as they hear of v2"
+  heading "The naive order: the same site, but each pod switches as soon as it sees v2"
   naive_order
   table
   verdict
@@ -150,7 +150,7 @@ K
 
 outside() {
   [ -z "${ROLLCALL_CONTEXT:-}" ] || { echo "demo: it starts a cluster of its own and takes no ROLLCALL_CONTEXT" >&2; exit 1; }
-  heading "Programs and images (the first time this compiles for some minutes)"
+  heading "Programs and images (the first build takes about 5 minutes on two cores)"
   "$root/tests/cluster/setup.sh"
   build_images
   if [ -z "${KEEP:-}" ]; then

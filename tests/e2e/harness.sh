@@ -90,8 +90,8 @@ version_patch() { # VERSION [SPEC]
 }
 
 # The release as deploy/demo has it, with the sum that the archive has here.
-apply_release() { # VERSION
-  kubectl patch --local -f "$root/deploy/demo/release.yaml" --type merge -p "$(version_patch "$1")" -o yaml | kubectl apply -f - > /dev/null
+apply_release() { # VERSION [SPEC]
+  kubectl patch --local -f "$root/deploy/demo/release.yaml" --type merge -p "$(version_patch "$@")" -o yaml | kubectl apply -f - > /dev/null
 }
 
 answers() { # URL
