@@ -55,7 +55,7 @@ pub struct Capabilities {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Objection {
     /// Writes that forbid to overwrite do so all the same; with what was seen.
-    #[error("it does not keep the conditions of writes: {0}; use a store that does, or the write guard SingleWriter, which is weaker")]
+    #[error("it does not honour the conditions of writes: {0}; use a store that does, or the write guard SingleWriter, which is weaker")]
     Overwrites(String),
     /// Its listings lag behind its writes, or lack what they must say; with what was seen.
     #[error("its listings cannot be relied on: {0}; use a store whose listings show everything that was written before")]

@@ -13,7 +13,7 @@ const INTRODUCTION: &str = "\
 What a release waits for has a *reason*: it stands in the conditions and events of the AssetRelease, labels the metric
 `rollcall_releases_blocked`, and is the heading here. The quoted text is a message as it is printed, with made-up names.
 
-*Waits*: Rollcall goes on by itself when the cause is gone. *Stalls*: nothing happens until somebody changes something (condition
+*Waits*: Rollcall goes on by itself when the cause is gone. *Stalls*: nothing happens until a person changes something (condition
 `Stalled`); a changed spec or a new value of the annotation `rollcall.dev/requestedAt` begins a new attempt. The active version is
 served all the while.
 ";

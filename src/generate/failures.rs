@@ -19,7 +19,7 @@ pub(super) struct Entry {
     pub(super) advice: &'static str,
 }
 
-const BUILD: &str = "Mend the build (a new archive is a new `sha256`); nothing of it was published.";
+const BUILD: &str = "Correct the build (a new archive has a new `sha256`); nothing of it was published.";
 
 /// The bucket, whoever asked it.
 pub(super) fn of_the_bucket() -> Vec<Entry> {
@@ -191,16 +191,16 @@ fn in_its_place(failure: &EntriesFailure) -> Entry {
     let advice = match failure {
         EntriesFailure::Bucket(error) => of_bucket(error),
         EntriesFailure::Superseded { .. } => {
-            "Another controller flipped later. If there is none: somebody restored an old pointer; the sequence in it must grow past the one that is named."
+            "Another controller flipped later. If there is none, an old copy of the pointer was restored; its sequence number must exceed the one that is named."
         }
         EntriesFailure::Foreign { .. } => {
             "Two releases have prefixes within each other. See `PrefixOverlaps`. If the release that is named was renamed or is gone for good, and its prefix was this very one: hand the prefix over as `docs/operations.md` says."
         }
         EntriesFailure::OwnerUnreadable { .. } => "Restore the document that is named from the bucket's versions.",
-        EntriesFailure::Contended { .. } => "Find who else writes below the prefix (an older deploy job, often) and stop it.",
+        EntriesFailure::Contended { .. } => "Find out what else writes below the prefix (often an older deploy job) and stop it.",
         EntriesFailure::BytesMissing { .. } => "Put the object back, or publish the version again from `spec.source` under another name.",
         EntriesFailure::BytesDamaged { .. } => {
-            "Somebody wrote below `.rollcall/`. Delete the object and publish the version again under another name."
+            "Another program wrote below `.rollcall/`. Delete the object and publish the version again under another name."
         }
     };
     Entry { reason: failure.reason(), message: failure.to_string(), stalls: false, advice }
@@ -234,7 +234,7 @@ fn of_publish(failure: &PublishFailure) -> &'static str {
         }
         PublishFailure::Source(SourceError::Bucket { error, .. }) => of_bucket_of_builds(error),
         PublishFailure::Source(SourceError::NoBuild { .. }) => {
-            "Change `spec.version` after the build was put there, not before; until then it is looked for at least every minute."
+            "Change `spec.version` after the build was put there, not before; until then Rollcall looks for it at least every minute."
         }
         PublishFailure::Source(SourceError::Changed { .. }) => {
             "Let the build job write each build into a folder of its own, and change `spec.version` afterwards. The folder is read again by itself."
@@ -242,11 +242,11 @@ fn of_publish(failure: &PublishFailure) -> &'static str {
         PublishFailure::Source(SourceError::Refused(refusal)) => of_refusal(refusal),
         PublishFailure::InvalidBuild { .. } => BUILD,
         PublishFailure::Conflict { .. } => {
-            "Two builds disagree about one name. Let the build tool put a hash of the content into the name (not a counter, not a date), or give this build's file another name. Nothing skips this."
+            "Two builds have different bytes for one name. Let the build tool put a hash of the content into the name (not a counter, not a date), or give this build's file another name. Nothing skips this."
         }
         PublishFailure::VersionTaken { .. } => "Name the new build differently. To release the old one, remove `spec.source`.",
         PublishFailure::Damaged { .. } => {
-            "Somebody wrote below `.rollcall/`. Restore the object from the bucket's versions, or delete it and publish that version again."
+            "Another program wrote below `.rollcall/`. Restore the object from the bucket's versions, or delete it and publish that version again."
         }
         PublishFailure::Bucket(error) => of_bucket(error),
         PublishFailure::Reclaiming { .. } => "Nothing: it goes on by itself at that time, about 17 minutes later.",
@@ -274,9 +274,9 @@ fn of_bucket(error: &BucketError) -> &'static str {
         }
         BucketError::NoSuchBucket { .. } => "Create the bucket, or correct `spec.bucket.name`, `region` or `endpoint` of the AssetStore.",
         BucketError::NotAllowed { .. } => {
-            "A store inside the network is named in the chart's value `egress.allowedHosts` by whoever runs the controller, which must not be a way into the network."
+            "Ask the operator of the controller to add the store's host to the chart's value `egress.allowedHosts`, if the store is inside the network: without that the controller would be a way into the network."
         }
-        BucketError::Unfit(_) => "It was tried out and found wanting: see `StoreOverwrites` and `StoreListsUnreliably`.",
+        BucketError::Unfit(_) => "The store failed a test of its conditions or listings: see `StoreOverwrites` and `StoreListsUnreliably`.",
         BucketError::Refused { .. } => {
             "The store does not do what Rollcall needs (conditional writes, SHA-256 checksums): use one that does."
         }
@@ -313,10 +313,10 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
             "Open the URL; it needs no credentials but what stands in it. Then change the spec, or annotate the release with `rollcall.dev/requestedAt=<now>`."
         }
         Refusal::WrongDigest { .. } => {
-            "Either the archive was made again under the same URL, or the digest is of another one. Never just take over the new digest."
+            "Either the archive was rebuilt under the same URL, or the digest belongs to another one. Find out which before you change the digest."
         }
         Refusal::OtherBuild { .. } => {
-            "Either the folder does not hold the whole build (yet), or holds another one, or the digest is of another one. Never just take over the new digest: run `rollcall digest`, of the controller's version, where the build was made. When the folder was mended, annotate the release with `rollcall.dev/requestedAt=<now>`."
+            "Either the folder does not hold the whole build (yet), or holds another one, or the digest belongs to another one. Do not just copy the new digest: run `rollcall digest`, in the controller's version, where the build was made. When the folder is correct, annotate the release with `rollcall.dev/requestedAt=<now>`."
         }
         Refusal::ArchiveTooLarge { .. } | Refusal::TooManyEntries { .. } | Refusal::FileTooLarge { .. } | Refusal::BuildTooLarge { .. } => {
             "Leave out what pages do not need (source maps, films), or split the build into two releases."

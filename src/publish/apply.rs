@@ -39,7 +39,10 @@ pub(super) async fn apply(
         match releases.get(name).await {
             Ok(release) if release.spec.version != version => return Err(overtaken(shown, &release)),
             Ok(release) => match State::of(&release, generation) {
-                State::Ready => return Ok(()),
+                State::Ready => {
+                    say(&format!("{shown}: version {version:?} is active, and every pod serves it"));
+                    return Ok(());
+                }
                 State::Stalled(why) => return Err(Failure::NotApplied { release: shown, why }),
                 State::Waiting(why) => tell(&mut told, &shown, why),
             },
@@ -80,7 +83,7 @@ async fn changed(cluster: &Cluster, name: &str, before: &str, version: &str) -> 
 }
 
 fn overtaken(release: String, found: &AssetRelease) -> Failure {
-    Failure::NotApplied { release, why: format!("somebody else has set spec.version to {:?}", found.spec.version) }
+    Failure::NotApplied { release, why: format!("meanwhile spec.version was set to {:?}", found.spec.version) }
 }
 
 fn tell(told: &mut String, release: &str, now: String) {
@@ -100,7 +103,7 @@ impl State {
     /// What a release says of the change that made this generation, or of a later one.
     fn of(release: &AssetRelease, generation: i64) -> Self {
         let Some(status) = release.status.as_ref().filter(|status| status.observed_generation >= generation) else {
-            return Self::Waiting("the controller has not looked yet".to_owned());
+            return Self::Waiting("the controller has not seen the change yet".to_owned());
         };
         let is_true = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind && condition.status == "True");
         if let Some(stalled) = is_true(conditions::STALLED) {

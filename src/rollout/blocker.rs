@@ -373,7 +373,7 @@ impl Blocker {
     fn pointer_message(&self) -> String {
         match self {
             Self::PointerContested { config_map, manager } => format!(
-                "the field manager {manager:?} wrote {} in ConfigMap {config_map:?}: stop it from doing so, then delete the ConfigMap; it is made again from this release's status",
+                "the field manager {manager:?} wrote {} in ConfigMap {config_map:?}: stop it from doing so, then delete the ConfigMap; Rollcall recreates it from this release's status",
                 names::POINTER_KEY
             ),
             Self::PointerForeign { config_map, release } => format!(
@@ -387,7 +387,7 @@ impl Blocker {
                 )
             }
             Self::PointerUnreadable { config_map, cause } => format!(
-                "{} in ConfigMap {config_map:?} cannot be read ({cause}): remove the key or the ConfigMap; it is made again from this release's status",
+                "{} in ConfigMap {config_map:?} cannot be read ({cause}): remove the key or the ConfigMap; Rollcall recreates it from this release's status",
                 names::POINTER_KEY
             ),
             Self::PointerVanished { config_map, pods, reported, known } => format!(
@@ -476,9 +476,10 @@ impl StoreProblem {
                 format!("Secret {secret:?}, named by {of}, does not exist: create it with accessKeyId and secretAccessKey")
             }
             Self::SecretForbidden(secret) => format!(
-                "the controller may not read Secret {secret:?}, named by {of}: allow it with \
-                 `kubectl -n {namespace} create role rollcall-{secret} --verb=get --resource=secrets --resource-name={secret}` and a RoleBinding \
-                 of that Role to the controller's ServiceAccount"
+                "the controller may not read Secret {secret:?}, named by {of}: add `{{namespace: {namespace}, name: {secret}}}` to the chart's \
+                 value `secrets`, or make the Role with \
+                 `kubectl -n {namespace} create role rollcall-{secret} --verb=get --resource=secrets --resource-name={secret}` \
+                 and bind it to the controller's ServiceAccount by a RoleBinding"
             ),
             Self::SecretIncomplete(secret, key) => format!("Secret {secret:?}, named by {of}, lacks the key {key:?}"),
             Self::NotGranted(value) => format!(
@@ -499,7 +500,7 @@ impl ReplicaEnd {
             Lacks::Keys(keys) if keys.is_empty() => String::new(),
             Lacks::Keys(keys) => format!("lacks {} objects that the store lacks, too: {}", keys.len(), some_of(keys)),
             Lacks::Objects(0) => String::new(),
-            Lacks::Objects(count) => format!("lacks {count} objects, which somebody is publishing at this moment"),
+            Lacks::Objects(count) => format!("lacks {count} objects, which another publish is uploading now"),
         };
         match &self.failure {
             Some(failure) => format!("replica {:?}: {failure}", self.name),
@@ -544,11 +545,13 @@ mod tests {
             problem: StoreProblem::SecretForbidden("cdn-keys".into()),
         };
         assert_eq!(blocker.reason(), "CredentialsForbidden");
-        assert!(
-            blocker
-                .message()
-                .contains("kubectl -n shop create role rollcall-cdn-keys --verb=get --resource=secrets --resource-name=cdn-keys")
-        );
+        let message = blocker.message();
+        for wanted in [
+            "add `{namespace: shop, name: cdn-keys}` to the chart's value `secrets`",
+            "kubectl -n shop create role rollcall-cdn-keys --verb=get --resource=secrets --resource-name=cdn-keys",
+        ] {
+            assert!(message.contains(wanted), "{message}");
+        }
     }
 
     #[test]

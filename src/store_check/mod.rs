@@ -89,7 +89,7 @@ fn tell(checked: &Checked, bucket: &str, prefix: &str, output: OutputArg) {
     match output {
         OutputArg::Json => println!("{}", json_escaped(&format!("{:#}", checked.json(bucket, prefix)))),
         OutputArg::Text => println!(
-            "{}\n\nPolicy of who writes (controller, `rollcall publish`):\n{:#}\n\nPolicy of a cluster that only uses what another one publishes:\n{:#}\n\nBucket policy for CloudFront as the reader:\n{:#}",
+            "{}\n\nPolicy for writers (controller, `rollcall publish`):\n{:#}\n\nPolicy for a cluster that only uses what another one publishes:\n{:#}\n\nBucket policy for CloudFront as the reader:\n{:#}",
             lines_escaped(&checked.table()),
             policy::writer(bucket, prefix),
             policy::follower(bucket, prefix),

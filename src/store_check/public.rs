@@ -85,7 +85,7 @@ async fn of_asset(mut response: Response) -> Vec<(&'static str, Finding)> {
     let content_type = kept(CONTENT_TYPE, ASSET_TYPE, "a browser does not run a module of another type");
     let cache_control = match header(&response, CACHE_CONTROL) {
         found if same(&found, ASSET_CACHE) => Finding::holds(found),
-        found => Finding::unknown(format!("stored was {ASSET_CACHE:?}, answered {found:?}: somebody in between sets his own")),
+        found => Finding::unknown(format!("stored was {ASSET_CACHE:?}, answered {found:?}: a server in between sets its own")),
     };
     let cors = match header(&response, ACCESS_CONTROL_ALLOW_ORIGIN) {
         origin if origin == "*" => Finding::holds("any page may use it"),
@@ -120,7 +120,7 @@ fn of_missing(status: u16, content_type: &str) -> Finding {
             "a made-up script was answered with 200 {content_type}: a rewrite answers for files that are not there"
         )),
         403 => Finding::unknown(
-            "a made-up name was answered with 403: the reader lacks s3:ListBucket, so that a missing file cannot be told from a forbidden one",
+            "a made-up name was answered with 403: the reader lacks s3:ListBucket, so that a missing file cannot be distinguished from a forbidden one",
         ),
         300..=399 => {
             Finding::ignored(format!("a made-up name was answered with {status}: a redirect answers for files that are not there"))

@@ -85,7 +85,7 @@ pub enum SweepFailure {
     Doubt(#[from] Doubt),
     /// The store may delete what it was not told to.
     #[error(
-        "this store does not keep the condition of a delete ({seen}), so nothing is ever deleted in it: take spec.retention away, or move to a store that does"
+        "this store does not honour the condition of a delete ({seen}), so nothing is ever deleted in it: take spec.retention away, or move to a store that does"
     )]
     DeletesUnconditional {
         /// What was seen.

@@ -90,7 +90,7 @@ pub enum EntriesFailure {
         cause: String,
     },
     /// Somebody else writes the key as often as we do.
-    #[error("{key:?} changes as often as it is written: somebody else writes entry files below this prefix")]
+    #[error("{key:?} changes as often as it is written: another program writes entry files below this prefix")]
     Contended {
         /// The key of the bucket.
         key: String,

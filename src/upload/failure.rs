@@ -92,7 +92,7 @@ pub enum PublishFailure {
     },
     /// A dead publish left other bytes at the key, and nothing may be deleted in this store.
     #[error(
-        "{key:?} holds other bytes, which the unfinished publish of {} left there; they stay, as this store does not keep the condition of a delete ({seen}): remove that object by hand while nothing publishes, or give the file another name", described(.theirs.as_deref())
+        "{key:?} holds other bytes, which the unfinished publish of {} left there; they stay, as this store does not honour the condition of a delete ({seen}): remove that object by hand while nothing publishes, or give the file another name", described(.theirs.as_deref())
     )]
     LeftoverStays {
         /// The key of the bucket, the first one if there are several.

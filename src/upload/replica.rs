@@ -59,7 +59,7 @@ pub enum ReplicaFailure {
     #[error(transparent)]
     Replica(BucketError),
     /// The replica has something else under a key of the store (I3).
-    #[error("{key:?} is there with other bytes ({theirs} instead of sha256 {ours}): somebody else writes below the replica's prefix")]
+    #[error("{key:?} is there with other bytes ({theirs} instead of sha256 {ours}): another program writes below the replica's prefix")]
     Occupied {
         /// The key in the replica's bucket.
         key: String,

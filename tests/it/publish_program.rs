@@ -199,7 +199,7 @@ async fn a_store_that_overwrites_is_refused_and_with_a_lock_one_program_at_a_tim
     let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let refused = begun("conditional", &[]).await;
     assert_eq!(refused.status.code(), Some(1));
-    assert!(said(&refused).contains("the store is refused: it does not keep the conditions of writes"), "{}", said(&refused));
+    assert!(said(&refused).contains("the store is refused: it does not honour the conditions of writes"), "{}", said(&refused));
     assert_eq!(bucket.list("", None).await.unwrap().objects, [], "and nothing was written into it");
 
     let (one, other) = tokio::join!(begun("single-writer", &[]), begun("single-writer", &["--retry-for=60s"]));

@@ -18,7 +18,7 @@ pub enum UnreadableNames {
         looked_for: Vec<String>,
     },
     /// The file is there and is not of the format.
-    #[error("{path:?} is not a manifest of the format {format:?}: {cause}; mend the file, or set manifest.format to what it is")]
+    #[error("{path:?} is not a manifest of the format {format:?}: {cause}; correct the file, or set manifest.format to its format")]
     Malformed {
         /// The file.
         path: String,

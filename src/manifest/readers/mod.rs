@@ -169,13 +169,13 @@ impl Reading {
     pub fn sentence(&self) -> String {
         let how = match self.decided {
             Decided::AskedFor => "as manifest.format says",
-            Decided::ByContent => "told by its content",
+            Decided::ByContent => "recognised by its content",
             Decided::UsualPlace => "at its usual place",
             Decided::NothingFound => "no build tool's manifest was found",
         };
         let found = match &self.path {
             Some(path) => format!("names from {path:?} ({:?}, {how})", self.format),
-            None => format!("hashes told by the files' names alone ({:?}: {how})", self.format),
+            None => format!("hashes recognised by the files' names alone ({:?}: {how})", self.format),
         };
         if self.passed_over.is_empty() { found } else { format!("{found}; passed over: {}", self.passed_over.join("; ")) }
     }

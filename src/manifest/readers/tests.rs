@@ -193,7 +193,7 @@ fn a_version_json_whose_hashes_are_in_no_name_vouches_for_nothing() {
 #[test]
 fn a_folder_without_a_manifest_is_said_to_be_one() {
     let build = Sample::of(&[("index.html", ""), ("version.json", r#"{"name":"shop","version":"v1"}"#)]).auto();
-    let expected = r#"hashes told by the files' names alone (Folder: no build tool's manifest was found); passed over: "version.json" is not of VersionJson: none of its hashes or file names is that of a file of the build"#;
+    let expected = r#"hashes recognised by the files' names alone (Folder: no build tool's manifest was found); passed over: "version.json" is not of VersionJson: none of its hashes or file names is that of a file of the build"#;
     assert_eq!(sentence(&build), expected);
     let asked = Sample::folder("examples/shop/builds/v1").read(Format::Folder, None).unwrap();
     assert_eq!((asked.reading.decided, asked.names.logical.len()), (Decided::AskedFor, 0));
@@ -217,7 +217,10 @@ fn a_format_that_is_asked_for_must_be_there_and_right() {
         reason(Format::Webpack, Some("sub/names.json")),
         Ok(r#"names from "sub/names.json" (Webpack, as manifest.format says)"#.into())
     );
-    assert_eq!(reason(Format::Auto, Some("sub/names.json")), Ok(r#"names from "sub/names.json" (Webpack, told by its content)"#.into()));
+    assert_eq!(
+        reason(Format::Auto, Some("sub/names.json")),
+        Ok(r#"names from "sub/names.json" (Webpack, recognised by its content)"#.into())
+    );
 }
 
 #[test]

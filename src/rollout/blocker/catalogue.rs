@@ -45,7 +45,7 @@ impl Blocker {
                 "Scale the workload up, or set `activation.onZeroReplicas: Proceed`, which is safe with agents: a pod that is born later reads the pointer first."
             }
             Self::PodsMissing { .. } => {
-                "Look at the pods that are named, each with what is known of it: *silent* has an agent that never wrote (look at its log and its ServiceAccount's binding to `rollcall-agent`), *has no agent* comes from another template, *loading* fetches, a problem is told in the agent's own words. Delete a pod that hangs, set `silentPods: ExcuseAfter` for those that may, or set `spec.version` back."
+                "Look at the pods that are named, each with what is known of it: *silent* has an agent that never wrote (look at its log and its ServiceAccount's binding to `rollcall-agent`), *has no agent* comes from another template, *loading* fetches, a problem is quoted from the agent's report. Delete a pod that hangs, set `silentPods: ExcuseAfter` for those that may, or set `spec.version` back."
             }
             Self::NotConverged { .. } => {
                 "After a flip this lasts seconds. If it stays: an application that renders pages has not confirmed the new name map, or an agent cannot switch; both are in the pod's report. Nothing skips this gate; deleting the pod helps. A pod that is not Ready counts while it says that it serves an older version, because it may be Ready again without a restart; it does not count while its agent's container does not run, nor after its node has not answered for five minutes. `silentPods: ExcuseAfter` excuses here only pods that have no agent and never reported (*has no agent*), that long after the flip."
@@ -61,7 +61,7 @@ impl Blocker {
             }
             Self::LookFailed(failure) => failure.advice(),
             Self::GivenUp { .. } => {
-                "The message holds what was missing at the deadline. Mend that, then change the spec or set the annotation. The active version was never touched."
+                "The message says what was missing at the deadline. Correct that, then change the spec or set the annotation. The active version was never touched."
             }
         }
     }
@@ -73,7 +73,7 @@ impl Blocker {
                 "Nothing: the list takes less than a second. If it stays, the controller may not list pods; its log says so."
             }
             Self::AskingStore { .. } => {
-                "Nothing: a store that is well answers within a second. If it stays, its endpoint accepts connections and says nothing, which is told as `StoreUnavailable` 15 seconds after it was asked, or many other stores are asked at the same time."
+                "Nothing: a store that is well answers within a second. If it stays, its endpoint accepts connections and does not answer, which is reported as `StoreUnavailable` 15 seconds after the request, or many other stores are asked at the same time."
             }
             Self::Publishing { .. } => {
                 "Nothing; `status.candidate.upload` shows how far it is. A newer version or `spec.suspend` ends it at once."
@@ -92,13 +92,13 @@ impl Blocker {
                 "A release has every key that begins with its prefix, so two of them never lie within each other: they would sweep and replace each other's files. Give the new one a prefix beside the other. If a site has others below it on purpose, name those folders in `spec.excludedPrefixes` of the outer release: it publishes and sweeps nothing there, and a release may claim a prefix within."
             }
             Self::ObjectsMissing { .. } => {
-                "Somebody, or a lifecycle rule of the bucket, deleted objects. Exclude the prefix from such rules. With `spec.source` set, the version is published again by itself."
+                "A person, a program or a lifecycle rule of the bucket deleted objects. Exclude the prefix from such rules. With `spec.source` set, the version is published again by itself."
             }
             Self::ReplicaIncomplete { .. } => {
-                "Mend what is said of the replica: its endpoint, credentials, rights or free space, or what somebody else wrote below its prefix. It is tried again every 30 seconds; the active version is served meanwhile, from the replica too. If visitors can do without the replica, take it out of `spec.replicas` of the AssetStore: the release goes on at once."
+                "Correct what the message says about the replica: its endpoint, credentials, rights or free space, or what another program wrote below its prefix. Rollcall retries every 30 seconds; the active version is served meanwhile, from the replica too. If visitors can do without the replica, take it out of `spec.replicas` of the AssetStore: the release goes on at once."
             }
             Self::ReplicaUnusable { .. } => {
-                "Told in the AssetStore's status, and wherever a job needs the replica. Mend what is said of it, or take it out of `spec.replicas`. It is looked at again every 30 seconds; nothing is activated or swept meanwhile, and what is active stays."
+                "The AssetStore's status says so, and each release that needs the replica. Correct what the message says, or take the replica out of `spec.replicas`. Rollcall checks it again every 30 seconds; nothing is activated or swept meanwhile, and what is active stays."
             }
             _ => "Apply the AssetStore in the release's namespace.",
         }
@@ -110,7 +110,7 @@ impl Blocker {
                 "Often a GitOps tool that has the ConfigMap in its repository: take it out there. Rollcall never takes a field away from another manager."
             }
             Self::PointerForeign { .. } => {
-                "An existing ConfigMap is written only after whoever owns it has labelled it; the admission policy holds the controller to that. Leave the name out of your manifests and Rollcall makes the ConfigMap itself; or keep it in Git with both labels and without the keys `pointer.json` and `manifest.json`."
+                "Rollcall writes an existing ConfigMap only after its owner has labelled it; the admission policy holds the controller to that. Leave the name out of your manifests and Rollcall makes the ConfigMap itself; or keep it in Git with both labels and without the keys `pointer.json` and `manifest.json`."
             }
             Self::PointerTaken { .. } => "Two releases must not share a pointer: its pods would follow both.",
             Self::PointerUnreadable { .. } => {
@@ -141,7 +141,7 @@ impl LookFailure {
                 "Correct the object that is named; if there is nothing wrong with it, report a bug with the controller's log."
             }
             Self::Failing(_) => {
-                "Told after five attempts in a row, some eight seconds. Look at the API server; pods go on serving, and the release goes on by itself."
+                "Reported after five failed attempts in a row, about eight seconds. Look at the API server; pods go on serving, and the release goes on by itself."
             }
             Self::Panicked(_) => {
                 "Report it with the controller's log. Other releases are not touched; this one is tried again, later and later."
@@ -157,18 +157,18 @@ impl StoreProblem {
         match self {
             Self::SecretMissing(_) => "It lies in the namespace of the AssetStore. It is looked for every ten seconds.",
             Self::SecretForbidden(_) => {
-                "Or name the Secret in the chart's value `secrets`, which makes Role and RoleBinding. There is no right to read Secrets at large."
+                "The chart's value `secrets` makes Role and RoleBinding for each Secret that it lists. The controller has no right to read other Secrets."
             }
             Self::SecretIncomplete(..) => "It needs `accessKeyId` and `secretAccessKey`, and `sessionToken` if the keys are temporary.",
             Self::NotGranted(_) => {
-                "The controller's own cloud identity may read and write what no tenant may, so whoever runs the controller says who may use it for what: by namespace, bucket and prefix, and by endpoint if that is not AWS. A Secret of the namespace needs no such grant."
+                "The controller's own cloud identity may read and write what no tenant may, so the operator of the controller says who may use it for what: by namespace, bucket and prefix, and by endpoint if that is not AWS. A Secret of the namespace needs no such grant."
             }
             Self::Invalid(_) => "Correct the AssetStore's spec.",
             Self::Overwrites(_) => {
-                "Two publishers could mix their bytes under one name, or a sweep take what a release is about to use, and nobody would be told, so nothing is published there. Move to a store that keeps conditional writes (`rollcall store check` tries one out), or upgrade this one; `spec.writeGuard: SingleWriter` of the AssetStore lets one program write at a time instead, which is weaker. It is tried again every ten minutes, and at once when the controller restarts."
+                "Two publishers could mix their bytes under one name, or a sweep take what a release is about to use, without an error, so nothing is published there. Move to a store that honours conditional writes (`rollcall store check` tests one), or upgrade this one; `spec.writeGuard: SingleWriter` of the AssetStore lets one program write at a time instead, which is weaker. It is tried again every ten minutes, and at once when the controller restarts."
             }
             Self::ListsUnreliably(_) => {
-                "Who uses objects is found by listing small documents; with one that is not seen, a sweep could take what a page needs. Ask the store's people for strongly consistent listings; a cache or proxy between here and the store is a usual cause. It is tried again every ten minutes."
+                "Who uses objects is found by listing small documents; with one that is not seen, a sweep could take what a page needs. Ask the store's operators for strongly consistent listings; a cache or proxy between here and the store is a usual cause. It is tried again every ten minutes."
             }
         }
     }
@@ -187,7 +187,7 @@ fn preparing() -> Vec<Blocker> {
         unusable(StoreProblem::NotGranted("{namespaces: [shop], bucket: web-assets, prefix: shop/}".into())),
         unusable(StoreProblem::Invalid("endpoint: not a URL".into())),
         unusable(StoreProblem::Overwrites(
-            "it does not keep the conditions of writes: a second create of one key was accepted and overwrote the first: the condition was ignored; use a store that does, or the write guard SingleWriter, which is weaker".into(),
+            "it does not honour the conditions of writes: a second create of one key was accepted and overwrote the first: the condition was ignored; use a store that does, or the write guard SingleWriter, which is weaker".into(),
         )),
         unusable(StoreProblem::ListsUnreliably(
             "its listings cannot be relied on: of 3 objects 1 were not in the listing that followed their write, or with another token than their own; use a store whose listings show everything that was written before".into(),

@@ -124,7 +124,7 @@ async fn nothing_is_written_into_a_store_that_is_refused_and_nothing_is_remember
     let world = World::of(lax);
     for trial in 1..=2 {
         let error = write(&world.begins("http://store"), "shop/a").await.unwrap_err();
-        assert!(error.to_string().starts_with("the store is refused: it does not keep the conditions of writes: overwritten"), "{error}");
+        assert!(error.to_string().starts_with("the store is refused: it does not honour the conditions of writes: overwritten"), "{error}");
         assert_eq!((world.trials(), world.bucket.bucket.log().len()), (trial, 0));
     }
 }

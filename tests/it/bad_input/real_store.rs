@@ -206,7 +206,7 @@ async fn a_release_waits_for_its_bucket() {
 async fn a_release_waits_while_its_store_overwrites() {
     let racy = crate::store_probe::racy::Racy::start().await;
     let (server, controller) = begin(racy.port(), "any");
-    assert_told(&server, "StoreOverwrites", "does not keep the conditions of writes: of 8 creates of one key at once").await;
+    assert_told(&server, "StoreOverwrites", "does not honour the conditions of writes: of 8 creates of one key at once").await;
     let store = server.get(&Key::new(Kind::named("AssetStore"), NAMESPACE, "store")).unwrap();
     let found = &store["status"]["capabilities"];
     assert_eq!((&found["createOnly"], &found["checksumVerified"]), (&json!("Ignored"), &json!("Holds")), "{found}");
