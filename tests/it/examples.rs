@@ -52,14 +52,14 @@ fn what_people_copy_is_taken() {
 
 #[test]
 fn links_between_pages_lead_somewhere() {
-    let pages = files(&["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs"], &[".md"]);
+    let pages = files(&["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs", "deploy", "charts", "examples"], &[".md"]);
     let mut dead = Vec::new();
     for page in &pages {
         let folder = std::path::Path::new(&page.path).parent().unwrap();
         let links = page.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+        for link in links.filter(|link| !link.contains("://")) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = crate::repository::top().join(folder).join(file);
+            let target = crate::repository::top().join(if file.is_empty() { page.path.clone().into() } else { folder.join(file) });
             let has_anchor = || std::fs::read_to_string(&target).is_ok_and(|text| headings(&text).any(|heading| heading == anchor));
             if !target.exists() || !(anchor.is_empty() || has_anchor()) {
                 dead.push(format!("{}: {link}", page.path));
@@ -67,6 +67,62 @@ fn links_between_pages_lead_somewhere() {
         }
     }
     assert!(dead.is_empty(), "\n{}", dead.join("\n"));
+}
+
+/// Commands in blocks of their own and within backquotes.
+fn commands(page: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    page.lines().flat_map(move |line| {
+        let is_fence = line.starts_with("```");
+        fenced ^= is_fence;
+        let quoted = line.split('`').skip(1).step_by(2).filter(move |_| !fenced && !is_fence);
+        let own = line.split('#').next().filter(|_| fenced && !is_fence);
+        quoted.chain(own).collect::<Vec<_>>()
+    })
+}
+
+/// The targets that a command builds, also behind settings (`KEEP=1 make demo`).
+fn targets(command: &str) -> impl Iterator<Item = &str> {
+    let mut words = command.split_whitespace().skip_while(|word| word.contains('='));
+    let is_make = words.next() == Some("make");
+    words.filter(move |word| is_make && !word.contains('='))
+}
+
+#[test]
+fn make_targets_that_pages_name_exist() {
+    let makefile = std::fs::read_to_string(crate::repository::top().join("Makefile")).unwrap();
+    let exists = |target: &str| makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
+    let pages = files(&["README.md", "CONTRIBUTING.md", "docs", "tests/cluster/README.md"], &[".md"]);
+    let named: Vec<(&str, &str)> =
+        pages.iter().flat_map(|page| commands(&page.text).flat_map(targets).map(|target| (page.path.as_str(), target))).collect();
+    for wanted in ["demo", "cluster-down", "reproducible"] {
+        assert!(named.iter().any(|(_, target)| *target == wanted), "{wanted} in {named:?}");
+    }
+    let missing: Vec<_> = named.iter().filter(|(_, target)| !exists(target)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Without it pods ask a public registry for an image that is not there.
+#[test]
+fn pages_that_add_the_agent_say_where_its_image_is() {
+    let pages = files(&["README.md", "docs", "deploy", "examples"], &[".md", "kustomization.yaml"]);
+    let adding: Vec<&TextFile> =
+        pages.iter().filter(|page| page.text.contains("\ncomponents: [") && page.text.contains("/agent]")).collect();
+    assert!(adding.len() >= 4, "the pages are somewhere else");
+    let without: Vec<&str> =
+        adding.iter().filter(|page| !page.text.contains("{name: rollcall, newName: ")).map(|page| page.path.as_str()).collect();
+    assert!(without.is_empty(), "{without:?}");
+}
+
+/// What the README installs on the cluster of this repository is what `make image` builds.
+#[test]
+fn the_readme_names_the_image_that_make_builds() {
+    let text = |path: &str| std::fs::read_to_string(crate::repository::top().join(path)).unwrap();
+    let makefile = text("Makefile");
+    let image = makefile.lines().find_map(|line| line.strip_prefix("IMAGE := ")).unwrap();
+    let (repository, tag) = image.split_once(':').unwrap();
+    let settings = format!("--set image.repository={repository} --set image.tag={tag} ");
+    assert!(text("README.md").contains(&settings), "{settings}");
 }
 
 /// Anchors as GitHub makes them.
