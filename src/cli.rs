@@ -55,7 +55,7 @@ pub enum Role {
     /// Look after what lies in a store
     #[command(subcommand)]
     Store(StoreCommand),
-    /// An S3 store in a folder, to try things out; never for production
+    /// An S3 store in a folder, for trials; never for production
     DevStore(DevStoreArgs),
     /// Write (or check) every generated file of this repository
     Generate(GenerateArgs),

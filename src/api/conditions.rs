@@ -5,7 +5,7 @@
 pub const READY: &str = "Ready";
 /// Work is going on or waited for. Absent otherwise.
 pub const RECONCILING: &str = "Reconciling";
-/// Nothing more happens until somebody changes something. Absent otherwise; never together with `Reconciling`.
+/// Nothing more happens until a person changes something. Absent otherwise; never together with `Reconciling`.
 pub const STALLED: &str = "Stalled";
 /// The build of the wanted version is known: fetched and checked now, or recorded before.
 pub const SOURCE_FETCHED: &str = "SourceFetched";
@@ -19,7 +19,7 @@ pub const PODS_ACKNOWLEDGED: &str = "PodsAcknowledged";
 pub const ACTIVATED: &str = "Activated";
 /// Every Ready pod serves the active version (I11).
 pub const CONVERGED: &str = "Converged";
-/// Somebody else writes the pointer's keys. Absent otherwise.
+/// Another program writes the pointer's keys. Absent otherwise.
 pub const POINTER_CONTESTED: &str = "PointerContested";
 
 /// Retention deletes nothing, because it is not certain what may go; the reason says why. Absent otherwise.

@@ -129,7 +129,7 @@ pub struct TargetSpec {
     #[serde(default)]
     pub report: ReportSpec,
     /// What to do about a pod that counts but does not report: wait for it (and say its name), or go on without it after
-    /// `excuseAfterSeconds`. Whoever is excused is listed in status. A Ready pod that was excused must serve the new version before
+    /// `excuseAfterSeconds`. The status lists each excused pod. A Ready pod that was excused must serve the new version before
     /// there is another flip; only for a pod that has no agent and never reported it is taken for granted, `excuseAfterSeconds` after
     /// the flip. So do not excuse while pods from before the agent still get traffic.
     #[serde(default)]

@@ -20,14 +20,14 @@ pub struct SourceSpec {
     /// by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket: Option<BucketSource>,
-    /// Somebody else publishes, for example a pipeline with `rollcall publish`: the release waits until the version is recorded in
+    /// Another program publishes, for example a pipeline with `rollcall publish`: the release waits until the version is recorded in
     /// the store, and needs no access to the build. Changing `version` is then the whole release. Several releases, also of other
     /// clusters, may use the same prefix so, as long as their pods serve the pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<PublishedSource>,
 }
 
-/// A build that somebody else publishes. It has no settings: the version's record in the store says everything.
+/// A build that another program publishes. It has no settings: the version's record in the store says everything.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PublishedSource {}

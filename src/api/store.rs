@@ -49,9 +49,9 @@ pub struct AssetStoreSpec {
     #[schemars(length(min = 9, max = 512))]
     #[x_kube(validation = base_url())]
     pub public_url: String,
-    /// What keeps writers from each other's objects. `Conditional`: the store does, by the conditions of writes; it is tried out, and
+    /// What keeps writers from each other's objects. `Conditional`: the store does, by the conditions of writes; it is tested, and
     /// refused if it does not. `SingleWriter`: for stores that ignore those conditions. A lock below each release's prefix lets one
-    /// program write at a time, and each write is looked at before and after; nothing is ever deleted unless the store keeps the
+    /// program write at a time, and each write is looked at before and after; nothing is ever deleted unless the store honours the
     /// condition of deletes. This is weaker: a request that was sent before the lock changed hands may still land after. Every
     /// program that writes there must say so, `rollcall publish` by `--write-guard single-writer`. Replicas are always `Conditional`.
     #[serde(default, skip_serializing_if = "WriteGuard::is_conditional")]
@@ -170,7 +170,7 @@ pub struct AssetStoreStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// What the store was seen to do, tried out when the controller starts and whenever endpoint, bucket or credentials change.
+    /// What the store was seen to do, tested when the controller starts and whenever endpoint, bucket or credentials change.
     /// Absent until that was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<StoreCapabilities>,

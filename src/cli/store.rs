@@ -12,7 +12,7 @@ pub enum StoreCommand {
     Sweep(SweepArgs),
     /// Look at the headers that a version's objects are stored with; `--repair` puts right those that differ
     Headers(HeadersArgs),
-    /// Try out what a store does, read back through its public URL, and print the policy that is needed
+    /// Test what a store does, read back through its public URL, and print the policy that is needed
     Check(CheckArgs),
 }
 

@@ -55,10 +55,10 @@ impl Rule {
                 "A file with a hash in its name whose bytes differ from those that the version before has under that name: the build tool kept a name over changed bytes, or the name only looks hashed. Publishing it would be refused (I3). An *error*."
             }
             Self::AbsoluteHost => {
-                "A page, script, style or data file that names a host past the CDN. The store's endpoint, the bucket's own host and `internalUrl` are an *error*: visitors would go round the CDN, or nowhere. Loopback with a port, private addresses and names inside the cluster are a *warning*. A page or style that loads from any other host is told for *information*."
+                "A page, script, style or data file that names a host past the CDN. The store's endpoint, the bucket's own host and `internalUrl` are an *error*: visitors would go round the CDN, or nowhere. Loopback with a port, private addresses and names inside the cluster are a *warning*. A page or style that loads from any other host is reported for *information*."
             }
             Self::MissingSourceMap => {
-                "A script or style that names a source map which the build lacks is a *warning*: error reports cannot be read, and each opened inspector asks for a 404. A script without a map in a build whose other scripts have one, or a build without any, is told for *information*: there may be a reason."
+                "A script or style that names a source map which the build lacks is a *warning*: error reports cannot be read, and each opened inspector asks for a 404. A script without a map in a build whose other scripts have one, or a build without any, is reported for *information*: there may be a reason."
             }
             Self::ClosureGap => {
                 "A page, a style or the build tool's manifest refers to a file of the build that is not there. Publishing it would be refused. An *error*."

@@ -27,6 +27,7 @@ mod store_probe;
 mod supply_chain;
 mod sweep;
 mod upload;
+mod wording;
 
 /// Says that something was not tested; a failure where everything must be.
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says whether something may be missing")]
