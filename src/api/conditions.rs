@@ -13,7 +13,8 @@ pub const SOURCE_FETCHED: &str = "SourceFetched";
 pub const UPLOADED: &str = "Uploaded";
 /// The store was asked, for this staging, and has every object of the wanted version (I1).
 pub const STORE_VERIFIED: &str = "StoreVerified";
-/// Every pod that counts has the wanted version (I2).
+/// Every pod that counts has the wanted version (I2). False with the reason `Overridden` while a version is active for whose flip break-glass
+/// skipped the roll call.
 pub const PODS_ACKNOWLEDGED: &str = "PodsAcknowledged";
 /// The pointer's active version is the wanted one and, where the bucket serves the pages, so are they.
 pub const ACTIVATED: &str = "Activated";

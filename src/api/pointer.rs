@@ -2,10 +2,11 @@
 //! Never changes by anything but [`Pointer::staged`], [`Pointer::flipped`] and [`Pointer::unstaged`].
 
 use jiff::Timestamp;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
 
 use super::digest::ManifestDigest;
-use super::release::{GivenUp, SkippableGate};
+use super::release::GivenUp;
 
 /// The protocol number that this build writes and understands.
 pub const PROTOCOL: i32 = 1;
@@ -64,11 +65,17 @@ pub struct Pointer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<Timestamp>,
     /// What the last flip did not wait for; status, event and history say it from here, whichever process writes them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "if_known", skip_serializing_if = "Option::is_none")]
     pub waived: Option<Waived>,
     /// The attempt whose candidate was taken back at its deadline, until the next staging.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "if_known", skip_serializing_if = "Option::is_none")]
     pub given_up: Option<GivenUp>,
+}
+
+/// What only controllers look at keeps no reader from the versions: a newer Rollcall may write it in another shape.
+fn if_known<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
 }
 
 /// What a flip did not wait for.
@@ -77,7 +84,7 @@ pub struct Pointer {
 pub struct Waived {
     /// Gates that did not hold and that break-glass skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gates: Vec<SkippableGate>,
+    pub gates: Vec<String>,
     /// The reason that was given for break-glass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -225,6 +232,14 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
+    }
+
+    /// A newer controller may know another gate, and write down more of an attempt.
+    #[test]
+    fn what_only_controllers_look_at_keeps_no_agent_from_the_versions() {
+        let text = r#"{"protocol":1,"stage":3,"sequence":2,"epoch":0,"waived":{"gates":["GateOfTomorrow"]},"givenUp":{"attempt":7}}"#;
+        let pointer = Pointer::parse(text).unwrap();
+        assert_eq!((pointer.stage, pointer.given_up, pointer.waived.unwrap().gates), (3, None, vec!["GateOfTomorrow".to_owned()]));
     }
 
     #[test]

@@ -74,7 +74,8 @@ fn class(code: u16) -> Class {
     match code {
         401 | 403 => Class::Denied,
         409 => Class::Conflict,
-        400 | 404..=408 | 410..=428 => Class::Invalid,
+        // 410 is a continue token that has expired: the listing begins anew.
+        400 | 404..=408 | 411..=428 => Class::Invalid,
         _ => Class::Transient,
     }
 }
@@ -169,7 +170,7 @@ mod tests {
     fn statuses_are_told_apart_by_what_can_be_done() {
         assert_eq!(class(403), Class::Denied);
         assert_eq!(class(409), Class::Conflict);
-        assert_eq!(class(422), Class::Invalid);
+        assert_eq!((class(422), class(410)), (Class::Invalid, Class::Transient));
         assert!([429, 500, 503, 504].into_iter().all(|code| class(code) == Class::Transient));
     }
 

@@ -23,9 +23,10 @@ use super::store::cluster_id;
 use super::work;
 
 /// Facts older than this are looked at again before the pointer is moved. What fences a write is its resource version, not its age: this
-/// keeps a process that stood still (SIGSTOP, a frozen node) from acting on what was wished for before. Reading them takes three calls
-/// (pointer, Secret, release) of at most 10 s each, so a slow API server makes a release slow and never stops it.
-pub(super) const FACTS_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(45);
+/// keeps a process that stood still (SIGSTOP, a frozen node) from acting on what was wished for before. Reading them takes at most five
+/// calls (pointer, AssetStore, Secret, cluster, release) of 10 s each, and 5 s for the nodes of each target with pods that are not Ready: a slow
+/// API server makes a release slow and does not stop it. A pass ends after 120 s in any case.
+pub(super) const FACTS_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(100);
 
 /// Carries out a step: at most one change of the world.
 pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: &Step) -> Result<StepOutcome, Failure> {

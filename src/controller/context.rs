@@ -63,6 +63,8 @@ pub struct Context {
     pub(super) attempts: Attempts,
     /// Lost races in a row: a loss that repeats itself is no race.
     pub(super) losses: Attempts,
+    /// Steps in a row that were lost.
+    pub(super) lost_steps: Attempts,
     nodes: Mutex<Nodes>,
     memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
     cluster: tokio::sync::OnceCell<String>,
@@ -119,6 +121,7 @@ impl Context {
             stores: Looks::new(doubted.clone(), outside.clock.clone(), Outdated::Dropped),
             attempts: Attempts::default(),
             losses: Attempts::default(),
+            lost_steps: Attempts::default(),
             nodes: Mutex::default(),
             memory: Mutex::default(),
             cluster: tokio::sync::OnceCell::new(),

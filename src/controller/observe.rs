@@ -265,8 +265,9 @@ fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str
 async fn find_unreachable(cx: &Context, pods: &mut [PodFacts], snapshot: &Snapshot, pointer: Option<&Pointer>) {
     let now = cx.outside.clock.now();
     let stage = pointer.map_or(0, |pointer| pointer.stage);
-    let active = pointer.and_then(|pointer| pointer.active.as_ref()).map(|active| &active.digest);
-    let has_followed = |report: &Report| report.stage == stage && report.serving.as_ref().is_none_or(|serving| Some(serving) == active);
+    let active = pointer.and_then(|pointer| Some((&pointer.active.as_ref()?.digest, pointer.sequence)));
+    let serves_active = |report: &Report| active.is_some_and(|(digest, sequence)| report.serves(digest, sequence));
+    let has_followed = |report: &Report| report.stage == stage && (report.serving.is_none() || serves_active(report));
     let is_behind = |pod: &PodFacts| !matches!(&pod.report, ReportFacts::Known(report) if has_followed(report));
     let waited_for = pods.iter_mut().filter(|pod| pod.bound && !pod.finished && !pod.ready && is_behind(pod));
     let with_node: Vec<(&mut PodFacts, &str)> = waited_for

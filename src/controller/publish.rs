@@ -186,7 +186,8 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
 
 /// A flip that the status does not know yet, whichever process made it. One that a release finds which was made again is no news of it.
 fn flip_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> Option<(News, Timestamp)> {
-    observed.release.status.phase?;
+    let is_foreign = observed.found().is_some() && observed.own_pointer().is_none();
+    observed.release.status.phase.filter(|_| !is_foreign)?;
     let pointer = status::pointer_after(observed, decision, outcome).filter(|_| !observed.release.deleting)?;
     let known = observed.release.status.history.iter().map(|entry| entry.sequence).max().unwrap_or_default();
     let (active, at) = (pointer.active.as_ref().filter(|_| pointer.sequence > known)?, pointer.activated_at?);
@@ -194,7 +195,7 @@ fn flip_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
     let gates = pointer.waived.map(|waived| waived.gates).filter(|gates| !gates.is_empty());
     let (kind, reason, note) = match gates {
         None => ("Normal", "Activated", flipped),
-        Some(gates) => ("Warning", "ActivatedByOverride", format!("{flipped}; break-glass skipped {gates:?}")),
+        Some(gates) => ("Warning", "ActivatedByOverride", format!("{flipped}; break-glass skipped {}", gates.join(", "))),
     };
     Some((News { kind, reason: reason.into(), note, action: "Flip" }, at))
 }

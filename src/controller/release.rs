@@ -83,6 +83,7 @@ async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Re
             return Ok(Ended::StepFailed(failure));
         }
     };
+    cx.lost_steps.succeeded(key);
     let published = publish(cx, key, &look, &decision, outcome).await?;
     if published == Published::Lost {
         return Ok(Ended::Well(Action::requeue(delay(Class::Conflict, cx.losses.failed(key)))));
@@ -93,7 +94,7 @@ async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Re
 
 /// A lost race is no news, and the next look is at once. Several in a row are a reason why the release does not go on.
 async fn lost(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, mut decision: Decision) -> Result<Ended, Failure> {
-    let losses = cx.losses.failed(key);
+    let losses = cx.lost_steps.failed(key);
     if losses >= LOSSES_UNTIL_TOLD {
         let is_old = cx.outside.clock.now().duration_since(look.begun_at) >= FACTS_AGE_MAX;
         let cause = if is_old { LossCause::TooOld } else { LossCause::Changed };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::blocker::{LaggingPod, some_of};
 use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
-use super::roll_call::{Followers, NODE_LOOKED_AT_AFTER, UNREACHABLE_EXCUSED_AFTER, counts};
+use super::roll_call::{Followers, NODE_LOOKED_AT_AFTER, UNREACHABLE_EXCUSED_AFTER, counts, follows_on};
 
 /// Pods that keep the next flip away: Ready ones that do not serve the active version, and those that are not Ready and say that they
 /// serve another one. Such a pod may become Ready again at any time without a restart, and its page then needs assets that a pod of after
@@ -23,7 +23,7 @@ pub fn not_converged(observed: &Observed) -> Vec<LaggingPod> {
     if observed.targets.iter().flat_map(|target| &target.pods).any(|pod| pod.ready) {
         return not_serving(observed);
     }
-    lagging(observed, |pod| may_return(observed, pod) || pod.unreachable_since.is_none())
+    lagging(observed, |pod| may_return(observed, pod) || (!pod.terminating && pod.unreachable_since.is_none()))
 }
 
 /// The next moment at which time alone changes who lags behind.
@@ -58,7 +58,7 @@ fn lagging(observed: &Observed, who: impl Fn(&PodFacts) -> bool) -> Vec<LaggingP
 fn counted(observed: &Observed) -> impl Iterator<Item = (&TargetFacts, &PodFacts)> {
     let followers = observed.found().map_or(Followers::WithAgent, |found| Followers::of_active(&found.pointer));
     let pods = observed.targets.iter().flat_map(|target| target.pods.iter().map(move |pod| (target, pod)));
-    pods.filter(move |(target, pod)| counts(target, pod, followers))
+    pods.filter(move |(target, pod)| follows_on(target, pod, followers))
 }
 
 /// What a pod does instead of serving the active version.

@@ -167,7 +167,7 @@ fn sweep_when_settled(observed: &Observed, standing: Decision) -> Decision {
 /// An attempt that was given up at its deadline is not made again by itself: the pods would be asked to load it for ever.
 fn respect_an_attempt_given_up(observed: &Observed) -> Option<Decision> {
     let release = &observed.release;
-    let given_up = observed.given_up()?;
+    let given_up = observed.given_up().filter(|_| observed.candidate().is_none())?;
     let is_this_attempt =
         given_up.version == release.spec.version && given_up.generation == release.generation && given_up.request == release.requested_at;
     is_this_attempt.then(|| {
@@ -185,22 +185,24 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     let replicate = replicas::replicate(observed, &candidate.version, &candidate.digest, found.pointer.stage);
     let mut blockers = gates::blockers(FLIP_GATES, observed);
     let deadline = deadline(observed, found);
-    if observed.now >= deadline && !only_approval_is_missing(&blockers) && !was_approved_last(observed, &blockers) {
-        // Before the flip: an attempt whose time is over is over, whatever holds by now.
-        return Some(Decision { rolls, ..Decision::step(Phase::Stalled, give_up(observed, found, &blockers)) });
-    }
+    let was_approved_last = was_approved_last(observed, &blockers);
     let evidence_lasts = if blockers.is_empty() { EVIDENCE_AGE_MAX } else { SignedDuration::MAX };
     if let Some(due) = [Some(&verify), replicate.as_ref()].into_iter().flatten().find(|job| is_evidence_due(observed, job, evidence_lasts))
     {
         match storeless(observed) {
             // Without its store nothing can be asked; the deadline goes on (I12).
             Some(blocker) => blockers.insert(0, blocker),
-            None if observed.jobs.running.is_none() => {
+            None if observed.jobs.running.is_none() && (observed.now < deadline || was_approved_last) => {
                 return Some(Decision { rolls, ..Decision::step(Phase::RollCall, Step::StartJob(due.clone())) });
             }
             None if blockers.is_empty() => blockers.push(Blocker::Verifying { version: candidate.version.clone() }),
             None => {}
         }
+    }
+    let is_late = observed.now >= deadline && !only_approval_is_missing(&blockers);
+    if is_late && !(was_approved_last && blockers.iter().all(|blocker| matches!(blocker, Blocker::Verifying { .. }))) {
+        // Before the flip: an attempt whose time is over is over, whatever holds by now.
+        return Some(give_up(observed, found, &blockers, rolls));
     }
     if blockers.is_empty() && replicas::are_to_be_forgotten(observed) {
         // Said first, done in the next look: whoever ends between the two must not take a replica for admitted that missed this flip.
@@ -208,7 +210,7 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     }
     if blockers.is_empty() {
         let waived = waived(observed, &rolls);
-        let change = PointerChange::Flip { overridden: waived.gates.clone() };
+        let change = PointerChange::Flip { overridden: gates::overridden(FLIP_GATES, observed) };
         let pointer = found.pointer.flipped(observed.now).waiving(waived);
         let step = write(found, change, pointer, name_map(observed, &verify));
         return Some(Decision { rolls, ..Decision::step(Phase::Converging, step) });
@@ -228,14 +230,14 @@ fn was_approved_last(observed: &Observed, blockers: &[Blocker]) -> bool {
 
 /// What the flip does not wait for, to be written with it: a process that ends right after it has told nobody yet.
 fn waived(observed: &Observed, rolls: &[RollCall]) -> Waived {
-    let gates = gates::overridden(FLIP_GATES, observed);
+    let gates: Vec<String> = gates::overridden(FLIP_GATES, observed).iter().map(|gate| format!("{gate:?}")).collect();
     let glass = observed.release.spec.activation.r#override.as_ref().filter(|_| !gates.is_empty());
     let excused = rolls.iter().flat_map(|roll| roll.excused.iter().cloned()).take(EXCUSED_NAMED).collect();
     Waived { reason: glass.map(|glass| glass.reason.clone()), gates, excused }
 }
 
 /// Takes the candidate back, and writes down in the same write that the attempt was given up: neither needs the other one's success.
-fn give_up(observed: &Observed, found: &PointerFound, blockers: &[Blocker]) -> Step {
+fn give_up(observed: &Observed, found: &PointerFound, blockers: &[Blocker], rolls: Vec<RollCall>) -> Decision {
     let release = &observed.release;
     let message = blockers.first().map_or_else(|| "every gate held only after the deadline".into(), Blocker::message);
     let given_up = GivenUp {
@@ -246,7 +248,10 @@ fn give_up(observed: &Observed, found: &PointerFound, blockers: &[Blocker]) -> S
         message: cut(message, GIVEN_UP_BYTES_MAX),
         at: api_time(observed.now),
     };
-    write(found, PointerChange::Unstage(UnstageReason::DeadlineExceeded), found.pointer.giving_up(given_up), found.name_map.clone())
+    let blocker = Blocker::GivenUp { version: given_up.version.clone(), message: given_up.message.clone() };
+    let pointer = found.pointer.giving_up(given_up);
+    let step = write(found, PointerChange::Unstage(UnstageReason::DeadlineExceeded), pointer, found.name_map.clone());
+    Decision { blockers: vec![blocker], rolls, ..Decision::step(Phase::Stalled, step) }
 }
 
 fn retry_time(blockers: &[Blocker]) -> Option<Timestamp> {

@@ -300,10 +300,16 @@ impl Observed {
         self.found().and_then(|found| found.pointer.active.as_ref())
     }
 
+    /// The pointer, unless it is another release's or another program wrote it.
+    #[must_use]
+    pub fn own_pointer(&self) -> Option<&Pointer> {
+        self.found().filter(|found| found.contested_by.is_none() && found.release == self.release.name).map(|found| &found.pointer)
+    }
+
     /// The attempt that was given up last: as the pointer has it, or the status of a controller that wrote it there.
     #[must_use]
     pub fn given_up(&self) -> Option<&GivenUp> {
-        let pointed = self.found().and_then(|found| found.pointer.given_up.as_ref());
+        let pointed = self.own_pointer().and_then(|pointer| pointer.given_up.as_ref());
         pointed.or(self.release.status.given_up.as_ref())
     }
 

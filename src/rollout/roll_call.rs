@@ -136,10 +136,14 @@ impl RollCall {
 /// is what `conditions.serving` of its endpoint says. In the first release a pod without an agent does not follow the pointer and does not count.
 #[must_use]
 pub fn counts(target: &TargetFacts, pod: &PodFacts, followers: Followers) -> bool {
-    let can_serve = pod.bound && !pod.finished && (!pod.terminating || pod.ready);
+    (!pod.terminating || pod.ready) && follows_on(target, pod, followers)
+}
+
+/// The same for what a pod serves: a terminating pod whose probe fails for a moment is Ready again for the rest of its grace period.
+pub(super) fn follows_on(target: &TargetFacts, pod: &PodFacts, followers: Followers) -> bool {
     let follows = pod.has_agent || followers == Followers::All;
     let over_http = target.target.report.http.is_some();
-    can_serve && follows && (pod.ready || over_http || has_announced(pod))
+    pod.bound && !pod.finished && follows && (pod.ready || over_http || has_announced(pod))
 }
 
 /// Whether the pod says that it serves this build, for this flip.

@@ -32,7 +32,7 @@ const NAMES_MAX: usize = 10;
 #[must_use]
 pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> AssetReleaseStatus {
     let pointer = pointer_after(observed, decision, outcome);
-    let undone = (outcome == StepOutcome::Lost).then(|| Decision { step: Step::Nothing, ..decision.clone() });
+    let undone = (outcome == StepOutcome::Lost).then(|| without_its_step(decision));
     // I9: nothing of a step that was not done is told as done.
     let view = View { observed, decision: undone.as_ref().unwrap_or(decision), pointer };
     let previous = &observed.release.status;
@@ -53,6 +53,13 @@ pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> A
         last_stage: previous.last_stage.max(view.pointer.as_ref().map_or(0, |pointer| pointer.stage)),
         last_handled_request: observed.release.requested_at.as_deref().map(|request| cut(request.into(), 256)),
     }
+}
+
+fn without_its_step(decision: &Decision) -> Decision {
+    // An attempt that could not be taken back is still in the roll call.
+    let phase = if decision.phase == Phase::Stalled { Phase::RollCall } else { decision.phase };
+    let blockers = decision.blockers.iter().filter(|blocker| !matches!(blocker, Blocker::GivenUp { .. })).cloned().collect();
+    Decision { step: Step::Nothing, phase, blockers, ..decision.clone() }
 }
 
 /// The pointer as it is now.

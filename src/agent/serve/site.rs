@@ -96,8 +96,8 @@ fn missed(miss: &Miss) -> Response<Body> {
     }
 }
 
-/// A page's path gets the site's own page, an asset's path plain text. Before a version is active, which is also right after a restart
-/// when visitors may still come, nobody knows yet what is missing: "not found" would be a lie about an asset that the others have.
+/// A page's path gets the site's own page, an asset's path plain text. Before a version is served nothing listens
+/// here; should a request come all the same, "not found" would be a lie about an asset that the others have.
 async fn not_found(shared: &Shared, method: &Method, catalogue: &Catalogue, path: &str) -> Response<Body> {
     if catalogue.name_map().is_none() {
         return answer::text(StatusCode::SERVICE_UNAVAILABLE, "no version is active yet\n");

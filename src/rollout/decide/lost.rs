@@ -107,6 +107,9 @@ fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
         sequence: active.sequence,
         stage,
         activated_at: active.activated_at.as_ref().map(|at| at.0),
+        // Of the flip that was put back; the history has that of this one.
+        waived: None,
+        given_up: None,
         ..found.pointer.unstaged()
     };
     match map_of_the_lost(observed, active) {

@@ -194,14 +194,15 @@ impl View<'_> {
     /// I9: what was skipped and who was excused is said for as long as the version is active.
     fn acknowledged_at_the_flip(&self) -> Verdict {
         let had = "every pod that counts had the version at the flip";
-        match self.waived_at_the_flip() {
-            (Some(skipped), _) if skipped.contains("EveryPodReported") => {
-                Verdict::no("Overridden", format!("break-glass skipped {skipped}; pods may have lacked the version at the flip"))
-            }
-            (Some(skipped), _) => Verdict::yes("Activated", format!("{had}; break-glass skipped {skipped}")),
-            (None, excused) if excused.is_empty() => Verdict::yes("Activated", had),
-            (None, excused) => Verdict::yes("Activated", format!("{had}; excused were {}", excused.join(", "))),
+        let (skipped, excused) = self.waived_at_the_flip();
+        let excused = if excused.is_empty() { String::new() } else { format!("; excused were {}", excused.join(", ")) };
+        let Some(skipped) = skipped else { return Verdict::yes("Activated", format!("{had}{excused}")) };
+        // Gates stand before the reason that a person gave.
+        if skipped.split(':').next().is_some_and(|gates| gates.contains("EveryPodReported")) {
+            let message = format!("break-glass skipped {skipped}; pods may have lacked the version at the flip{excused}");
+            return Verdict::no("Overridden", message);
         }
+        Verdict::yes("Activated", format!("{had}; break-glass skipped {skipped}{excused}"))
     }
 
     fn activated(&self) -> Verdict {

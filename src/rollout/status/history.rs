@@ -17,9 +17,9 @@ impl View<'_> {
     /// The pointer as far as it is remembered: neither what another hand wrote nor what went back makes the highest flip forgotten,
     /// from which alone a lost pointer is made again (I4).
     fn remembered(&self) -> Option<&Pointer> {
-        let contested = self.observed.found().is_some_and(|found| found.contested_by.is_some());
+        let foreign = self.observed.found().is_some() && self.observed.own_pointer().is_none();
         let known = self.observed.release.status.active.as_ref().map_or(0, |active| active.sequence);
-        self.pointer.as_ref().filter(|pointer| !contested && pointer.sequence >= known)
+        self.pointer.as_ref().filter(|pointer| !foreign && pointer.sequence >= known)
     }
 
     pub(super) fn active(&self) -> Option<ActivatedVersion> {
@@ -92,13 +92,12 @@ impl View<'_> {
 
     /// As the pointer has it, whichever process made the flip.
     fn overridden(&self) -> Option<String> {
-        let waived = self.pointer.as_ref()?.waived.as_ref().filter(|waived| !waived.gates.is_empty())?;
-        let names: Vec<String> = waived.gates.iter().map(|gate| format!("{gate:?}")).collect();
-        Some(cut(format!("{}: {}", names.join(", "), waived.reason.as_deref().unwrap_or_default()), 1024))
+        let waived = self.remembered()?.waived.as_ref().filter(|waived| !waived.gates.is_empty())?;
+        Some(cut(format!("{}: {}", waived.gates.join(", "), waived.reason.as_deref().unwrap_or_default()), 1024))
     }
 
     fn excused(&self) -> Vec<String> {
-        let waived = self.pointer.as_ref().and_then(|pointer| pointer.waived.as_ref());
+        let waived = self.remembered().and_then(|pointer| pointer.waived.as_ref());
         waived.iter().flat_map(|waived| waived.excused.iter().take(NAMES_MAX).cloned()).collect()
     }
 
@@ -126,11 +125,11 @@ impl View<'_> {
     pub(super) fn given_up(&self) -> Option<GivenUp> {
         let release = &self.observed.release;
         let staged = self.pointer.as_ref().filter(|pointer| pointer.candidate.is_some()).map(|pointer| pointer.stage);
-        let pointed = self.pointer.as_ref().and_then(|pointer| pointer.given_up.clone());
+        let pointed = self.remembered().and_then(|pointer| pointer.given_up.clone());
         let given_up = pointed.or_else(|| release.status.given_up.clone())?;
         let is_wanted = given_up.version == release.spec.version && given_up.generation == release.generation;
         let is_staged = staged.is_some() && given_up.stage == staged;
-        (is_staged || (is_wanted && given_up.request == release.requested_at)).then_some(given_up)
+        (is_staged || (staged.is_none() && is_wanted && given_up.request == release.requested_at)).then_some(given_up)
     }
 
     /// What was not waited for at the flip to the active version.
