@@ -33,8 +33,8 @@ pub struct Report {
     /// Digest of the version whose pages are served now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<ManifestDigest>,
-    /// Sequence number of the newest flip for which it is served: the same build may be flipped to again, at other URLs. Agents of before
-    /// version 0.2 and applications do not say it.
+    /// Sequence number of the newest flip for which it is served: the same build may be flipped to again, at other URLs. Older agents
+    /// and applications do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving_sequence: Option<i64>,
     /// Why something wanted is not available; for people.

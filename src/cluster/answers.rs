@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::PollSemaphore;
 use tower::{BoxError, Layer, Service};
 
-/// Largest answer that is no watch: a page of 100 pods of 60 KiB each has 6 MB, one of 40 releases of 1 MB each has 40 MB.
+/// Largest answer that is no watch: a page of 100 pods of 60 KiB each has 6 MB, one of 10 releases of 1.5 MiB each has 15 MiB.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Largest event of a watch: etcd holds objects of up to 1.5 MiB, which JSON escapes at most sixfold.
@@ -30,7 +30,7 @@ const WATCH_TIME_MAX: Duration = Duration::from_secs(330);
 /// An answer beyond this is a large one: a page of 100 pods of 20 KiB each is none.
 const LARGE: u64 = 2 << 20;
 
-/// Large answers that are read at a time. A tenant fills 40 objects with 1.5 MiB each, and names them in twenty listings that are made at
+/// Large answers that are read at a time. A tenant fills objects with 1.5 MiB each, and names them in twenty listings that are made at
 /// once: the others wait, and no small answer does.
 const LARGE_AT_ONCE: usize = 2;
 

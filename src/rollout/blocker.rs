@@ -2,6 +2,7 @@
 //! metric and status; waiting is not an error.
 
 mod catalogue;
+mod loss;
 
 use crate::api::names;
 use crate::api::status::{MESSAGE_BYTES_MAX, cut};
@@ -9,19 +10,10 @@ use crate::manifest::{Overlap, Owner};
 
 use super::observed::{BucketFault, JobFailure, Lacks, ReplicaEnd, StoreProblem};
 
+pub use self::loss::LossCause;
+
 /// Names shown in one message; the rest is counted.
 const NAMES_MAX: usize = 10;
-
-/// Why a step was not done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LossCause {
-    /// The precondition of the write did not hold any more.
-    #[error("the object has changed each time between the look and the write; see who writes it with `kubectl get --show-managed-fields`")]
-    Changed,
-    /// The facts were too old when the step was to be done.
-    #[error("to read pointer, pods and release takes longer than such facts may be used; the API server is very slow")]
-    TooOld,
-}
 
 /// Why a release does not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::names::NAME_MAP_BYTES_MAX;
 use crate::api::pointer::Waived;
-use crate::api::release::{ActivationMode, GivenUp, Phase, PublishEntries, api_time};
+use crate::api::release::{ActivationMode, GivenUp, Phase, PublishEntries, SkippableGate, api_time};
 use crate::api::status::cut;
 use crate::api::{ManifestDigest, PointedVersion, Pointer};
 use crate::manifest::{Layout, Owner};
@@ -209,8 +209,9 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
         return Some(Decision { rolls, ..Decision::step(Phase::RollCall, Step::Nothing) });
     }
     if blockers.is_empty() {
-        let waived = waived(observed, &rolls);
-        let change = PointerChange::Flip { overridden: gates::overridden(FLIP_GATES, observed) };
+        let overridden = gates::overridden(FLIP_GATES, observed);
+        let waived = waived(observed, &overridden, &rolls);
+        let change = PointerChange::Flip { overridden };
         let pointer = found.pointer.flipped(observed.now).waiving(waived);
         let step = write(found, change, pointer, name_map(observed, &verify));
         return Some(Decision { rolls, ..Decision::step(Phase::Converging, step) });
@@ -229,8 +230,8 @@ fn was_approved_last(observed: &Observed, blockers: &[Blocker]) -> bool {
 }
 
 /// What the flip does not wait for, to be written with it: a process that ends right after it has told nobody yet.
-fn waived(observed: &Observed, rolls: &[RollCall]) -> Waived {
-    let gates: Vec<String> = gates::overridden(FLIP_GATES, observed).iter().map(|gate| format!("{gate:?}")).collect();
+fn waived(observed: &Observed, overridden: &[SkippableGate], rolls: &[RollCall]) -> Waived {
+    let gates: Vec<String> = overridden.iter().map(|gate| format!("{gate:?}")).collect();
     let glass = observed.release.spec.activation.r#override.as_ref().filter(|_| !gates.is_empty());
     let excused = rolls.iter().flat_map(|roll| roll.excused.iter().cloned()).take(EXCUSED_NAMED).collect();
     Waived { reason: glass.map(|glass| glass.reason.clone()), gates, excused }

@@ -135,7 +135,7 @@ impl View<'_> {
     /// What was not waited for at the flip to the active version.
     pub(super) fn waived_at_the_flip(&self) -> (Option<String>, Vec<String>) {
         let sequence = self.pointer.as_ref().map_or(0, |pointer| pointer.sequence);
-        let entry = self.history().into_iter().find(|entry| entry.sequence > 0 && entry.sequence == sequence);
-        entry.map(|entry| (entry.overridden, entry.excused)).unwrap_or_default()
+        let known = self.observed.release.status.history.iter().find(|entry| entry.sequence > 0 && entry.sequence == sequence);
+        known.map_or_else(|| (self.overridden(), self.excused()), |entry| (entry.overridden.clone(), entry.excused.clone()))
     }
 }
