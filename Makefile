@@ -66,10 +66,12 @@ bench: setup ## Latency of flips, also beside stores that never answer; memory a
 	@tests/bench/run.sh
 
 .PHONY: soak
-soak: setup ## Publishers in storms and killed (1,000 each), and storms in the simulation, SEEDS of them (300: 8 minutes) from FIRST_SEED (1000) on
+soak: setup ## Publishers in storms and killed (1,000 each), storms in the simulation, SEEDS of them (300) from FIRST_SEED (1000) on, TAKEOVERS (200: 17 minutes) of stopped leaders
 	@ROLLCALL_UPLOAD_SEEDS=1000 cargo test --locked --all-features --test it upload::storms
 	@ROLLCALL_KILLED_SEEDS=334 cargo test --locked --all-features --test it killed_at_any_moment
 	@ROLLCALL_SEEDS="$${SEEDS:-300}" ROLLCALL_FIRST_SEED="$${FIRST_SEED:-1000}" cargo test --locked --all-features --test it simulation::storms::no_storm -- --nocapture
+	@tests/cluster/cluster run --name "soak-$$$$" --api-only -- env ROLLCALL_REQUIRE_ALL=1 CARGO_NET_OFFLINE=true ROLLCALL_TAKEOVERS="$${TAKEOVERS:-200}" cargo test --locked --all-features --test it apiserver::leaders -- --nocapture
+	@tests/cluster/cluster run --name "soak-$$$$" --api-only -- env ROLLCALL_REQUIRE_ALL=1 CARGO_NET_OFFLINE=true ROLLCALL_TAKEOVERS=12 ROLLCALL_LEASE_TIMES=15s,10s,2s cargo test --locked --all-features --test it apiserver::leaders -- --nocapture
 
 .PHONY: fuzz
 fuzz: setup ## Spoil real files for the readers and the lint rules; FUZZ_RUNS=20000 for each (3 minutes)

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -87,9 +88,38 @@ pub struct ControllerArgs {
     /// Use this kubeconfig file instead of the pod's own ServiceAccount
     #[arg(long, env = "ROLLCALL_KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
-    /// Name of this process in events
+    /// Name of this process in events, and the beginning of its name in the Lease: the pod's name in a cluster
     #[arg(long, env = "ROLLCALL_INSTANCE", default_value = "rollcall")]
     pub instance: String,
+    /// How it stands for election.
+    #[command(flatten)]
+    pub election: ElectionArgs,
+}
+
+/// How a controller stands for election among its replicas.
+#[derive(Debug, Args)]
+pub struct ElectionArgs {
+    /// Act only while this process leads among the replicas, which share a Lease; this is the default
+    #[arg(long, overrides_with = "no_leader_elect")]
+    pub leader_elect: bool,
+    /// Act at once and without a Lease, as the only controller: for a local run
+    #[arg(long, overrides_with = "leader_elect")]
+    pub no_leader_elect: bool,
+    /// Name of the Lease
+    #[arg(long = "leader-elect-resource-name", env = "ROLLCALL_LEASE_NAME", value_name = "NAME", default_value = "rollcall")]
+    pub name: String,
+    /// Namespace of the Lease; the pod's own (or the kubeconfig's) when it is not given
+    #[arg(long = "leader-elect-resource-namespace", env = "ROLLCALL_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// A standby takes over when the Lease was not renewed for this time: whole seconds, longer than the renew deadline
+    #[arg(long = "leader-elect-lease-duration", value_name = "TIME", default_value = "15s", value_parser = publish::duration)]
+    pub lease_duration: Duration,
+    /// The leader ends when it could not renew the Lease for this time, and writes nothing any more
+    #[arg(long = "leader-elect-renew-deadline", value_name = "TIME", default_value = "10s", value_parser = publish::duration)]
+    pub renew_deadline: Duration,
+    /// Time from one attempt to acquire or renew the Lease to the next; less than a 2.2th of the renew deadline
+    #[arg(long = "leader-elect-retry-period", value_name = "TIME", default_value = "2s", value_parser = publish::duration)]
+    pub retry_period: Duration,
 }
 
 /// Options of the agent.
@@ -245,6 +275,7 @@ mod tests {
         let Role::Controller(args) = cli.role else { panic!("expected the controller") };
         assert_eq!((args.watch_namespaces, args.egress_allow), (vec!["a".to_owned(), "b".to_owned()], vec!["store.svc".parse().unwrap()]));
         assert_eq!(args.ambient_credentials, []);
+        assert!(!args.election.no_leader_elect, "two replicas are the default of the chart");
         assert_eq!(cli.log.log_format, LogFormat::Json);
     }
 }

@@ -51,7 +51,7 @@
 //! | roll call | which pods count, which of them have reported the candidate, who is excused, who lags behind |
 //! | job | work beside the loop whose progress and end are facts |
 //! | intent, tombstone | "I am about to use these objects"; "I am about to delete this one": each side writes its own, then reads the other's |
-//! | sequence, stage, epoch | number of flips, of stagings, of leadership changes (0 so far); they only grow |
+//! | sequence, stage, epoch | number of flips, of stagings, under which leadership (0 without an election); they only grow |
 //!
 //! Promises are numbered I1 to I12 (`docs/semantics.md`); the code and the tests cite them.
 

@@ -121,7 +121,7 @@ impl Metrics {
             PointerChange::Unstage(reason) => {
                 self.unstages.get_or_create(&ByReason { reason: reason.reason() }).inc();
             }
-            PointerChange::Restore => {}
+            PointerChange::Restore | PointerChange::Lead => {}
             PointerChange::Flip { overridden } => {
                 self.flips.inc();
                 self.overrides.inc_by(u64::from(!overridden.is_empty()));

@@ -7,16 +7,13 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{AgentArgs, ApplicationArg, ControllerArgs, DevStoreArgs, GenerateArgs, ReportArg, Role};
+use crate::cli::{AgentArgs, ApplicationArg, DevStoreArgs, GenerateArgs, ReportArg, Role};
 use crate::clock::SystemClock;
-use crate::cluster::reports::HttpReportReader;
-use crate::controller::{self, Context, Outside, S3Buckets};
-use crate::egress::{AmbientGrants, Egress};
-use crate::metrics::Metrics;
+use crate::cluster::leader::Term;
 use crate::serving::Limits;
-use crate::source::{HttpFetcher, HttpSettings};
-use crate::{admin, agent, dev_store, generate, publish, serving, source};
+use crate::{agent, dev_store, generate, publish, serving};
 
+mod controller;
 mod store;
 
 /// Why a role could not run or ended.
@@ -36,7 +33,7 @@ pub fn run(role: Role) -> Result<(), RoleError> {
     // Threads that may block read files and unpack archives; tokio would make up to 512 of them, each with memory of its own.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build()?;
     match role {
-        Role::Controller(args) => runtime.block_on(run_controller(args)),
+        Role::Controller(args) => runtime.block_on(controller::run(args)),
         Role::Agent(args) => runtime.block_on(run_agent(args)),
         Role::Store(command) => runtime.block_on(store::run(command)),
         Role::Publish(args) => runtime.block_on(async { Ok(publish::run(args, stopper()?).await?) }),
@@ -52,39 +49,9 @@ pub fn exit_code(error: &RoleError) -> ExitCode {
     error.downcast_ref::<publish::Failure>().map_or(ExitCode::FAILURE, |failure| ExitCode::from(failure.exit() as u8))
 }
 
-async fn run_controller(args: ControllerArgs) -> Result<(), RoleError> {
-    let metrics = Arc::<Metrics>::default();
-    let egress = Egress::public_and(args.egress_allow);
-    let outside = Outside {
-        client: client(args.kubeconfig.as_deref()).await?,
-        clock: Arc::new(SystemClock),
-        buckets: Arc::new(S3Buckets::new(egress.clone())),
-        source: Arc::new(HttpFetcher::new(HttpSettings { egress, ..HttpSettings::default() })),
-        reports: Arc::new(HttpReportReader::new(&Egress::of_a_pod())),
-    };
-    std::fs::create_dir_all(&args.workspace).map_err(|error| format!("workspace {}: {error}", args.workspace.display()))?;
-    let workspace = source::Workspace::new(&args.workspace, args.workspace_size.budget());
-    workspace.clear()?;
-    let settings = controller::Settings {
-        namespaces: args.watch_namespaces,
-        workspace,
-        instance: args.instance,
-        ambient: AmbientGrants(args.ambient_credentials),
-    };
-    let (cx, changes) = Context::new(outside, settings, metrics.clone());
-    let admin = admin::Admin::new(metrics);
-    let stop = stopper()?;
-    let served = tokio::spawn(admin::serve(admin.clone(), args.admin_listen, stop.clone().cancelled_owned()));
-    tracing::info!(admin.listen = %args.admin_listen, "controller begins");
-    controller::run(cx, changes, move || admin.set_ready(), stop.clone().cancelled_owned()).await;
-    stop.cancel();
-    served.await??;
-    Ok(())
-}
-
 async fn run_agent(args: AgentArgs) -> Result<(), RoleError> {
     let context = agent::Context {
-        client: client(args.kubeconfig.as_deref()).await?,
+        client: connect(&config(args.kubeconfig.as_deref()).await?, &Term::unelected())?,
         fetch: Arc::new(agent::fetch::HttpFetch::new(FETCHES_MAX)?),
         mirror: Arc::new(agent::mirror::Disk::open(&args.mirror)?),
         clock: Arc::new(SystemClock),
@@ -156,7 +123,7 @@ fn run_generate(args: &GenerateArgs) -> Result<(), RoleError> {
 
 /// The API server: the pod's own ServiceAccount, unless a file is named. The current context of whoever happens to run this is
 /// never used by itself. The client's own retries are off: a repeated write may meet its own first success.
-async fn client(kubeconfig: Option<&std::path::Path>) -> Result<kube::Client, RoleError> {
+async fn config(kubeconfig: Option<&std::path::Path>) -> Result<kube::Config, RoleError> {
     let mut config = match kubeconfig {
         None => kube::Config::incluster()?,
         Some(path) => {
@@ -165,7 +132,12 @@ async fn client(kubeconfig: Option<&std::path::Path>) -> Result<kube::Client, Ro
         }
     };
     config.default_retry = false;
-    Ok(crate::cluster::client::connect(config)?)
+    Ok(config)
+}
+
+/// A client with connections of its own.
+fn connect(config: &kube::Config, term: &Term) -> Result<kube::Client, RoleError> {
+    Ok(crate::cluster::client::connect(config.clone(), term)?)
 }
 
 /// Resolves on SIGTERM and SIGINT.

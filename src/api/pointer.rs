@@ -56,7 +56,7 @@ pub struct Pointer {
     pub stage: i64,
     /// Number of flips so far; only grows.
     pub sequence: i64,
-    /// Number of leadership changes so far; stale leaders are refused by it.
+    /// Under which leadership it was last written: only grows, and stale leaders are refused by it. 0 without an election.
     pub epoch: i64,
     /// When `candidate` was staged.
     #[serde(default, skip_serializing_if = "Option::is_none")]

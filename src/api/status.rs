@@ -63,6 +63,9 @@ pub struct AssetReleaseStatus {
     /// The highest stage number that was written; a pointer that vanished is recreated above it.
     #[serde(default)]
     pub last_stage: i64,
+    /// The epoch of the leader that wrote this: each new leader of the controller's replicas has a higher one. 0 without an election.
+    #[serde(default)]
+    pub epoch: i64,
     /// The value of the annotation `rollcall.dev/requestedAt` that was last acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -71,11 +74,11 @@ pub struct AssetReleaseStatus {
 
 impl AssetReleaseStatus {
     /// Whether both say the same. The API server keeps conditions, a map by type, in an order of its own: that is no difference, or
-    /// the same status would be written at every look (I7).
+    /// the same status would be written at every look (I7). Nor is the epoch: a new leader has nothing to tell of a release that rests.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         let by_type = |status: &Self| {
-            let mut status = status.clone();
+            let mut status = Self { epoch: 0, ..status.clone() };
             status.conditions.sort_by(|one, other| one.type_.cmp(&other.type_));
             status
         };
@@ -100,6 +103,7 @@ impl Default for AssetReleaseStatus {
             replicas: Vec::new(),
             given_up: None,
             last_stage: 0,
+            epoch: 0,
             last_handled_request: None,
         }
     }

@@ -156,7 +156,7 @@ fn folder_below(typed: &str) -> Result<String, &'static str> {
     }
 }
 
-fn duration(typed: &str) -> Result<Duration, String> {
+pub(super) fn duration(typed: &str) -> Result<Duration, String> {
     let signed: jiff::SignedDuration = typed.parse().map_err(|error: jiff::Error| error.to_string())?;
     signed.try_into().map_err(|_| "it is below zero".to_owned())
 }

@@ -7,6 +7,7 @@ mod answers;
 
 pub mod calls;
 pub mod client;
+pub mod leader;
 pub mod lite;
 pub mod nodes;
 pub mod pods;

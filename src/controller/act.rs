@@ -31,7 +31,8 @@ pub(super) const FACTS_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::fro
 /// Carries out a step: at most one change of the world.
 pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: &Step) -> Result<StepOutcome, Failure> {
     match step {
-        Step::Nothing => Ok(StepOutcome::Done),
+        // The epoch is written with the status, which follows every step.
+        Step::Nothing | Step::TellEpoch => Ok(StepOutcome::Done),
         Step::AddFinalizer => set_finalizers(cx, key, look, &with_ours(&look.finalizers)).await,
         Step::RemoveFinalizer => set_finalizers(cx, key, look, &without_ours(&look.finalizers)).await,
         Step::StartJob(job) => start_job(cx, key, look, job).await,

@@ -49,6 +49,8 @@ pub struct Settings {
     pub workspace: Workspace,
     /// Name of this controller process, in events.
     pub instance: String,
+    /// The epoch under which it leads; `None` without an election.
+    pub epoch: Option<i64>,
     /// For whom the controller's own cloud identity may be used.
     pub ambient: AmbientGrants,
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api::release::UploadStatus;
 use crate::clock::Clock;
@@ -51,6 +52,7 @@ pub(super) struct Jobs {
     changed: mpsc::UnboundedSender<ReleaseKey>,
     clock: Arc<dyn Clock>,
     of: Arc<Mutex<BTreeMap<ReleaseKey, Slot>>>,
+    at_work: TaskTracker,
 }
 
 #[derive(Default)]
@@ -82,7 +84,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Jobs {
     pub(super) fn new(changed: mpsc::UnboundedSender<ReleaseKey>, clock: Arc<dyn Clock>) -> Self {
-        Self { changed, clock, of: Arc::default() }
+        Self { changed, clock, of: Arc::default(), at_work: TaskTracker::new() }
     }
 
     /// What is known of a release's jobs.
@@ -114,7 +116,7 @@ impl Jobs {
         self.tell_progress(key.clone(), progress.clone());
         let work = work(progress_in, cancel.clone());
         slot.running = Some(Running { number, job: job.clone(), progress, cancel: cancel.clone() });
-        tokio::spawn(run(self.ending(key.clone(), job, number), cancel, work));
+        self.at_work.spawn(run(self.ending(key.clone(), job, number), cancel, work));
     }
 
     /// Ends the running job if it is this one. Whatever it had sent stays: every write of it was create-only.
@@ -129,6 +131,18 @@ impl Jobs {
     /// Ends and forgets everything of a release that is gone.
     pub(super) fn forget(&self, key: &ReleaseKey) {
         lock(&self.of).remove(key);
+    }
+
+    /// Ends all of them where they stand: the process stops, or does not lead any more.
+    pub(super) fn cancel_all(&self) {
+        lock(&self.of).values_mut().for_each(|slot| slot.running = None);
+    }
+
+    /// Ends all of them, and resolves when none sends anything any more.
+    pub(super) async fn end(&self) {
+        self.cancel_all();
+        self.at_work.close();
+        self.at_work.wait().await;
     }
 
     fn ending(&self, key: ReleaseKey, job: Job, number: u64) -> Ending {

@@ -67,6 +67,7 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
     });
     let observed = Observed {
         now: cx.outside.clock.now(),
+        epoch: cx.settings.epoch,
         store: store.facts.clone(),
         pointer: pointer_facts,
         prefix,

@@ -67,18 +67,28 @@ pub(super) async fn publish(
         // The step has changed the release itself, so these facts are of an earlier one: the next look writes the status.
         return Ok(Published::UpToDate);
     }
-    let next = status::next(observed, decision, outcome);
-    let current = &observed.release.status;
-    if next.says_the_same(current) {
+    if is_lead(&decision.step) && decision.blockers.is_empty() {
+        // Nothing is told of a release that only got a new leader.
         return Ok(Published::UpToDate);
     }
-    if status::differs_in_progress_only(current, &next)
+    let next = status::next(observed, decision, outcome);
+    let current = &observed.release.status;
+    let tells_epoch = decision.step == Step::TellEpoch;
+    if next.says_the_same(current) && !tells_epoch {
+        return Ok(Published::UpToDate);
+    }
+    if !tells_epoch
+        && status::differs_in_progress_only(current, &next)
         && let Some(at) = cx.recall(key, &observed.release.uid).status_written_at.map(|written| written + PROGRESS_EVERY)
         && observed.now < at
     {
         return Ok(Published::Later(at));
     }
     write_status(cx, key, look, &next).await
+}
+
+fn is_lead(step: &Step) -> bool {
+    matches!(step, Step::WritePointer(write) if write.kind == PointerChange::Lead)
 }
 
 /// Right after a start no view of pods has arrived yet. Nothing has changed, so for a few seconds nothing is told.
@@ -172,6 +182,8 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
     let version = &observed.release.spec.version;
     let normal = |reason: &str, note: String, action| News { kind: "Normal", reason: reason.into(), note, action };
     Some(match &write.kind {
+        // Said once for the whole controller, by its log and its Lease.
+        PointerChange::Lead => return None,
         PointerChange::Stage => normal("Staged", format!("version {version:?} is staged under number {}", write.pointer.stage), "Stage"),
         PointerChange::Flip { .. } => return None,
         PointerChange::Unstage(reason) => {

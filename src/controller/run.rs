@@ -35,15 +35,24 @@ const CONCURRENCY: u16 = 16;
 /// start, or an application that counts in its report, never stop to send events: a tenth of a second is short beside every deadline.
 const PACE: Pace = Pace { quiet: Duration::from_millis(5), most: Duration::from_millis(100) };
 
-/// Runs until `shutdown` resolves, the passes under way have ended, and the locks of single writers are given back. `ready` is called when
-/// the releases are known.
+/// Ends the jobs with the loop, also where it is dropped in the middle: what began them does not lead any more.
+struct JobsEndWithIt(Arc<Context>);
+
+impl Drop for JobsEndWithIt {
+    fn drop(&mut self) {
+        self.0.jobs.cancel_all();
+    }
+}
+
+/// Runs until `shutdown` resolves, the passes under way and the jobs have ended, and the locks of single writers are given back: nothing is
+/// written after it. `ready` is called when the releases are known.
 pub async fn run(
     cx: Arc<Context>,
     changes: Changes,
     ready: impl FnOnce() + Send + 'static,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let shutdown = shutdown.shared();
+    let (shutdown, _jobs) = (shutdown.shared(), JobsEndWithIt(cx.clone()));
     let (releases, writer) = reflector::store();
     let seen = tell_when_known(merged(&cx, Api::<AssetRelease>::namespaced, Api::all), cx.settings.namespaces.len().max(1), ready);
     let stream = forget_the_gone(reflector(writer, seen), cx.clone()).touched_objects();
@@ -72,6 +81,7 @@ pub async fn run(
         ((), ()) = futures::future::join(passes, closed) => {}
         () = stores => {}
     }
+    cx.jobs.end().await;
 }
 
 /// A release that is gone is not looked at again, so nobody else would drop its views and jobs.

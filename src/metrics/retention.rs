@@ -75,7 +75,10 @@ impl Retention {
         let now = Seen {
             builds_kept: retention::builds_kept(observed).or(before.builds_kept),
             swept_at,
-            blocked: retention::blocked(observed).map(|(reason, _)| reason),
+            blocked: match retention::blocked(observed) {
+                Some(retention::Blocked::By(reason, _)) => Some(reason),
+                Some(retention::Blocked::AsToldBefore) | None => None,
+            },
         };
         if all.insert(key.clone(), now.clone()).as_ref() != Some(&now) {
             self.tell(&all, before.blocked, now.blocked);
@@ -143,6 +146,7 @@ mod tests {
         let failure = JobFailure { reason: "X", message: String::new(), retry_at: None };
         let mut halted = ended(JobEnd::Failed(failure));
         halted.release.status.retention = retention::status(&swept(50));
+        halted.now = at(100_000);
         metrics.look(&key("b"), &halted);
         metrics.look(&key("b"), &halted);
         assert_eq!(figures(&metrics), [4, 50, 1], "what stays is as the last plan had it");

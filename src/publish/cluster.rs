@@ -14,6 +14,7 @@ use crate::api::{AssetRelease, AssetStore};
 use crate::bucket::s3::{Credentials, S3Settings};
 use crate::cli::{ClusterArgs, StoreArgs};
 use crate::cluster::client::connect;
+use crate::cluster::leader::Term;
 
 /// A namespace of a cluster.
 pub(super) struct Cluster {
@@ -33,7 +34,7 @@ impl Cluster {
         // A repeated write may meet its own first success.
         config.default_retry = false;
         let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = connect(config).map_err(|cause| failed("reach the cluster", &cause))?;
+        let client = connect(config, &Term::unelected()).map_err(|cause| failed("reach the cluster", &cause))?;
         Ok(Self { client, namespace })
     }
 

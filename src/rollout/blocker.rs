@@ -146,6 +146,15 @@ pub enum Blocker {
         /// Highest sequence in status and pointer.
         known: i64,
     },
+    /// A later leader has written the pointer.
+    EpochAhead {
+        /// Name of the `ConfigMap`.
+        config_map: String,
+        /// The epoch in it.
+        pointer: i64,
+        /// The epoch of this controller.
+        ours: i64,
+    },
     /// A target does not exist.
     WorkloadMissing {
         /// `Kind/name` of each.
@@ -274,6 +283,7 @@ impl Blocker {
             Self::PointerTaken { .. } => "PointerTaken",
             Self::PointerUnreadable { .. } => "PointerUnreadable",
             Self::PointerVanished { .. } => "PointerVanished",
+            Self::EpochAhead { .. } => "EpochAhead",
             Self::WorkloadMissing { .. } => "WorkloadMissing",
             Self::NoPods { .. } => "NoPods",
             Self::PodsUnseen { .. } => "PodsUnseen",
@@ -337,7 +347,8 @@ impl Blocker {
             | Self::PointerForeign { .. }
             | Self::PointerTaken { .. }
             | Self::PointerUnreadable { .. }
-            | Self::PointerVanished { .. } => self.pointer_message(),
+            | Self::PointerVanished { .. }
+            | Self::EpochAhead { .. } => self.pointer_message(),
             Self::WorkloadMissing { targets } => format!(
                 "{} not found: create it, correct spec.targets, or set activation.onMissingWorkload to Proceed if its code comes later",
                 some_of(targets)
@@ -387,6 +398,9 @@ impl Blocker {
                 names::FIELD_MANAGER,
                 some_of(pods)
             ),
+            Self::EpochAhead { config_map, pointer, ours } => format!(
+                "ConfigMap {config_map:?} was written under epoch {pointer}, and this controller leads under epoch {ours}: another controller looks after this namespace, or the number was written by hand; if no other controller is at work, delete the ConfigMap; it is made again from this release's status"
+            ),
             _ => String::new(),
         }
     }
@@ -417,6 +431,7 @@ impl Blocker {
             | Self::PointerContested { .. }
             | Self::PointerUnreadable { .. }
             | Self::PointerVanished { .. }
+            | Self::EpochAhead { .. }
             | Self::GivenUp { .. } => true,
             Self::JobFailed(failure) => failure.retry_at.is_none(),
             Self::LookFailed(failure) => !matches!(failure, LookFailure::Failing(_)),

@@ -21,6 +21,7 @@ use super::roll_call::RollCall;
 use super::{converging, replicas, retention, roll_call};
 
 mod entries;
+mod lead;
 mod lost;
 
 type Rule = fn(&Observed) -> Option<Decision>;
@@ -46,9 +47,12 @@ const RULES: &[Rule] = &[
 
 /// Decides what to do about one release.
 pub fn decide(observed: &Observed) -> Decision {
+    if let Some(decision) = lead::first(observed) {
+        return decision;
+    }
     let alone = replicas::without_backfill(observed);
     let decided = renew_the_claim_beside(observed, by_rules(alone.as_ref().unwrap_or(observed)));
-    replicas::beside(observed, decided)
+    lead::under_our_epoch(observed, replicas::beside(observed, decided))
 }
 
 fn by_rules(observed: &Observed) -> Decision {

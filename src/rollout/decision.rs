@@ -55,6 +55,8 @@ pub enum Step {
     CancelJob(Job),
     /// Make the pointer's `ConfigMap`, without data: a late or repeated create then cannot move anything (I4).
     CreatePointer,
+    /// Write into the status under which epoch this controller leads, and change nothing else: the pointer moves in the look after it.
+    TellEpoch,
     /// Write the pointer.
     WritePointer(Box<PointerWrite>),
 }
@@ -62,7 +64,7 @@ pub enum Step {
 /// One conditional write of the pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PointerWrite {
-    /// Which of the four writes this is.
+    /// Which of the five writes this is.
     pub kind: PointerChange,
     /// UID and resource version that must still be there.
     pub expected: PointerGuard,
@@ -86,6 +88,8 @@ pub enum PointerChange {
     Unstage(UnstageReason),
     /// An empty pointer gets back what status knows of it.
     Restore,
+    /// A new leader's epoch, and nothing else.
+    Lead,
 }
 
 /// Why a candidate is taken back.
@@ -125,6 +129,7 @@ impl Step {
             Self::StartJob(_) => "start a job",
             Self::CancelJob(_) => "cancel a job",
             Self::CreatePointer => "create the pointer",
+            Self::TellEpoch => "write the epoch",
             Self::WritePointer(write) => match write.kind {
                 PointerChange::Stage => "stage",
                 PointerChange::Flip { .. } => "flip",

@@ -24,6 +24,7 @@ pub(crate) fn fixture() -> Observed {
     .unwrap();
     let mut observed = Observed {
         now: at(1_000),
+        epoch: None,
         release: ReleaseFacts {
             namespace: "ns".into(),
             name: "shop".into(),

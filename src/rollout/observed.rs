@@ -17,6 +17,8 @@ pub use self::jobs::{BuildSource, EntriesRound, Job, JobEnd, JobFacts, JobFailur
 pub struct Observed {
     /// When the look was finished.
     pub now: Timestamp,
+    /// The epoch under which this controller leads; `None` without an election.
+    pub epoch: Option<i64>,
     /// The release itself, read last: pre-emption takes effect at that read.
     pub release: ReleaseFacts,
     /// The store it names.

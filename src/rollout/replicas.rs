@@ -81,12 +81,14 @@ fn status_of(observed: &Observed, replica: &ReplicaFacts) -> ReplicaStatus {
     let running = observed.jobs.running.as_ref().filter(|(job, _)| matches!(job, Job::Backfill { .. })).map(|(_, upload)| upload);
     let missing = running.map(|upload| upload.objects_total - upload.objects_sent);
     let end = last_fill(observed, replica);
+    // A process that has not looked leaves what another one said (I7).
+    let told = known(&observed.release.status, replica).filter(|_| running.is_none() && end.is_none());
     ReplicaStatus {
         name: replica.name.clone(),
         place: replica.place.clone(),
         admitted,
-        missing: missing.filter(|_| !admitted),
-        message: end.filter(|_| !admitted).map(|end| cut(end.sentence(), 1024)),
+        missing: missing.or_else(|| told?.missing).filter(|_| !admitted),
+        message: end.map(|end| cut(end.sentence(), 1024)).or_else(|| told?.message.clone()).filter(|_| !admitted),
     }
 }
 

@@ -177,14 +177,29 @@ pub fn status(observed: &Observed) -> Option<RetentionStatus> {
     }
 }
 
-/// Why retention is at a halt: stable word and message.
+/// Why retention is at a halt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blocked {
+    /// For this reason: stable word and message.
+    By(&'static str, String),
+    /// As the status has it, if it has anything: this process has not tried the sweep that is due.
+    AsToldBefore,
+}
+
+/// Why retention is at a halt, as far as the sweep that is due says.
 #[must_use]
-pub fn blocked(observed: &Observed) -> Option<(&'static str, String)> {
-    observed.release.spec.retention.as_ref()?;
-    observed.jobs.ended.iter().find_map(|(job, end)| match (job, end) {
-        (Job::Sweep { .. }, JobEnd::Failed(failure)) => Some((failure.reason, failure.message.clone())),
-        _ => None,
-    })
+pub fn blocked(observed: &Observed) -> Option<Blocked> {
+    due_at(&observed.release).filter(|at| *at <= observed.now)?;
+    let due = job(observed);
+    let last = observed.jobs.ended.iter().find(|(job, _)| matches!(job, Job::Sweep { .. }));
+    match last {
+        Some((_, JobEnd::Planned { .. })) => None,
+        Some((tried, end)) if due.as_ref().is_none_or(|due| due == tried) => match end {
+            JobEnd::Failed(failure) => Some(Blocked::By(failure.reason, failure.message.clone())),
+            _ => None,
+        },
+        Some(_) | None => Some(Blocked::AsToldBefore),
+    }
 }
 
 /// Whether the last plan keeps a build; `None` without a plan. What was activated since then was found whole before.
@@ -192,6 +207,11 @@ pub fn blocked(observed: &Observed) -> Option<(&'static str, String)> {
 pub fn is_kept(observed: &Observed, history: &[HistoryEntry], digest: &ManifestDigest) -> Option<bool> {
     let (kept, shown) = last_plan(observed)?;
     let planned_at = shown.planned_at.as_ref()?;
+    // Another process has planned since: its word is in the status.
+    let is_outdated = observed.release.status.retention.as_ref().is_some_and(|told| told.planned_at.as_ref() > Some(planned_at));
+    if is_outdated {
+        return None;
+    }
     let is_newer = |entry: &HistoryEntry| entry.digest.as_ref() == Some(digest) && entry.at.0 >= planned_at.0;
     Some(kept.contains(digest) || history.iter().any(is_newer))
 }

@@ -6,7 +6,9 @@ mod history;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::release::{AssetReleaseStatus, CandidateStatus, EntriesStatus, Phase, PublishEntries, TargetStatus, api_time};
+use crate::api::release::{
+    AssetReleaseStatus, CandidateStatus, EntriesStatus, Phase, PublishEntries, TargetStatus, UploadStatus, api_time,
+};
 use crate::api::status::cut;
 use crate::api::{ManifestDigest, Pointer};
 
@@ -51,6 +53,7 @@ pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> A
         replicas: replicas::status(observed),
         given_up: view.given_up(),
         last_stage: previous.last_stage.max(view.pointer.as_ref().map_or(0, |pointer| pointer.stage)),
+        epoch: observed.epoch.unwrap_or(previous.epoch),
         last_handled_request: observed.release.requested_at.as_deref().map(|request| cut(request.into(), 256)),
     }
 }
@@ -116,7 +119,26 @@ impl View<'_> {
             let at = self.observed.jobs.entries_confirmed_at(pointer.sequence)?;
             Some(EntriesStatus { sequence: pointer.sequence, confirmed_at: api_time(at) })
         });
-        now.or_else(|| self.observed.release.status.entries.clone())
+        let told = self.observed.release.status.entries.clone();
+        // Two processes that have looked at different times both keep the later one (I7).
+        let is_later =
+            |now: &EntriesStatus, told: &EntriesStatus| now.sequence != told.sequence || now.confirmed_at.0 > told.confirmed_at.0;
+        match (now, told) {
+            (Some(now), Some(told)) if !is_later(&now, &told) => Some(told),
+            (now, told) => now.or(told),
+        }
+    }
+
+    /// How far the upload is: as our job has it while it runs, and then whichever of two processes has seen more of it (I7).
+    fn upload(&self) -> Option<UploadStatus> {
+        let jobs = &self.observed.jobs;
+        let runs = matches!(&jobs.running, Some((Job::Publish { version, .. }, _)) if version == self.version());
+        let candidate = self.observed.release.status.candidate.as_ref().filter(|candidate| candidate.version == self.version());
+        let seen = |upload: &UploadStatus| upload.objects_sent + upload.objects_reused;
+        match (jobs.upload_of(self.version()), candidate.and_then(|candidate| candidate.upload.clone())) {
+            (Some(ours), Some(told)) if !runs && seen(&told) >= seen(&ours) => Some(told),
+            (ours, told) => ours.or(told),
+        }
     }
 
     fn pods(&self) -> Option<String> {
@@ -130,7 +152,6 @@ impl View<'_> {
         if self.observed.release.deleting || (self.is_active() && !self.is_staged()) {
             return None;
         }
-        let upload = self.observed.jobs.upload_of(self.version());
         let staged = self.pointer.as_ref().filter(|_| self.is_staged());
         Some(CandidateStatus {
             version: self.version().into(),
@@ -139,7 +160,7 @@ impl View<'_> {
             deadline_at: self.deadline_at(),
             approval_wait_seconds: self.approval_wait_seconds(),
             awaiting_approval_since: self.awaiting_approval_since(),
-            upload,
+            upload: self.upload(),
             targets: self.decision.rolls.iter().map(target_status).collect(),
         })
     }
@@ -228,11 +249,13 @@ fn step_text(step: &Step) -> String {
         Step::StartJob(Job::Sweep { act: SweepAct::CarryOut, .. }) => "deleting what retention lets go".into(),
         Step::CancelJob(_) => "ending work that is not wanted any more".into(),
         Step::CreatePointer => "making the pointer".into(),
+        Step::TellEpoch => "this controller begins to lead".into(),
         Step::WritePointer(write) => match &write.kind {
             PointerChange::Stage => "staged; waiting for the pods".into(),
             PointerChange::Flip { .. } => "flipped; waiting until every pod serves it".into(),
             PointerChange::Unstage(reason) => format!("the candidate is taken back ({})", reason.reason()),
             PointerChange::Restore => "restoring the pointer".into(),
+            PointerChange::Lead => "this controller begins to lead".into(),
         },
     }
 }

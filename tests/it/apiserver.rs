@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 mod admission;
 mod agent;
 mod installations;
+mod leaders;
 mod rights;
 mod shop;
 mod verbs;

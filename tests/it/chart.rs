@@ -128,7 +128,7 @@ fn the_controller_may_do_what_it_does_and_nothing_else() {
     let few = rendered(&helm, &["watchNamespaces={shop,blog}"]);
     let cluster = rights(named(&few, "ClusterRole", "rollcall-controller"));
     assert!(cluster.iter().all(|right| right.contains("/nodes ") || right.contains("/namespaces ")), "{cluster:?}");
-    let roles = of_kind(&few, "Role");
+    let roles: Vec<_> = of_kind(&few, "Role").into_iter().filter(|role| role["metadata"]["name"] == "rollcall-controller").collect();
     assert_eq!(roles.iter().map(|role| role["metadata"]["namespace"].as_str().unwrap()).collect::<Vec<_>>(), ["shop", "blog"]);
     for role in roles {
         let together: BTreeSet<String> = rights(role).union(&cluster).cloned().collect();
@@ -183,7 +183,32 @@ fn settings_reach_the_controllers_command_line() {
     ] {
         assert!(arguments.contains(&wanted), "{wanted} in {arguments:?}");
     }
-    assert_eq!(controller["spec"]["strategy"]["type"], "Recreate");
+}
+
+/// Two by default: a handover without a gap, and never both gone at once. A single one has nobody to keep.
+#[test]
+fn two_replicas_elect_a_leader_by_a_lease_of_their_own() {
+    let Some(helm) = helm() else { return };
+    let objects = rendered(&helm, &[]);
+    let spec = &named(&objects, "Deployment", "rollcall")["spec"];
+    assert_eq!(spec["replicas"], 2);
+    assert_eq!(spec["strategy"], serde_json::json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}));
+    let pod = &spec["template"]["spec"];
+    let arguments = words(&pod["containers"][0]["args"]);
+    for wanted in ["--leader-elect-resource-name=rollcall", "--leader-elect-resource-namespace=rollcall-system"] {
+        assert!(arguments.contains(&wanted), "{wanted} in {arguments:?}");
+    }
+    assert_eq!(pod["topologySpreadConstraints"][0]["topologyKey"], "kubernetes.io/hostname");
+    assert_eq!(named(&objects, "PodDisruptionBudget", "rollcall")["spec"]["minAvailable"], 1);
+    let lease = named(&objects, "Role", "rollcall-leader");
+    assert_eq!(lease["metadata"]["namespace"], "rollcall-system");
+    let expected = ["leases create", "leases get [rollcall]", "leases update [rollcall]"];
+    assert_eq!(rights(lease), expected.map(|right| format!("coordination.k8s.io/{right}")).into());
+
+    let single = rendered(&helm, &["replicas=1"]);
+    assert!(of_kind(&single, "PodDisruptionBudget").is_empty());
+    let pod = &named(&single, "Deployment", "rollcall")["spec"]["template"]["spec"];
+    assert!(pod["topologySpreadConstraints"].is_null() && !words(&pod["containers"][0]["args"]).contains(&"--no-leader-elect"));
 }
 
 /// The program that is started takes the command lines that the chart writes.

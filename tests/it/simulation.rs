@@ -11,6 +11,7 @@ use serde_json::json;
 mod claims;
 mod crashes;
 mod http;
+mod leaders;
 mod memory;
 mod pointer;
 mod replicas;

@@ -30,7 +30,8 @@ impl Blocker {
             | Self::PointerForeign { .. }
             | Self::PointerTaken { .. }
             | Self::PointerUnreadable { .. }
-            | Self::PointerVanished { .. } => self.pointer_advice(),
+            | Self::PointerVanished { .. }
+            | Self::EpochAhead { .. } => self.pointer_advice(),
             Self::BucketFault(_) | Self::JobFailed(_) => "See the reason's own entry below.",
             Self::SourceMissing { .. } => {
                 "Give `spec.source` for a new version. To roll back, name a version from `status.history`: its name is exact, `v1` is not `V1`."
@@ -115,6 +116,9 @@ impl Blocker {
             Self::PointerTaken { .. } => "Two releases must not share a pointer: its pods would follow both.",
             Self::PointerUnreadable { .. } => {
                 "Written by hand, or by a newer Rollcall: then upgrade this one instead. Pods go on serving what they have."
+            }
+            Self::EpochAhead { .. } => {
+                "Two installations that look after the same namespace: give each its own by `watchNamespaces`. Pods go on serving what they have, and nothing is lost by deleting the ConfigMap."
             }
             _ => {
                 "Pods have seen a later flip than the status knows, so making it again could move them back. Restore the ConfigMap; or, if the pods may go back, delete the pods that report the later flip. Only what more than half of the reporting pods say counts; pods that report a flip which never was have a broken agent, or lie: deleting them is enough."
@@ -226,6 +230,7 @@ fn of_the_pointer() -> Vec<Blocker> {
         Blocker::PointerTaken { config_map: config_map(), release: "shop-old".into() },
         Blocker::PointerUnreadable { config_map: config_map(), cause: "pointer protocol 2 is not known here (this build knows 1)".into() },
         Blocker::PointerVanished { config_map: config_map(), pods: vec!["shop-7d9f-x2x".into()], reported: 8, known: 7 },
+        Blocker::EpochAhead { config_map: config_map(), pointer: 28_944_000, ours: 28_857_600 },
     ]
 }
 

@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::conditions;
-use crate::api::release::{PublishEntries, api_time};
+use crate::api::release::{Phase, PublishEntries, api_time};
 use crate::api::status::{MESSAGE_BYTES_MAX, cut};
 use crate::manifest::BuildSummary;
 use crate::rollout::blocker::{Blocker, LaggingPod};
@@ -13,6 +13,9 @@ use crate::rollout::observed::{Job, JobEnd, PrefixFacts};
 use crate::rollout::{converging, gates, replicas, retention};
 
 use super::{View, step_text, tally};
+
+/// Reason of `StoreVerified` when headers of some objects are not ours.
+const OTHER_HEADERS: &str = "CompleteWithOtherHeaders";
 
 /// One condition before it is dated.
 struct Verdict {
@@ -53,9 +56,21 @@ impl View<'_> {
             (conditions::ACTIVATED, Some(self.activated())),
             (conditions::CONVERGED, Some(self.converged())),
             (conditions::POINTER_CONTESTED, self.pointer_contested()),
-            (conditions::RETENTION_BLOCKED, retention::blocked(self.observed).map(|(reason, message)| Verdict::yes(reason, message))),
         ];
-        all.into_iter().filter_map(|(kind, verdict)| Some(self.dated(kind, verdict?, previous))).collect()
+        let dated = all.into_iter().filter_map(|(kind, verdict)| Some(self.dated(kind, verdict?, previous)));
+        dated.chain(self.retention_blocked(previous)).collect()
+    }
+
+    /// What stays as it was said is not dated anew, but for the generation that it is said of.
+    fn retention_blocked(&self, previous: &[Condition]) -> Option<Condition> {
+        let kind = conditions::RETENTION_BLOCKED;
+        match retention::blocked(self.observed)? {
+            retention::Blocked::By(reason, message) => Some(self.dated(kind, Verdict::yes(reason, message), previous)),
+            retention::Blocked::AsToldBefore => {
+                let told = previous.iter().find(|condition| condition.type_ == kind)?;
+                Some(Condition { observed_generation: Some(self.observed.release.generation), ..told.clone() })
+            }
+        }
     }
 
     /// The transition time moves only with the status, as the API conventions have it.
@@ -92,7 +107,7 @@ impl View<'_> {
     }
 
     fn source_fetched(&self) -> Verdict {
-        let is_fetched = self.observed.jobs.upload_of(self.version()).is_some_and(|upload| upload.objects_total > 0);
+        let is_fetched = self.upload().is_some_and(|upload| upload.objects_total > 0);
         if self.is_recorded() {
             let read = self.read_build().map(|build| format!(" ({})", build.sentence())).unwrap_or_default();
             let source = self.unused_source();
@@ -128,18 +143,32 @@ impl View<'_> {
     }
 
     fn store_verified(&self) -> Verdict {
-        if self.is_active() || (self.verified_for_stage() && self.replicated_for_stage()) {
+        if self.is_active() || (self.is_on_its_way() && self.verified_for_stage() && self.replicated_for_stage()) {
             let everywhere = self.whole_places();
             return match self.drifted_headers() {
-                Some(drift) => Verdict::yes("CompleteWithOtherHeaders", format!("{everywhere}; {drift}")),
+                Some(drift) => Verdict::yes(OTHER_HEADERS, format!("{everywhere}; {drift}")),
                 None => Verdict::yes("Complete", everywhere),
             };
         }
         self.not_yet("NotVerified")
     }
 
-    /// What the last look at the store saw of its objects' headers.
+    /// Whether the store is asked, or was, for what is going on. What a process still knows of an attempt that is at a halt, another one
+    /// does not (I7).
+    fn is_on_its_way(&self) -> bool {
+        match self.decision.phase {
+            Phase::Verifying | Phase::RollCall | Phase::AwaitingApproval | Phase::Converging | Phase::Active => true,
+            Phase::Pending | Phase::Uploading | Phase::Suspended | Phase::Stalled | Phase::Terminating => false,
+        }
+    }
+
+    /// What the last look at the store saw of its objects' headers. Once pages refer to the version it stays as it was said: another
+    /// process has looked at nothing of it (I7).
     fn drifted_headers(&self) -> Option<&str> {
+        let is_told = |condition: &&Condition| condition.type_ == conditions::STORE_VERIFIED && condition.status == "True";
+        if let Some(told) = self.observed.release.status.conditions.iter().find(is_told).filter(|_| self.is_active()) {
+            return told.message.split_once("; ").filter(|_| told.reason == OTHER_HEADERS).map(|(_, drift)| drift);
+        }
         let looks = self.observed.jobs.ended.iter().rev().filter_map(|(_, end)| match end {
             JobEnd::Verified { headers, .. } => Some(headers.as_deref()),
             _ => None,

@@ -94,4 +94,9 @@ pub trait Hook: Send + Sync {
     fn latency(&self, _seen: &Seen) -> Duration {
         Duration::ZERO
     }
+
+    /// How long it is held on its way. Other than with [`Hook::latency`] it arrives whether or not anybody still waits for its answer.
+    fn hold(&self, _seen: &Seen) -> Duration {
+        Duration::ZERO
+    }
 }

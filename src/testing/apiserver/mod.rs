@@ -44,7 +44,8 @@ use log::Log;
 use request::Call;
 use state::State;
 
-type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
+/// Body of an answer.
+pub type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
 type Observer = Arc<dyn Fn(&Change) + Send + Sync>;
 
 /// A handle on one API server; clones are the same server.
@@ -121,6 +122,28 @@ impl Shared {
     }
 }
 
+/// One client's way to the server.
+#[derive(Clone)]
+pub struct Connection {
+    server: ApiServer,
+    actor: Arc<str>,
+}
+
+impl tower::Service<Request<kube::client::Body>> for Connection {
+    type Response = Response<ResponseBody>;
+    type Error = BrokenConnection;
+    type Future = futures::future::BoxFuture<'static, Result<Response<ResponseBody>, BrokenConnection>>;
+
+    fn poll_ready(&mut self, _cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), BrokenConnection>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
+        let Self { server, actor } = self.clone();
+        Box::pin(async move { server.serve(request, &actor).await })
+    }
+}
+
 /// An answer got lost on its way, or a request did.
 #[derive(Debug, thiserror::Error)]
 #[error("connection reset by peer (injected)")]
@@ -138,12 +161,19 @@ impl ApiServer {
     /// A client whose requests are booked under this name; it is also the field manager of writes that name none.
     #[must_use]
     pub fn client(&self, actor: &str) -> kube::Client {
-        let (server, actor) = (self.clone(), actor.to_owned());
-        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
-            let (server, actor) = (server.clone(), actor.clone());
-            async move { server.serve(request, &actor).await }
-        });
-        kube::Client::new(service, "default")
+        self.client_through(actor, &tower::layer::util::Identity::new())
+    }
+
+    /// The same, with a layer above the connection.
+    #[must_use]
+    pub fn client_through<L>(&self, actor: &str, layer: &L) -> kube::Client
+    where
+        L: tower::Layer<Connection>,
+        L::Service: tower::Service<Request<kube::client::Body>, Response = Response<ResponseBody>> + Send + 'static,
+        <L::Service as tower::Service<Request<kube::client::Body>>>::Future: Send + 'static,
+        <L::Service as tower::Service<Request<kube::client::Body>>>::Error: Into<tower::BoxError>,
+    {
+        kube::Client::new(layer.layer(Connection { server: self.clone(), actor: actor.into() }), "default")
     }
 
     /// From now on this hook is asked, after those before it.
@@ -184,6 +214,19 @@ impl ApiServer {
         };
         let seen = self.shared.log().see(actor, &call);
         let hooks = self.shared.hooks();
+        let held = hooks.iter().map(|hook| hook.hold(&seen)).max().unwrap_or_default();
+        if !held.is_zero() {
+            let server = self.clone();
+            let arrives = tokio::spawn(async move {
+                tokio::time::sleep(held).await;
+                server.answer(call, seen, hooks).await
+            });
+            return arrives.await.expect("answering a request does not panic");
+        }
+        self.answer(call, seen, hooks).await
+    }
+
+    async fn answer(&self, call: Call, seen: Seen, hooks: Vec<Arc<dyn Hook>>) -> Result<Response<ResponseBody>, BrokenConnection> {
         let latency = hooks.iter().map(|hook| hook.latency(&seen)).sum::<std::time::Duration>();
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;

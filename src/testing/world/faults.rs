@@ -2,9 +2,11 @@
 //! Never for ever: what is thrown by seed can be switched off, so that the world may settle.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::testing::apiserver::{After, Before, Change, Delivery, Hook, Refusal, Seen, Verb};
 
@@ -80,6 +82,41 @@ impl Hook for Storm {
             2 => Delivery::Late(Duration::from_millis(700)),
             _ => Delivery::Now,
         }
+    }
+}
+
+/// Requests of single processes that are on their way for long.
+#[derive(Default)]
+pub(super) struct Held {
+    until: Mutex<BTreeMap<String, Instant>>,
+    /// Begins with the next write of such an object, and lasts this long.
+    armed: Mutex<BTreeMap<String, (&'static str, Duration)>>,
+}
+
+impl Held {
+    fn until(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
+        self.until.lock().expect("no holder of this lock panics")
+    }
+
+    /// Everything of this process from now on.
+    pub(super) fn of(&self, process: &str, until: Instant) {
+        self.until().insert(process.to_owned(), until);
+    }
+
+    /// Everything of this process from its next write of an object of this kind on.
+    pub(super) fn at_write(&self, process: &str, plural: &'static str, length: Duration) {
+        self.armed.lock().expect("no holder of this lock panics").insert(process.to_owned(), (plural, length));
+    }
+}
+
+impl Hook for Held {
+    fn hold(&self, seen: &Seen) -> Duration {
+        let mut armed = self.armed.lock().expect("no holder of this lock panics");
+        if let Some((_, length)) = armed.get(&seen.actor).filter(|(plural, _)| seen.verb.mutates() && *plural == seen.key.plural) {
+            self.of(&seen.actor, Instant::now() + *length);
+            armed.remove(&seen.actor);
+        }
+        self.until().get(&seen.actor).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 }
 

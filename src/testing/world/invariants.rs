@@ -20,6 +20,9 @@ use crate::manifest::{Class, Layout, Manifest, object};
 use crate::testing::apiserver::{ApiServer, Change, Key, Kind};
 use crate::testing::builders::{APP, NAMESPACE, POINTER, Sidecar};
 
+/// A new leader has looked at every release by then, whatever fails meanwhile.
+const EPOCH_IS_SAID_WITHIN: Duration = Duration::from_secs(60);
+
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
@@ -53,12 +56,19 @@ struct State {
     staged: Option<(i64, Instant)>,
     /// How old the controller's view of pods may be.
     view_age: Duration,
+    /// Who has led, under which epoch, and since when.
+    leaders: Vec<(String, i64, Instant)>,
 }
 
 /// The pointer as it stands; empty when there is none.
 pub(super) fn pointer(object: Option<&Value>) -> Pointer {
     let text = object.and_then(|object| object["data"][POINTER_KEY].as_str()).unwrap_or_default();
     Pointer::parse(text).unwrap_or_else(|_| Pointer::empty())
+}
+
+/// The key of the Lease.
+pub(super) fn lease_key() -> Key {
+    Key::new(Kind::named("Lease"), NAMESPACE, super::control::LEASE)
 }
 
 /// The key of the pointer.
@@ -98,6 +108,10 @@ impl Checker {
         if change.key.plural == "pods" || change.key == pointer_key() {
             self.note_who_counts();
         }
+        if change.key == lease_key() {
+            return self.lease_changed(change);
+        }
+        self.check_fence(change);
         // What another hand does to the pointer breaks no promise of ours; what we do after it may.
         if change.key == pointer_key() && is_controller(&change.actor) {
             self.pointer_moved(&pointer(change.was.as_deref()), &pointer(change.now()));
@@ -126,6 +140,37 @@ impl Checker {
         self.check_objects(&now);
         self.check_page(bucket, key);
         self.check_pods();
+    }
+
+    /// I4: no two leaders share an epoch, and it grows.
+    fn lease_changed(&self, change: &Change) {
+        let Some(now) = change.now() else { return };
+        let (holder, epoch) = (now["spec"]["holderIdentity"].as_str().unwrap_or_default(), now["spec"]["leaseTransitions"].as_i64());
+        let (holder, epoch) = (holder.to_owned(), epoch.unwrap_or_default());
+        let last = self.state().leaders.last().cloned();
+        if holder.is_empty() || last.as_ref().is_some_and(|(last, _, _)| *last == holder) {
+            return;
+        }
+        if last.is_some_and(|(_, last, _)| epoch <= last) {
+            self.report("I4", format!("{holder} leads under epoch {epoch}, which is not new"));
+        }
+        self.state().leaders.push((holder, epoch, Instant::now()));
+    }
+
+    /// I4: what a leader before has still under way changes no pointer once the next one has had time to say its epoch.
+    fn check_fence(&self, change: &Change) {
+        if change.key != pointer_key() || change.deleted || !is_controller(&change.actor) {
+            return;
+        }
+        let stale = {
+            let state = self.state();
+            let of = |(holder, _, _): &&(String, i64, Instant)| *holder == change.actor;
+            let (writer, last) = (state.leaders.iter().find(of).map(|leader| leader.1), state.leaders.last());
+            last.is_some_and(|(_, epoch, since)| writer != Some(*epoch) && since.elapsed() > EPOCH_IS_SAID_WITHIN)
+        };
+        if stale {
+            self.report("I4", format!("{} changed {} although another one leads", change.actor, change.key));
+        }
     }
 
     /// I4, and at a flip I1 and I2.

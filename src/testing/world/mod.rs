@@ -3,6 +3,7 @@
 //!
 //! Never reaches into a process: what a test wants, it does as a user, a node or a network would.
 
+mod control;
 mod doors;
 mod faults;
 mod invariants;
@@ -17,11 +18,11 @@ mod volume;
 mod workloads;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::task::AbortHandle;
 
 pub use doors::Manner;
 pub use invariants::Violation;
@@ -31,12 +32,13 @@ pub use pipeline::digest_of;
 pub use rules::Rule;
 pub use volume::{Hold, Space};
 
-use self::doors::{Caller, Doors};
+use self::control::{Process, Replicas};
+use self::doors::Doors;
 use self::invariants::{Checker, pointer, pointer_key};
 use self::kubelet::{Kubelet, pod_key, says_ready};
-use self::lives::{Lives, Pulse};
+use self::lives::Lives;
 use self::rules::Without;
-use self::storage::{Line, Shelf, To};
+use self::storage::Shelf;
 use self::workloads::Workloads;
 use super::apiserver::{ApiServer, Key, Kind};
 use super::builders::{self, NAMESPACE, STORE_URL};
@@ -47,10 +49,7 @@ use crate::api::{AssetReleaseStatus, Pointer};
 use crate::bucket::faulty::FaultyBucket;
 use crate::bucket::memory::{Change as Upload, MemoryBucket};
 use crate::clock::TokioClock;
-use crate::controller::{self, Context, Outside};
 use crate::egress::{AmbientGrant, AmbientGrants};
-use crate::metrics::Metrics;
-use crate::source::Workspace;
 use crate::source::memory::MemorySource;
 
 /// How often the world looks whether pods, nodes and processes have something to do.
@@ -97,7 +96,12 @@ pub struct World {
     deafness: Arc<faults::Deafness>,
     storm: Option<Arc<faults::Storm>>,
     without: Option<Rule>,
-    controller: Option<(String, AbortHandle)>,
+    held: Arc<faults::Held>,
+    /// Writes so far but those of the Lease, which is renewed for ever.
+    written: Arc<AtomicU64>,
+    replicas: Replicas,
+    controller: Option<Process>,
+    rival: Option<Process>,
     controllers: u32,
 }
 
@@ -132,13 +136,19 @@ impl World {
         server.hook(lives.clone());
         server.hook(Arc::new(faults::Latency(seed)));
         server.hook(deafness.clone());
+        let held = Arc::<faults::Held>::default();
+        server.hook(held.clone());
         if let Some(rule) = without {
             server.hook(Arc::new(Without { rule, server: server.clone() }));
         }
         let trace = Trace::new(clock.clone(), start);
         trace.follow(&server);
         let workloads = Workloads::new(trace.clone());
-        let watcher = checker.clone();
+        let (watcher, written) = (checker.clone(), Arc::<AtomicU64>::default());
+        let counted = written.clone();
+        server.observe(move |change| {
+            counted.fetch_add(u64::from(change.key.plural != "leases"), Ordering::Relaxed);
+        });
         server.observe(move |change| watcher.api_changed(change));
         let store = Arc::new(FaultyBucket::new(bucket.clone()));
         let replica_store = Arc::new(FaultyBucket::new(replica.clone()));
@@ -146,7 +156,7 @@ impl World {
         let tarpit = Arc::new(FaultyBucket::new(bucket.clone()));
         tarpit.delay(Duration::from_secs(365 * 24 * 60 * 60));
         let source = Arc::new(MemorySource::new());
-        let (controller, controllers, storm) = (None, 0, None);
+        let (controller, rival, controllers, storm) = (None, None, 0, None);
         let mut world = Self {
             server,
             bucket,
@@ -168,7 +178,11 @@ impl World {
             deafness,
             storm,
             without,
+            held,
+            written,
+            replicas: Replicas::Unelected,
             controller,
+            rival,
             controllers,
         };
         world.checker.allow_views(VIEW_AGE);
@@ -191,48 +205,6 @@ impl World {
         }
         for version in ["v1", "v2", "v3", "v4", "v5"] {
             self.source.put(&builders::build_url(version), builders::build(version));
-        }
-    }
-
-    /// Starts a controller: a new process that knows nothing.
-    pub fn start_controller(&mut self) {
-        self.controllers += 1;
-        let process = format!("controller#{}", self.controllers);
-        let line = self.line(&process);
-        let outside = Outside {
-            client: self.server.client(&process),
-            clock: self.clock.clone(),
-            buckets: Arc::new(line),
-            source: self.source.clone(),
-            reports: Arc::new(Caller { doors: self.doors.clone(), lives: self.lives.clone(), process: process.clone() }),
-        };
-        let workspace = Workspace::new(&std::env::temp_dir(), 1 << 30);
-        let settings = controller::Settings { namespaces: Vec::new(), workspace, instance: process.clone(), ambient: grants() };
-        let (cx, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
-        let task = tokio::spawn(controller::run(cx, changes, || {}, std::future::pending()));
-        self.trace.note("controller", "starts");
-        self.controller = Some((process, task.abort_handle()));
-    }
-
-    fn line(&self, process: &str) -> Line {
-        Line {
-            bucket: self.store.clone(),
-            replica: self.replica_store.clone(),
-            builds: self.builds_store.clone(),
-            tarpit: self.tarpit.clone(),
-            to: To::Store,
-            process: process.to_owned(),
-            lives: self.lives.clone(),
-            checker: self.checker.clone(),
-        }
-    }
-
-    /// Ends the controller where it stands.
-    pub fn kill_controller(&mut self) {
-        if let Some((process, task)) = self.controller.take() {
-            self.lives.kill(&process);
-            task.abort();
-            self.trace.note("controller", "ends");
         }
     }
 
@@ -275,16 +247,7 @@ impl World {
             tokio::time::sleep(TICK).await;
             self.kubelet.tend();
             self.workloads.tend(&self.kubelet);
-            self.bring_back_controller().await;
-        }
-    }
-
-    async fn bring_back_controller(&mut self) {
-        let dead = self.controller.as_ref().is_some_and(|(process, _)| self.lives.pulse(process) == Pulse::Dead);
-        if dead {
-            self.kill_controller();
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            self.start_controller();
+            self.bring_back_controllers().await;
         }
     }
 
@@ -294,12 +257,13 @@ impl World {
     /// When it does not settle within `at_most` (I7).
     pub async fn settle(&mut self, at_most: Duration) -> Result<(), String> {
         let begun = tokio::time::Instant::now();
-        let mut version = self.server.version();
+        let mut version = self.written.load(Ordering::Relaxed);
         let mut since = begun;
         while since.elapsed() < QUIET {
             self.advance(Duration::from_secs(1)).await;
-            if self.server.version() != version {
-                version = self.server.version();
+            let written = self.written.load(Ordering::Relaxed);
+            if written != version {
+                version = written;
                 since = tokio::time::Instant::now();
             }
             if begun.elapsed() > at_most {
@@ -309,10 +273,12 @@ impl World {
         Ok(())
     }
 
-    /// How many mutating requests processes made so far.
+    /// How many mutating requests processes made so far; renewals of the Lease are none.
     #[must_use]
     pub fn writes(&self) -> usize {
-        self.server.log().iter().filter(|line| line.verb.mutates()).count() + self.bucket.log().len() + self.replica.log().len()
+        self.server.log().iter().filter(|line| line.verb.mutates() && !line.object.starts_with("leases")).count()
+            + self.bucket.log().len()
+            + self.replica.log().len()
     }
 
     /// Everything that was promised and not kept.

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::invariants::{pointer, pointer_key};
+use super::invariants::{lease_key, pointer, pointer_key};
 use super::kubelet::{pod_key, says_ready};
 use super::lives::is_controller;
 use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
@@ -28,6 +28,8 @@ pub enum Rule {
     BoundPodsCount,
     /// A pod reads the pointer by quorum when it starts. Without it the first read may be as old as the cache of a server.
     QuorumRead,
+    /// A new leader raises the epoch first. Without it everything seems to have been written under its own epoch.
+    Epoch,
 }
 
 /// Takes one rule out.
@@ -56,6 +58,18 @@ impl Without {
         }
     }
 
+    fn show_own_epoch(&self, seen: &Seen, object: &mut Value) {
+        let Some(lease) = self.server.get(&lease_key()).filter(|lease| lease["spec"]["holderIdentity"] == *seen.actor) else { return };
+        let epoch = &lease["spec"]["leaseTransitions"];
+        if seen.key.plural == "assetreleases" && object["status"].is_object() {
+            object["status"]["epoch"] = epoch.clone();
+        }
+        if seen.key.plural == "configmaps" && !object["data"][POINTER_KEY].is_null() {
+            let shown = Pointer { epoch: epoch.as_i64().unwrap_or_default(), ..pointer(Some(object)) };
+            object["data"][POINTER_KEY] = json!(shown.to_json());
+        }
+    }
+
     fn hide_report(object: &mut Value) {
         let conditions = object["status"]["conditions"].as_array_mut();
         let is_ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
@@ -73,6 +87,7 @@ impl Hook for Without {
                 let stage = self.pointer().stage;
                 Self::change_report(object, |report| report.stage = stage);
             }
+            Rule::Epoch if is_controller(&seen.actor) => self.show_own_epoch(seen, object),
             Rule::ConvergeGate if is_pod && is_controller(&seen.actor) => {
                 let active = self.pointer().active.map(|active| active.digest);
                 Self::change_report(object, |report| (report.serving, report.serving_sequence) = (active, None));

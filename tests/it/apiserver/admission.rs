@@ -53,7 +53,9 @@ pub(super) fn install_policies(server: &Server) {
     let wanted: Vec<&str> = all
         .split("\n---\n")
         .filter(|document| {
-            document.lines().any(|line| line.strip_prefix("kind: ").is_some_and(|kind| kinds.contains(&kind.to_lowercase())))
+            document
+                .lines()
+                .any(|line| line.strip_prefix("kind: ").is_some_and(|kind| kinds.split(',').any(|known| known == kind.to_lowercase())))
         })
         .collect();
     assert!(wanted.len() >= 5, "{manifests} has the policies");

@@ -23,6 +23,8 @@ const NO_METADATA: &str = "changes no labels, annotations, finalizers or owners"
 const ONLY_KEYS: &str = "changes only the keys pointer.json and manifest.json";
 const FORBIDDEN: &str = "is forbidden";
 const ONLY_FINALIZER: &str = "changes nothing of an AssetRelease but its finalizer";
+const ONLY_GROW: &str = "epoch, sequence and stage of a pointer only grow";
+const ONLY_OWN_LEASE: &str = "writes the Lease of its own election only";
 const ONLY_OWN_EVENTS: &str = "makes events about AssetReleases";
 
 struct Theft {
@@ -257,6 +259,60 @@ async fn written(object: &PointerObject) {
     let pointer = Pointer { stage: 7, activated_at: Some(Timestamp::UNIX_EPOCH), ..Pointer::empty() };
     let write = PointerWrite { kind: PointerChange::Stage, expected: found.guard, pointer, name_map: Some("{}".into()) };
     assert_eq!(object.write(&write).await, Ok(StepOutcome::Done));
+}
+
+/// I4: what comes late from a leader before, and what goes back, is refused by the API server itself, whoever sends it.
+#[tokio::test]
+async fn the_numbers_of_a_pointer_only_grow() {
+    let Some(theft) = theft("theft-numbers").await else { return };
+    let own = theft.namespace.as_str();
+    let labels = json!({"rollcall.dev/pointer": "true", "rollcall.dev/release": "shop"});
+    theft.given(own, json!({"metadata": {"name": "shop-assets", "labels": labels}})).await;
+    let data = |text: String| json!({"data": {"pointer.json": text}});
+    let with = |epoch, sequence, stage| data(Pointer { epoch, sequence, stage, ..Pointer::empty() }.to_json());
+    theft.patch(own, "shop-assets", &with(7, 3, 5)).await.unwrap();
+    for back in [with(6, 3, 5), with(7, 2, 5), with(7, 3, 4), with(8, 0, 0), data(String::new()), data("{}".into())] {
+        theft.refuses(own, "shop-assets", back, ONLY_GROW).await;
+    }
+    // A version's name is text: what stands in it is no number of the document, and cannot stand for one.
+    let boast = Pointer { epoch: 6, sequence: 3, stage: 5, ..Pointer::empty() }.to_json();
+    let boast = boast.replacen('{', r#"{"active":{"version":"\"epoch\":9,"},"#, 1);
+    theft.refuses(own, "shop-assets", data(boast), ONLY_GROW).await;
+    let twice = Pointer { epoch: 8, sequence: 3, stage: 5, ..Pointer::empty() }.to_json().replacen('{', r#"{"epoch":1,"#, 1);
+    theft.refuses(own, "shop-assets", data(twice), ONLY_GROW).await;
+    theft.refuses(own, "shop-assets", json!({"data": {"pointer.json": null}}), "takes no pointer.json away").await;
+    for on in [with(7, 3, 5), with(7, 3, 6), with(7, 4, 6), with(28_900_000, 4, 6)] {
+        theft.patch(own, "shop-assets", &on).await.unwrap();
+    }
+    theft.server.forget(own).await;
+}
+
+/// Of all Leases the controller has the one of its election: no node's heartbeat, no other controller's leadership.
+#[tokio::test]
+async fn a_stolen_controller_token_takes_no_lease_but_its_own() {
+    use k8s_openapi::api::coordination::v1::Lease;
+    let Some(theft) = theft("theft-lease").await else { return };
+    let own = theft.namespace.as_str();
+    theft.server.kubectl(&["-n", own, "create", "role", "leases", "--verb=get,create,update,delete", "--resource=leases"]).unwrap();
+    let account = "--serviceaccount=rollcall-system:rollcall";
+    theft.server.kubectl(&["-n", own, "create", "rolebinding", "leases", "--role=leases", account]).unwrap();
+    let leases: Api<Lease> = Api::namespaced(theft.thief.clone(), own);
+    let lease: Lease = serde_json::from_value(json!({"metadata": {"name": "rollcall"}, "spec": {"holderIdentity": "thief"}})).unwrap();
+    for attempt in 0.. {
+        let refused = leases.create(&kube::api::PostParams::default(), &lease).await.expect_err("another namespace").to_string();
+        if refused.contains(ONLY_OWN_LEASE) {
+            break;
+        }
+        assert!(attempt < 100, "{refused}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let as_owner: Api<Lease> = Api::namespaced(theft.server.client.clone(), own);
+    let given = as_owner.create(&kube::api::PostParams::default(), &lease).await.unwrap();
+    let taken = leases.replace("rollcall", &kube::api::PostParams::default(), &given).await.unwrap_err().to_string();
+    assert!(taken.contains(ONLY_OWN_LEASE), "{taken}");
+    let deleted = leases.delete("rollcall", &kube::api::DeleteParams::default()).await.unwrap_err().to_string();
+    assert!(deleted.contains(ONLY_OWN_LEASE), "{deleted}");
+    theft.server.forget(own).await;
 }
 
 #[tokio::test]

@@ -104,7 +104,8 @@ fn begin_with(
         reports: Arc::new(NoPods),
     };
     let workspace = Workspace::new(&std::env::temp_dir(), 1 << 30);
-    let settings = controller::Settings { namespaces: Vec::new(), workspace, instance: "test".into(), ambient: AmbientGrants::default() };
+    let settings =
+        controller::Settings { namespaces: Vec::new(), workspace, instance: "test".into(), epoch: None, ambient: AmbientGrants::default() };
     let (cx, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
     (server, tokio::spawn(controller::run(cx, changes, || {}, shutdown)))
 }
