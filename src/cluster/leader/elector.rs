@@ -54,6 +54,8 @@ struct Running<'a, F> {
     begun: Instant,
     request: Option<Request>,
     last: Last,
+    /// Who held the Lease when that was last logged.
+    holder: Option<String>,
     begin: Option<F>,
     /// Dropped with the election, whatever becomes of it: work without a term may not go on.
     work: Option<AbortOnDropHandle<()>>,
@@ -74,6 +76,7 @@ impl Elector {
             begun: Instant::now(),
             request: None,
             last: None,
+            holder: None,
             begin: Some(work),
             work: None,
             work_stop: CancellationToken::new(),
@@ -132,7 +135,22 @@ where
         }
     }
 
+    /// No silent wait: the log has who holds the Lease, and why a request for it failed.
+    fn log(&mut self, event: &Event) {
+        match event {
+            Event::Failed(error) => {
+                tracing::warn!(lease.identity = %self.elector.identity, %error, "the request for the lease failed; it is retried");
+            }
+            Event::Read(Some(found)) if self.holder.as_ref() != Some(&found.record.holder) => {
+                tracing::info!(lease.identity = %self.elector.identity, lease.holder = %found.record.holder, "the lease was read");
+                self.holder = Some(found.record.holder.clone());
+            }
+            Event::Read(_) | Event::Written(_) | Event::Tick | Event::Lost | Event::Resign => {}
+        }
+    }
+
     fn on(&mut self, event: Event) -> Option<Ended> {
+        self.log(&event);
         let effects = self.core.on(event, self.begun.elapsed(), self.elector.clock.now());
         effects.into_iter().find_map(|effect| self.carry_out(effect))
     }
@@ -145,7 +163,7 @@ where
             Effect::Replace(record, version) => self.request = Some(Box::pin(lease.replace(record, version, self.last.clone()))),
             Effect::Lead { epoch, until } => {
                 term.set(MayWrite::Until(self.begun + until));
-                tracing::info!(lease.holder = %self.elector.identity, epoch, "this controller leads");
+                tracing::info!(lease.identity = %self.elector.identity, epoch, "this controller leads");
                 let begin = self.begin.take().expect("a process leads once");
                 self.work = Some(AbortOnDropHandle::new(tokio::spawn(begin(Leading { epoch, stop: self.work_stop.clone() }))));
             }
