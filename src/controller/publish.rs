@@ -183,9 +183,8 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
     let normal = |reason: &str, note: String, action| News { kind: "Normal", reason: reason.into(), note, action };
     Some(match &write.kind {
         // Said once for the whole controller, by its log and its Lease.
-        PointerChange::Lead => return None,
         PointerChange::Stage => normal("Staged", format!("version {version:?} is staged under number {}", write.pointer.stage), "Stage"),
-        PointerChange::Flip { .. } => return None,
+        PointerChange::Lead | PointerChange::Flip { .. } => return None,
         PointerChange::Unstage(reason) => {
             let candidate = observed.candidate().map_or_else(String::new, |candidate| candidate.version.clone());
             normal("Unstaged", format!("version {candidate:?} is taken back ({})", reason.reason()), "Unstage")

@@ -135,6 +135,7 @@ impl Step {
                 PointerChange::Flip { .. } => "flip",
                 PointerChange::Unstage(_) => "unstage",
                 PointerChange::Restore => "restore the pointer",
+                PointerChange::Lead => "raise the epoch",
             },
         }
     }

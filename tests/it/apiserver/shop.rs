@@ -175,7 +175,7 @@ pub(super) fn client_of(server: &Server, user: &str) -> Client {
         groups.extend(["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]);
     }
     config.auth_info.impersonate_groups = Some(groups);
-    rollcall::cluster::client::connect(config).unwrap()
+    rollcall::cluster::client::connect(config, &rollcall::cluster::leader::Term::unelected()).unwrap()
 }
 
 /// A shop without a store and a release, and the controller that looks after its namespace.
@@ -223,6 +223,7 @@ impl Shop {
             namespaces: vec![namespace.to_owned()],
             workspace: Workspace::new(&std::env::temp_dir(), 1 << 30),
             instance: "test".into(),
+            epoch: None,
             ambient: AmbientGrants(Vec::new()),
         };
         let (context, changes) = Context::new(outside, settings, Arc::<Metrics>::default());
