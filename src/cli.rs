@@ -51,9 +51,9 @@ pub enum Role {
     Agent(AgentArgs),
     /// Upload a build's folder under a version's name
     Publish(PublishArgs),
-    /// Print the digest of a build's folder, for `spec.source.bucket.digest`; asks nobody
+    /// Print the digest of a build's folder, for `spec.source.bucket.digest`; works offline
     Digest(DigestArgs),
-    /// Look after what lies in a store
+    /// Check, plan or change what lies in a store
     #[command(subcommand)]
     Store(StoreCommand),
     /// An S3 store in a folder, for trials; never for production
@@ -65,7 +65,7 @@ pub enum Role {
 /// Options of the controller.
 #[derive(Debug, Args)]
 pub struct ControllerArgs {
-    /// Look after this namespace only; may be repeated
+    /// Manage the releases of this namespace only; may be repeated
     #[arg(long = "watch-namespace", env = "ROLLCALL_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
     /// Call this host for stores, replicas and sources although its address is not public: host, host:port, address or network; may be

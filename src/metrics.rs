@@ -33,6 +33,7 @@ struct ByReason {
 /// Every metric.
 pub struct Metrics {
     registry: Registry,
+    leading: Gauge,
     passes: Family<ByResult, Counter>,
     pass_seconds: Histogram,
     panics: Counter,
@@ -52,6 +53,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("rollcall"),
+            leading: Gauge::default(),
             passes: Family::default(),
             // 1 ms to 16 s.
             pass_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
@@ -88,6 +90,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
+        registry.register("leading", "1 while this process acts on releases, 0 while it stands by", self.leading.clone());
         registry.register("reconcile", "Passes over a release, by result", self.passes.clone());
         registry.register("reconcile_time_seconds", "Time that a pass took", self.pass_seconds.clone());
         registry.register("reconcile_panics", "Passes that panicked: each one is a bug", self.panics.clone());
@@ -100,6 +103,11 @@ impl Metrics {
         registry.register("excused_pods", "Pods that a flip did not wait for", self.excused.clone());
         registry.register("roll_call_seconds", "Time from staging to the flip", self.roll_call_seconds.clone());
         self.retention.register(registry);
+    }
+
+    /// This process acts on releases from now on. It ends with its leadership, so there is no way back.
+    pub fn leads(&self) {
+        self.leading.set(1);
     }
 
     /// Begins to measure a pass.

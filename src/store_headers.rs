@@ -94,7 +94,7 @@ async fn repaired(bucket: &S3Bucket, neighbours: &Neighbours<'_>, drifted: &Drif
     }
     Ok(match bucket.mend_headers(&drifted.key, &drifted.found, &drifted.expected).await? {
         Mended::Done => Fate::Repaired,
-        Mended::Changed => Fate::Failed("somebody else wrote it meanwhile".to_owned()),
+        Mended::Changed => Fate::Failed("another program wrote it in the meantime".to_owned()),
         Mended::Unable(said) => Fate::Failed(said),
     })
 }

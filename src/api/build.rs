@@ -52,6 +52,6 @@ pub enum Format {
     Webpack,
     /// `version.json`: a map from each name to its hash (`app.js` to `3a4f5b6c`, for the file `app.3a4f5b6c.js`) or to its file.
     VersionJson,
-    /// No manifest: what carries a hash is told by the files' names alone.
+    /// No manifest: what carries a hash is recognised by the files' names alone.
     Folder,
 }

@@ -103,7 +103,7 @@ pub enum InvalidPointer {
     #[error("pointer protocol {0} is not known here (this build knows {PROTOCOL})")]
     UnknownProtocol(i32),
     /// Numbers that nobody can have counted to.
-    #[error("it names stage {stage}, sequence {sequence} and epoch {epoch}, which nobody can have counted to")]
+    #[error("it names stage {stage}, sequence {sequence} and epoch {epoch}, which are too large to be counts")]
     Unbelievable {
         /// The stage.
         stage: i64,

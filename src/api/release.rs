@@ -67,11 +67,11 @@ pub struct AssetReleaseSpec {
         .message("each must be folder names of letters, digits, dots, hyphens and underscores, each followed by / and none starting with a dot"))]
     pub excluded_prefixes: Vec<String>,
     /// The wanted version: your label for one build. A version means one build for ever. Setting an older version rolls back:
-    /// nothing is uploaded and the source is not looked at.
+    /// nothing is uploaded and the source is not used.
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = version_label())]
     pub version: String,
-    /// Where the build of `version` comes from. Not needed (and not looked at) for a version that was published before.
+    /// Where the build of `version` comes from. Not needed (and not used) for a version that was published before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceSpec>,
     /// How the build is read. The default suits what the usual tools write.

@@ -34,7 +34,7 @@ pub(super) fn key_prefix() -> Rule {
         .message("must be folder names of letters, digits, dots, hyphens and underscores, each followed by / and none starting with a dot")
 }
 
-/// A directory of somebody else in a bucket; `{version}` may stand in it.
+/// A directory of another owner in a bucket; `{version}` may stand in it.
 pub(super) fn source_folder() -> Rule {
     Rule::new(r"self.matches('^([^/\\s]+/)+$') && !self.matches('(^|/)[.]{1,2}/')")
         .message("must be folder names without spaces, each followed by / and none of them . or ..; {version} may stand in it")

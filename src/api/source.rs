@@ -32,7 +32,7 @@ pub struct SourceSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PublishedSource {}
 
-/// An archive (tar.gz, tar.zst or zip; told apart by its first bytes) behind a URL, pinned by its digest.
+/// An archive (tar.gz, tar.zst or zip; recognised by its first bytes) behind a URL, pinned by its digest.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpSource {

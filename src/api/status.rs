@@ -128,7 +128,7 @@ pub enum Phase {
     Active,
     /// Told to stop.
     Suspended,
-    /// Given up until somebody changes something.
+    /// Given up until the spec or the cluster changes.
     Stalled,
     /// Being deleted.
     Terminating,

@@ -110,7 +110,7 @@ async fn tell_failure(store: &AssetStore, cx: &Context, failure: &Failure) {
         return;
     }
     if let Err(error) = write(store, cx, &next).await {
-        tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), %error, "the failure could not be told");
+        tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), %error, "the failure could not be written to the AssetStore's status");
     }
 }
 

@@ -190,7 +190,7 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
             normal("Unstaged", format!("version {candidate:?} is taken back ({})", reason.reason()), "Unstage")
         }
         PointerChange::Restore => {
-            normal("PointerRestored", format!("the pointer was made again at flip {}", write.pointer.sequence), "Restore")
+            normal("PointerRestored", format!("the pointer was recreated at flip {}", write.pointer.sequence), "Restore")
         }
     })
 }

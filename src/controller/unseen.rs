@@ -33,7 +33,7 @@ pub(super) async fn tell_failure(cx: &Context, key: &ReleaseKey, failure: &Failu
     let blocker = Blocker::LookFailed(look_failure(failure));
     cx.metrics.blocked_by(key, blocker.reason());
     if let Err(error) = show(cx, key, &blocker).await {
-        tracing::warn!(release.namespace = %key.namespace, release.name = %key.name, %error, "the failure could not be told");
+        tracing::warn!(release.namespace = %key.namespace, release.name = %key.name, %error, "the failure could not be written to the release's status");
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn look_failure(failure: &Failure) -> LookFailure {
         (Failure::Panicked(_), _) => LookFailure::Panicked(format!("{message}; this is a bug in Rollcall")),
         (Failure::Call(error), Class::Denied) => LookFailure::Denied(format!("{message}; {}", right(error))),
         (_, Class::Denied | Class::Invalid) => LookFailure::Invalid(format!("{message}; correct what is named here")),
-        (_, Class::Transient | Class::Conflict) => LookFailure::Failing(format!("{message}; it is tried again, later and later")),
+        (_, Class::Transient | Class::Conflict) => LookFailure::Failing(format!("{message}; the call is retried with exponential backoff")),
     }
 }
 
@@ -93,7 +93,7 @@ fn right(error: &CallError) -> String {
     match error.code {
         Some(401) => "the API server does not know the controller's token: look at its ServiceAccount".into(),
         _ => format!(
-            "give the controller's ServiceAccount the right to `{verb}` {kind} {place}: the chart's role rollcall-controller has it (a ClusterRole; \
+            "give the controller's ServiceAccount the right to `{verb}` {kind} {place}: the chart's controller role has it (a ClusterRole; \
              with watchNamespaces, a Role in each of them)"
         ),
     }

@@ -72,12 +72,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// In words, with the address where there is one.
-    pub(super) fn of(self, address: Option<&IpAddr>) -> String {
-        let kind = self.words();
-        address.map_or_else(|| kind.to_owned(), |address| format!("{address}, {kind}"))
-    }
-
     /// In words.
     #[must_use]
     pub fn words(self) -> &'static str {

@@ -28,14 +28,12 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// The host is none that may be called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the host {host:?} is {}", .kind.of(.address.as_ref()))]
+#[error("the host {host:?} is {}", .kind.words())]
 pub struct NotAllowed {
     /// As the URL names it.
     pub host: String,
     /// What is wrong with it.
     pub kind: Kind,
-    /// The address, if the URL itself has one.
-    pub address: Option<IpAddr>,
 }
 
 /// Connects to what may be called.
@@ -85,8 +83,8 @@ impl Checked {
         let bad = addresses.iter().find_map(|address| self.egress.objection(comparable(host), port, *address));
         match bad {
             // What a name stands for inside is nobody's business: only what the URL itself says is told.
-            Some(kind) if literal.is_some() => Err(NotAllowed { host: host.to_owned(), kind, address: literal }.into()),
-            Some(_) => Err(NotAllowed { host: host.to_owned(), kind: Kind::NameInside, address: None }.into()),
+            Some(kind) if literal.is_some() => Err(NotAllowed { host: host.to_owned(), kind }.into()),
+            Some(_) => Err(NotAllowed { host: host.to_owned(), kind: Kind::NameInside }.into()),
             None => Ok(addresses),
         }
     }
@@ -96,7 +94,7 @@ impl Checked {
         let name = if self.egress.is_named(plain) {
             host.to_owned()
         } else if ends_inside(plain) {
-            return Err(NotAllowed { host: host.to_owned(), kind: Kind::NameInside, address: None }.into());
+            return Err(NotAllowed { host: host.to_owned(), kind: Kind::NameInside }.into());
         } else {
             // Complete as it is: the search domains of our own pod would turn `db.shop` into a Service.
             format!("{plain}.")

@@ -131,7 +131,7 @@ pub(super) fn of_a_source() -> Vec<Entry> {
 }
 
 fn not_allowed() -> NotAllowed {
-    NotAllowed { host: "10.0.0.7".into(), kind: Kind::Private, address: Some([10, 0, 0, 7].into()) }
+    NotAllowed { host: "10.0.0.7".into(), kind: Kind::Private }
 }
 
 fn refusals() -> Vec<Refusal> {

@@ -34,7 +34,7 @@ pub(super) async fn apply(
     let shown = format!("AssetRelease {}/{name}", cluster.namespace);
     let releases = cluster.releases();
     let (ends, generation) = (Instant::now() + patience, changed(cluster, name, before, version).await?);
-    let mut told = String::new();
+    let mut said = String::new();
     loop {
         match releases.get(name).await {
             Ok(release) if release.spec.version != version => return Err(overtaken(shown, &release)),
@@ -44,13 +44,13 @@ pub(super) async fn apply(
                     return Ok(());
                 }
                 State::Stalled(why) => return Err(Failure::NotApplied { release: shown, why }),
-                State::Waiting(why) => tell(&mut told, &shown, why),
+                State::Waiting(why) => tell(&mut said, &shown, why),
             },
             // The API server may be away for a moment; the time that is left is the limit.
-            Err(cause) => tell(&mut told, &shown, format!("cannot be read for now: {cause}")),
+            Err(cause) => tell(&mut said, &shown, format!("cannot be read for now: {cause}")),
         }
         if Instant::now() >= ends {
-            return Err(Failure::NotApplied { release: shown, why: format!("not ready after {} s: {told}", patience.as_secs()) });
+            return Err(Failure::NotApplied { release: shown, why: format!("not ready after {} s: {said}", patience.as_secs()) });
         }
         tokio::select! {
             biased;

@@ -155,7 +155,7 @@ pub enum Doubt {
     },
     /// Somebody has claimed a prefix within this one, and the claim cannot be understood.
     #[error(
-        "{key:?} says whose the prefix is that lies within this one, and cannot be understood: {cause}; put it back from a backup, or delete it if nobody publishes there"
+        "{key:?} says whose the prefix is that lies within this one, and cannot be understood: {cause}; put it back from a backup, or delete it if no release publishes there"
     )]
     NestedPrefix {
         /// The owner object.

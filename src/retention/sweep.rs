@@ -149,7 +149,7 @@ pub struct Nested {
 impl fmt::Display for Nested {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { below, release } = self;
-        let release = release.as_deref().unwrap_or("nobody that is known");
+        let release = release.as_deref().unwrap_or("an unknown owner");
         write!(
             f,
             "{below:?} within this prefix is claimed by {release} and was left alone: name it in spec.excludedPrefixes, or give one of the two another prefix"

@@ -57,8 +57,9 @@ pub(super) async fn run(args: ControllerArgs) -> Result<(), RoleError> {
     }
 }
 
-/// Looks after the releases until it is asked to stop.
+/// Acts on the releases until it is asked to stop.
 async fn act(outside: Outside, settings: Settings, metrics: Arc<Metrics>, admin: Admin, stop: CancellationToken) {
+    metrics.leads();
     let (cx, changes) = Context::new(outside, settings, metrics);
     controller::run(cx, changes, move || admin.set_ready(), stop.cancelled_owned()).await;
 }

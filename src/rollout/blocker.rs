@@ -380,7 +380,7 @@ impl Blocker {
                 names::POINTER_KEY
             ),
             Self::PointerForeign { config_map, release } => format!(
-                "ConfigMap {config_map:?} is there and is not labelled as a pointer, so nothing is written to it: create a release with another spec.pointer.configMapName; or, if nobody else uses that ConfigMap, give it to this release: kubectl label configmap {config_map} {}=true {}={release}",
+                "ConfigMap {config_map:?} is there and is not labelled as a pointer, so nothing is written to it: create a release with another spec.pointer.configMapName; or, if nothing else uses that ConfigMap, give it to this release: kubectl label configmap {config_map} {}=true {}={release}",
                 names::LABEL_POINTER,
                 names::LABEL_RELEASE
             ),
@@ -399,7 +399,7 @@ impl Blocker {
                 some_of(pods)
             ),
             Self::EpochAhead { config_map, pointer, ours } => format!(
-                "ConfigMap {config_map:?} was written under epoch {pointer}, and this controller leads under epoch {ours}: another controller looks after this namespace, or the number was written by hand; if no other controller is at work, delete the ConfigMap; it is made again from this release's status"
+                "ConfigMap {config_map:?} was written under epoch {pointer}, and this controller leads under epoch {ours}: another controller manages this namespace, or the number was written by hand; if no other controller runs, delete the ConfigMap; the controller recreates it from this release's status"
             ),
             _ => String::new(),
         }

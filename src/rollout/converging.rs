@@ -105,5 +105,5 @@ pub fn who_serves(observed: &Observed) -> String {
     if excused.is_empty() {
         return "every Ready pod serves the active version".into();
     }
-    format!("every Ready pod that reports serves the active version; excused, because nobody knows what they serve: {}", some_of(&excused))
+    format!("every Ready pod that reports serves the active version; excused, because what they serve is unknown: {}", some_of(&excused))
 }

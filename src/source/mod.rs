@@ -182,7 +182,7 @@ pub enum SourceError {
         place: String,
     },
     /// Somebody writes there while the build is read: it is read again.
-    #[error("{path:?} in {place} was changed while the build was read; give each build a folder of its own that nobody writes to again")]
+    #[error("{path:?} in {place} was changed while the build was read; give each build a folder of its own, and never write to it again")]
     Changed {
         /// Bucket and folder.
         place: String,

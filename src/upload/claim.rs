@@ -285,7 +285,7 @@ pub async fn above(bucket: &dyn Bucket, layout: &Layout) -> Result<Vec<Overlap>,
         let claim = match read_claim(bucket, &outer).await {
             Err(ReadFailure::Bucket(BucketError::Denied { key, cause, .. })) if is_unused(bucket, layout).await? => {
                 let cause = format!(
-                    "{cause}: whoever claims the prefix {:?} needs s3:GetObject on this object, as the policies that `rollcall store check` prints have it",
+                    "{cause}: claiming the prefix {:?} needs s3:GetObject on this object, as the policies that `rollcall store check` prints have it",
                     layout.prefix()
                 );
                 return Err(BucketError::Denied { operation: "get", key, cause }.into());

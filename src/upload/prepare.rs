@@ -56,7 +56,7 @@ fn untold(failure: PublishFailure, pin: &Pin) -> PublishFailure {
     let nameless = |reason: &'static str| {
         let place = &pin.place;
         let message = format!(
-            "the build in {place} cannot be published, and what is wrong with which file is not told before its digest is the one that the release asks for; `rollcall digest DIR` says it"
+            "the build in {place} cannot be published, and its faults are shown only when its digest is the one that the release asks for; `rollcall digest DIR` shows them"
         );
         PublishFailure::InvalidBuild { reason, message }
     };

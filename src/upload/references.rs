@@ -42,7 +42,7 @@ pub async fn write_references(bucket: &dyn Bucket, layout: &Layout, own: &OwnFac
             return Ok(after);
         }
     }
-    Err(BucketError::Unavailable { operation: "replace", key, cause: "somebody else writes it as often as we do".to_owned() }.into())
+    Err(BucketError::Unavailable { operation: "replace", key, cause: "another program replaced it at each attempt".to_owned() }.into())
 }
 
 fn is_old(before: &References, after: &References) -> bool {

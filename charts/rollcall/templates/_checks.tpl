@@ -10,13 +10,13 @@
 {{- if $watched }}
 {{- range .Values.secrets }}
 {{- if not (has .namespace $watched) }}
-{{- fail (printf "secrets: the controller does not look after namespace %q, so it has no use for the Secret %q there: add the namespace to watchNamespaces, or remove the Secret" .namespace .name) }}
+{{- fail (printf "secrets: the controller does not manage namespace %q, so it has no use for the Secret %q there: add the namespace to watchNamespaces, or remove the Secret" .namespace .name) }}
 {{- end }}
 {{- end }}
 {{- range .Values.ambientCredentials }}
 {{- range .namespaces }}
 {{- if not (has . $watched) }}
-{{- fail (printf "ambientCredentials: the controller does not look after namespace %q: add it to watchNamespaces, or remove it from the grant" .) }}
+{{- fail (printf "ambientCredentials: the controller does not manage namespace %q: add it to watchNamespaces, or remove it from the grant" .) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -31,7 +31,7 @@ pub enum FetchError {
         status: u16,
     },
     /// No answer, or an answer that asks to come again.
-    #[error("{url} did not come: {cause}")]
+    #[error("{url} failed to download: {cause}")]
     Unavailable {
         /// What was asked for.
         url: String,

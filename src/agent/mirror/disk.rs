@@ -96,7 +96,7 @@ impl Disk {
         if folders.are_in_place() {
             return Ok(folders);
         }
-        tracing::warn!(mirror = %self.root.display(), "the mirror's folders were replaced by something else; they are made again");
+        tracing::warn!(mirror = %self.root.display(), "the mirror's folders were replaced by something else; the agent creates them again");
         let anew = Arc::new(Folders::open(&self.root)?);
         *self.folders.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&anew);
         Ok(anew)

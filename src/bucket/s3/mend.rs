@@ -25,7 +25,7 @@ impl S3Bucket {
     /// # Errors
     /// When the bucket fails, or when what is there afterwards is not what was there before.
     pub async fn mend_headers(&self, key: &str, found: &Stored, attributes: &Attributes) -> Result<Mended, BucketError> {
-        let call = self.call("mend", key);
+        let call = self.call("correct the headers of", key);
         if found.size > COPY_BYTES_MAX {
             return Ok(Mended::Unable(format!("it has {} bytes, more than the {COPY_BYTES_MAX} that one request copies", found.size)));
         }

@@ -169,7 +169,7 @@ impl S3Bucket {
 }
 
 fn said(text: &str) -> Bytes {
-    Bytes::from(format!("Rollcall tries out this store: {text}"))
+    Bytes::from(format!("Rollcall probes this store: {text}"))
 }
 
 fn written(text: &str) -> (Body, Attributes) {

@@ -55,7 +55,7 @@ impl Blocker {
                 "Look at the candidate, then set `activation.approvedVersion`. The deadline stands still meanwhile."
             }
             Self::StepFailed { .. } => {
-                "What the API server or the store answered is in the message; it is tried again, later and later. A right that is missing (`forbidden`) is in the chart's ClusterRole; a webhook or a quota that refuses is yours."
+                "What the API server or the store answered is in the message; the call is retried with exponential backoff. A right that is missing (`forbidden`) is in the chart's ClusterRole; a webhook or a quota that refuses is yours."
             }
             Self::StepLost { .. } => {
                 "A loss is normal while another program writes the same object, and the step is decided anew at once; three in a row are not. Find the other writer of the pointer or of the release, or see why the API server answers so slowly. The release goes on by itself."
@@ -118,7 +118,7 @@ impl Blocker {
                 "Written by hand, or by a newer Rollcall: then upgrade this one instead. Pods go on serving what they have."
             }
             Self::EpochAhead { .. } => {
-                "Two installations that look after the same namespace: give each its own by `watchNamespaces`. Pods go on serving what they have, and nothing is lost by deleting the ConfigMap."
+                "Two installations manage the same namespace: give each its own by `watchNamespaces`. Pods go on serving what they have, and nothing is lost by deleting the ConfigMap."
             }
             _ => {
                 "Pods have seen a later flip than the status knows, so making it again could move them back. Restore the ConfigMap; or, if the pods may go back, delete the pods that report the later flip. Only what more than half of the reporting pods say counts; pods that report a flip which never was have a broken agent, or lie: deleting them is enough."
@@ -148,7 +148,7 @@ impl LookFailure {
                 "Reported after five failed attempts in a row, about eight seconds. Look at the API server; pods go on serving, and the release goes on by itself."
             }
             Self::Panicked(_) => {
-                "Report it with the controller's log. Other releases are not touched; this one is tried again, later and later."
+                "Report it with the controller's log. Other releases are not touched; this one is retried with exponential backoff."
             }
         }
     }
@@ -248,9 +248,9 @@ fn of_the_roll_call() -> Vec<Blocker> {
         Blocker::PublishingEntries { version: version() },
         Blocker::StepFailed { message: "apply ConfigMap shop/shop-assets failed: configmaps is forbidden".into() },
         Blocker::StepLost { step: "flip", cause: LossCause::Changed },
-        failed(LookFailure::Denied("get Deployment shop/web failed: deployments.apps is forbidden; give the controller's ServiceAccount `get` on Deployment in namespace shop, as the chart's role rollcall-controller does".into())),
+        failed(LookFailure::Denied("get Deployment shop/web failed: deployments.apps is forbidden; give the controller's ServiceAccount `get` on Deployment in namespace shop, as the chart's controller role does".into())),
         failed(LookFailure::Invalid("read the workload's selector failed: it is not a selector; correct what is named here".into())),
-        failed(LookFailure::Failing("get ConfigMap shop/shop-assets failed: no answer within 10 s; it is tried again, later and later".into())),
+        failed(LookFailure::Failing("get ConfigMap shop/shop-assets failed: no answer within 10 s; the call is retried with exponential backoff".into())),
         failed(LookFailure::Panicked("the pass panicked: index out of bounds; this is a bug in Rollcall".into())),
         Blocker::GivenUp { version: version(), message: Blocker::PodsMissing { reported: 2, counted: 3, pods: pod("silent") }.message() },
     ]

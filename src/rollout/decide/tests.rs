@@ -389,7 +389,7 @@ fn only_a_pod_that_never_said_anything_is_excused_from_converging() {
     let without_agent = with_agent.last_pod(|pod| pod.has_agent = false);
     assert!(flips(&without_agent));
     let text = crate::rollout::converging::who_serves(&without_agent);
-    assert!(text.ends_with("nobody knows what they serve: a"), "I9: {text}");
+    assert!(text.ends_with("what they serve is unknown: a"), "I9: {text}");
     let just_flipped = without_agent.at(at(109));
     assert!(crate::rollout::converging::not_serving(&just_flipped).iter().any(|pod| pod.why == "has no agent"));
 }

@@ -125,7 +125,7 @@ impl View<'_> {
             (Some(pinned), Some(recorded)) if *pinned != recorded => {
                 format!("it is the build {recorded} for ever, and spec.source names {pinned}: give that one another version")
             }
-            _ => "spec.source is not looked at".to_owned(),
+            _ => "spec.source is not used".to_owned(),
         }
     }
 

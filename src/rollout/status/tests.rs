@@ -52,7 +52,7 @@ fn how_the_build_was_read_stands_in_the_condition_of_the_source() {
     let status = status_of(&fixture().after_v1());
     assert_eq!(
         condition(&status, SOURCE_FETCHED).unwrap().message,
-        r#"version "v2" is recorded in the store (2 assets, 1 entry files; hashes recognised by the files' names alone (Folder: no build tool's manifest was found)); spec.source is not looked at"#
+        r#"version "v2" is recorded in the store (2 assets, 1 entry files; hashes recognised by the files' names alone (Folder: no build tool's manifest was found)); spec.source is not used"#
     );
 }
 
@@ -70,7 +70,7 @@ fn a_source_that_is_pinned_to_another_build_than_the_recorded_one_is_told() {
         let said = told(&fixture.clone().spec(pinned(other.to_string())));
         assert!(said.contains(&digest("v2").to_string()) && said.contains(&other.to_string()), "{said}");
         let said = told(&fixture.spec(pinned(digest("v2").to_string())));
-        assert!(said.ends_with("spec.source is not looked at"), "{said}");
+        assert!(said.ends_with("spec.source is not used"), "{said}");
     }
 }
 

@@ -217,9 +217,9 @@ impl Lock {
                 self.unanswered.settle(id);
                 Ok(())
             }
-            Ok(Ok(Swapped::Lost)) => Err(self.failed("somebody else took it at the same time")),
+            Ok(Ok(Swapped::Lost)) => Err(self.failed("another writer acquired it at the same time")),
             Ok(Err(error)) => Err(error),
-            Ok(Ok(Swapped::Done)) | Err(_) => Err(self.failed("the store was too slow to take it: somebody else may hold it by now")),
+            Ok(Ok(Swapped::Done)) | Err(_) => Err(self.failed("the store was too slow to acquire it: another writer may hold it by now")),
         }
     }
 

@@ -319,7 +319,7 @@ async fn a_claim_that_lands_after_somebody_else_holds_the_lock_is_not_ours_to_ta
     let (slow, other) = (world.process("slow"), world.process("other"));
     slow.store.plan(LOCK, Way::Stranded);
     let (late, wrote) = tokio::join!(slow.create("shop/a.js", "a"), other.create("shop/b.js", "b"));
-    assert!(told(&late).contains("too slow to take it"), "{late:?}");
+    assert!(told(&late).contains("too slow to acquire it"), "{late:?}");
     assert_eq!(wrote, Ok(Created::New));
     // A write of the holder is on its way when the late claim takes the lock from it.
     other.store.plan("shop/k.js", Way::Stranded);
