@@ -301,10 +301,11 @@ async fn pod_security_restricted_takes_every_pod_and_the_dev_stores_keys_stay() 
     // The namespace enforces `restricted`: a pod that breaks it is never made.
     for attempt in 0.. {
         let made = pods.list(&ListParams::default()).await.unwrap().items.len();
-        if made == 2 {
+        // Two replicas of the controller and the store.
+        if made == 3 {
             break;
         }
-        assert!(attempt < 100, "{made} of 2 pods: {}", server.kubectl(&["get", "events", "-n", &namespace]).unwrap());
+        assert!(attempt < 100, "{made} of 3 pods: {}", server.kubectl(&["get", "events", "-n", &namespace]).unwrap());
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     server.helm(&helm, &["uninstall", &release, "--namespace", &namespace]).unwrap();

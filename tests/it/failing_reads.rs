@@ -163,7 +163,7 @@ fn a_right_that_is_missing_is_told_once_with_what_to_do_and_is_over_when_it_is_t
         let status = world.status();
         let (ready, message) = condition(&status, conditions::READY).unwrap();
         assert_eq!(ready, "False ReadDenied");
-        for part in ["get Deployment shop/web failed: deployments is forbidden", "`get`", "Deployment", "rollcall-controller"] {
+        for part in ["get Deployment shop/web failed: deployments is forbidden", "`get`", "Deployment", "the chart's controller role"] {
             assert!(message.contains(part), "{part:?} in {message:?}");
         }
         assert_eq!(status.message.as_deref(), Some(message.as_str()), "kubectl get shows it");

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use kube::api::{Api, Patch, PatchParams};
@@ -12,12 +13,14 @@ use rollcall::agent::{Context, Identity, Settings, run};
 use rollcall::api::Pointer;
 use rollcall::bucket::memory::MemoryBucket;
 use rollcall::clock::SystemClock;
+use rollcall::cluster::leader::{Elector, LeaseObject, Term, Times};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use super::admission::{Stage, stage};
 use super::agent::{BASE, write_pointer};
-use super::shop::{KEYS, Noted, Shop, until};
+use super::shop::{KEYS, Noted, Shop, client_of, until};
 use crate::chart::{documents, helm, named, of_kind, rendered};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -32,8 +35,13 @@ const AT_ONCE: usize = 8;
 fn roles() -> Option<(Vec<Value>, Vec<Value>)> {
     let objects = rendered(&helm()?, &["watchNamespaces={shop}", "secrets[0].namespace=shop", &format!("secrets[0].name={KEYS}")]);
     let cluster = named(&objects, "ClusterRole", "rollcall-controller")["rules"].as_array().unwrap().clone();
-    let rules = of_kind(&objects, "Role").into_iter().flat_map(|role| role["rules"].as_array().unwrap().clone());
-    Some((cluster, rules.collect()))
+    let inside = of_kind(&objects, "Role").into_iter().filter(|role| role["metadata"]["namespace"] == "shop");
+    Some((cluster, inside.flat_map(|role| role["rules"].as_array().unwrap().clone()).collect()))
+}
+
+/// The role of the chart in the controller's own namespace.
+fn leader_rules() -> Option<Vec<Value>> {
+    Some(named(&rendered(&helm()?, &[]), "Role", "rollcall-leader")["rules"].as_array().unwrap().clone())
 }
 
 /// One rule for each right, so that one can be left out. `group/resource verb`.
@@ -104,7 +112,7 @@ fn documented(heading: &str) -> Vec<Row> {
     rows.map(|line| {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let words: Vec<&str> = cells[0].split([' ', ',']).collect();
-        let is_verb = |word: &&&str| ["get", "list", "watch", "create", "patch", "confined"].contains(*word);
+        let is_verb = |word: &&&str| ["get", "list", "watch", "create", "update", "patch", "confined"].contains(*word);
         let first_verb = words.iter().position(|word| is_verb(&word)).unwrap();
         let resources = words[..first_verb].iter().filter_map(|word| word.strip_prefix('`')?.strip_suffix('`'));
         let verbs: Vec<&&str> = words.iter().filter(is_verb).collect();
@@ -139,8 +147,8 @@ fn names(rights: &BTreeMap<String, Value>) -> BTreeSet<String> {
 
 #[test]
 fn the_page_of_rights_lists_what_the_roles_give() {
-    let (Some((cluster, inside)), Some(agent)) = (roles(), agent_rules()) else { return };
-    assert_documented("The controller", &names(&split(&[cluster, inside].concat())));
+    let (Some((cluster, inside)), Some(leader), Some(agent)) = (roles(), leader_rules(), agent_rules()) else { return };
+    assert_documented("The controller", &names(&split(&[cluster, inside, leader].concat())));
     assert_documented("An agent", &names(&split(&agent)));
 }
 
@@ -192,6 +200,44 @@ async fn without_any_one_right_the_controller_is_refused_what_needs_it() {
     });
     let wrong: Vec<String> = stream::iter(shops).buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A candidate with these rights, and what it asks for.
+async fn candidate(server: &Server, namespace: &str, user: &str, rules: &[Value]) -> (Noted, tokio::task::JoinHandle<()>) {
+    give(server, namespace, user, &[], rules);
+    let (noted, seconds) = (Noted::default(), Duration::from_secs);
+    let times = Times { lease_duration: seconds(3), renew_deadline: seconds(2), retry_period: Duration::from_millis(200) };
+    let elector = Elector {
+        lease: LeaseObject::new(noted.by(client_of(server, user)), namespace, "rollcall", times.request_max()),
+        identity: user.to_owned(),
+        times,
+        clock: Arc::new(SystemClock),
+        term: Term::standby(),
+    };
+    let stands = elector.run(CancellationToken::new(), || (), |_| std::future::pending());
+    (noted, tokio::spawn(async { drop(stands.await) }))
+}
+
+#[tokio::test]
+async fn without_any_one_right_a_controller_is_refused_what_its_election_needs() {
+    let Some(rules) = leader_rules() else { return };
+    let Some(server) = super::server().await else { return };
+    let rights = names(&split(&rules));
+    let all = server.namespace("lease-verbs-all").await;
+    let (noted, running) = candidate(&server, &all, &all, &rules).await;
+    until("the candidate's requests", async || noted.all().keys().cloned().collect::<BTreeSet<_>>() == rights).await;
+    assert!(noted.all().values().all(|code| *code < 300 || *code == 404), "{:?}", noted.all());
+    running.abort();
+    take_back(&server, &all);
+    server.forget(&all).await;
+    for (number, right) in rights.iter().enumerate() {
+        let namespace = server.namespace(&format!("lease-verbs-{number}")).await;
+        let (noted, running) = candidate(&server, &namespace, &namespace, &all_but(&rules, right)).await;
+        noted.refused(right).await.unwrap();
+        running.abort();
+        take_back(&server, &namespace);
+        server.forget(&namespace).await;
+    }
 }
 
 /// What the chart's ClusterRole and the Role of the pods' namespace give, for the pointer `shop-assets`.

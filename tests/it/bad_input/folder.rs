@@ -88,8 +88,8 @@ fn mischiefs() -> Vec<Mischief> {
             reason: "TooManyEntries",
             says: "more than 200000 entries",
         },
-        hostile("../secret.js", "UnsafePath", "is not told before its digest is the one"),
-        hostile("INDEX.html", "CollidingPaths", "is not told before its digest is the one"),
+        hostile("../secret.js", "UnsafePath", "its faults are shown only when its digest is the one"),
+        hostile("INDEX.html", "CollidingPaths", "its faults are shown only when its digest is the one"),
     ];
     outages.chain(wrong).collect()
 }
