@@ -111,13 +111,21 @@ impl Call {
     where
         K: Clone + std::fmt::Debug + DeserializeOwned,
     {
-        let (mut all, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+        Ok(self.list_at(api, ListParams::default().limit(PAGE), kept).await?.0)
+    }
+
+    /// The same with a selector and pages of another size, and with the resource version at which all of it was so.
+    pub async fn list_at<K, T>(self, api: &Api<K>, mut params: ListParams, kept: impl Fn(K) -> T) -> Result<(Vec<T>, String), CallError>
+    where
+        K: Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let mut all = Vec::new();
         loop {
             let page = self.clone().make(api.list(&params)).await?;
             all.extend(page.items.into_iter().map(&kept));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
-                None => return Ok(all),
+                None => return Ok((all, page.metadata.resource_version.unwrap_or_default())),
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::member::Pods;
 use super::{ReleaseKey, Snapshot, Task, lock};
 use crate::api::release::HttpReport;
 use crate::cluster::lite::PodLite;
@@ -33,58 +34,65 @@ const QUICK_ANSWERS: u32 = 8;
 /// still open hides no less.
 const KEPT_WHILE_FAILING: Duration = Duration::from_secs(10);
 
+/// What all polls of a view have in common.
+#[derive(Clone)]
+pub(super) struct Asks {
+    pub(super) channel: HttpReport,
+    pub(super) reader: Arc<dyn ReportReader>,
+    /// The stage that pods are asked for.
+    pub(super) stage: watch::Receiver<i64>,
+    /// Where answers go.
+    pub(super) snapshot: Arc<Mutex<Snapshot>>,
+    pub(super) changed: mpsc::UnboundedSender<ReleaseKey>,
+    pub(super) release: ReleaseKey,
+}
+
 /// One long-poll for each running pod.
 pub(super) struct Polls {
-    channel: HttpReport,
-    reader: Arc<dyn ReportReader>,
-    stage: watch::Receiver<i64>,
-    release: ReleaseKey,
-    running: BTreeMap<String, (String, Task)>,
+    asks: Asks,
+    /// By pod.
+    running: BTreeMap<String, Running>,
+}
+
+struct Running {
+    uid: String,
+    address: String,
+    _task: Task,
 }
 
 impl Polls {
-    pub(super) fn new(channel: HttpReport, reader: Arc<dyn ReportReader>, stage: watch::Receiver<i64>, release: ReleaseKey) -> Self {
-        Self { channel, reader, stage, release, running: BTreeMap::new() }
+    pub(super) fn new(asks: Asks) -> Self {
+        Self { asks, running: BTreeMap::new() }
     }
 
     /// One poll for each pod that has an address now.
-    pub(super) fn keep_up(&mut self, snapshot: &Arc<Mutex<Snapshot>>, changed: &mpsc::UnboundedSender<ReleaseKey>) {
-        let addresses = addresses(&lock(snapshot).pods);
-        self.running.retain(|uid, (address, _)| addresses.get(uid) == Some(address));
-        // Before new polls begin: a pod with another address has another sandbox, in which nobody has reported yet.
-        let running = &self.running;
-        lock(snapshot).polled.retain(|uid, _| running.contains_key(uid));
-        for (uid, address) in addresses {
-            if !self.running.contains_key(&uid) {
-                let poll = Poll {
-                    uid: uid.clone(),
-                    address: address.clone(),
-                    channel: self.channel.clone(),
-                    reader: self.reader.clone(),
-                    stage: self.stage.clone(),
-                    snapshot: snapshot.clone(),
-                    changed: changed.clone(),
-                    release: self.release.clone(),
-                };
-                self.running.insert(uid, (address, Task(tokio::spawn(poll.run()))));
-            }
+    pub(super) fn keep_up(&mut self, pods: &Pods) {
+        let gone: Vec<String> = self.running.keys().filter(|name| !pods.contains_key(*name)).cloned().collect();
+        gone.iter().for_each(|name| self.follow(name, None));
+        pods.iter().for_each(|(name, pod)| self.follow(name, Some(pod)));
+    }
+
+    /// The same for one pod, which is as it is given, or gone.
+    pub(super) fn follow(&mut self, name: &str, pod: Option<&PodLite>) {
+        let wanted = pod.and_then(|pod| Some((pod.uid(), pod.status.pod_ip.as_deref()?)));
+        if self.running.get(name).map(|it| (it.uid.as_str(), it.address.as_str())) == wanted {
+            return;
+        }
+        // Before a new poll begins: a pod with another address has another sandbox, in which nobody has reported yet.
+        if let Some(Running { uid, .. }) = self.running.remove(name) {
+            Arc::make_mut(&mut lock(&self.asks.snapshot).polled).remove(&uid);
+        }
+        if let Some((uid, address)) = wanted.map(|(uid, address)| (uid.to_owned(), address.to_owned())) {
+            let poll = Poll { uid: uid.clone(), address: address.clone(), asks: self.asks.clone() };
+            self.running.insert(name.to_owned(), Running { uid, address, _task: Task(tokio::spawn(poll.run())) });
         }
     }
-}
-
-fn addresses(pods: &BTreeMap<String, Arc<PodLite>>) -> BTreeMap<String, String> {
-    pods.values().filter_map(|pod| Some((pod.uid().to_owned(), pod.status.pod_ip.clone()?))).collect()
 }
 
 struct Poll {
     uid: String,
     address: String,
-    channel: HttpReport,
-    reader: Arc<dyn ReportReader>,
-    stage: watch::Receiver<i64>,
-    snapshot: Arc<Mutex<Snapshot>>,
-    changed: mpsc::UnboundedSender<ReleaseKey>,
-    release: ReleaseKey,
+    asks: Asks,
 }
 
 impl Poll {
@@ -96,7 +104,7 @@ impl Poll {
         let mut failing_since = None;
         loop {
             let begun = Instant::now();
-            let mut wanted = self.stage.clone();
+            let mut wanted = self.asks.stage.clone();
             let stage = *wanted.borrow_and_update();
             let answer = tokio::select! {
                 biased;
@@ -124,20 +132,20 @@ impl Poll {
 
     async fn ask(&self, known: Option<&Answer>, stage: i64, wait: Duration) -> Result<Answer, String> {
         let address = self.address.parse().map_err(|_| format!("{:?} is not an address", self.address))?;
-        self.reader.read(known, address, &self.channel, stage, wait).await
+        self.asks.reader.read(known, address, &self.asks.channel, stage, wait).await
     }
 
     fn has_reported(&self) -> bool {
-        matches!(lock(&self.snapshot).polled.get(&self.uid), Some(Ok(_)))
+        matches!(lock(&self.asks.snapshot).polled.get(&self.uid), Some(Ok(_)))
     }
 
     /// Whether the answer says something new.
     fn remember(&self, answer: Result<&String, &str>) -> bool {
         let answer = answer.cloned().map_err(str::to_owned);
-        let previous = lock(&self.snapshot).polled.insert(self.uid.clone(), answer.clone());
+        let previous = Arc::make_mut(&mut lock(&self.asks.snapshot).polled).insert(self.uid.clone(), answer.clone());
         let is_new = previous != Some(answer);
         if is_new {
-            let _ = self.changed.send(self.release.clone());
+            let _ = self.asks.changed.send(self.asks.release.clone());
         }
         is_new
     }
@@ -208,7 +216,7 @@ mod tests {
         let (_newer, stage) = watch::channel(1);
         let (changed, mut changes) = mpsc::unbounded_channel();
         let poll = poll(Arc::new(Faltering { begun: Instant::now(), fails }), stage, changed);
-        let snapshot = poll.snapshot.clone();
+        let snapshot = poll.asks.snapshot.clone();
         let _task = Task(tokio::spawn(poll.run()));
         let mut known = Vec::new();
         for _ in 0..120 {
@@ -255,16 +263,15 @@ mod tests {
     }
 
     fn poll(reader: Arc<dyn ReportReader>, stage: watch::Receiver<i64>, changed: mpsc::UnboundedSender<ReleaseKey>) -> Poll {
-        Poll {
-            uid: "uid".into(),
-            address: "10.0.0.1".into(),
+        let asks = Asks {
             channel: HttpReport { port: 8411, path: "/".into() },
             reader,
             stage,
             snapshot: Arc::default(),
             changed,
             release: ReleaseKey { namespace: "shop".into(), name: "web".into() },
-        }
+        };
+        Poll { uid: "uid".into(), address: "10.0.0.1".into(), asks }
     }
 
     /// How often such a pod is asked in a minute, with a new stage after each of these.
