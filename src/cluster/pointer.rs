@@ -1,18 +1,19 @@
 //! The pointer `ConfigMap` on the API server: read by quorum, made empty, written by server-side apply under UID and resource
 //! version. Never forces a field away from another manager, and never creates data.
 
+mod managed;
+
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::api::Pointer;
+use crate::api::{ForeignText, Pointer};
 use crate::api::names::{FIELD_MANAGER, LABEL_POINTER, LABEL_RELEASE, NAME_MAP_KEY, POINTER_KEY};
 use crate::rollout::decision::PointerWrite;
-use crate::rollout::observed::{PointerFacts, PointerFound, PointerGuard};
+use crate::rollout::observed::{ForeignLabels, PointerFacts, PointerFound, PointerGuard};
 use crate::rollout::status::StepOutcome;
 
 use super::calls::{Call, CallError, Class};
@@ -78,7 +79,7 @@ impl PointerObject {
 }
 
 /// A 409 means resource version, UID or another field manager: the first two are a lost race, and the third is seen at the next
-/// look, from managedFields.
+/// look, from managedFields, which say more than the refusal.
 fn done_unless_conflict<T>(answer: Result<T, CallError>) -> Result<StepOutcome, CallError> {
     match answer {
         Ok(_) => Ok(StepOutcome::Done),
@@ -89,11 +90,15 @@ fn done_unless_conflict<T>(answer: Result<T, CallError>) -> Result<StepOutcome, 
 
 fn facts(config_map: &ConfigMap) -> PointerFacts {
     let label = |name: &str| config_map.metadata.labels.as_ref().and_then(|labels| labels.get(name)).map(String::as_str);
-    let (Some("true"), Some(release)) = (label(LABEL_POINTER), label(LABEL_RELEASE)) else { return PointerFacts::Foreign };
+    let (Some("true"), Some(release)) = (label(LABEL_POINTER), label(LABEL_RELEASE)) else {
+        return PointerFacts::Foreign(foreign_labels(config_map, label(LABEL_POINTER), label(LABEL_RELEASE)));
+    };
     let data = config_map.data.as_ref();
     let value = |key: &str| data.and_then(|data| data.get(key));
     match Pointer::parse(value(POINTER_KEY).map_or("", String::as_str)) {
-        Err(invalid) => PointerFacts::Unreadable(invalid.to_string()),
+        Err(invalid) => {
+            PointerFacts::Unreadable { cause: invalid.to_string(), written_by: managed::writer_of_the_document(config_map) }
+        }
         Ok(pointer) => PointerFacts::Present(Box::new(PointerFound {
             guard: PointerGuard {
                 uid: config_map.metadata.uid.clone().unwrap_or_default(),
@@ -101,31 +106,27 @@ fn facts(config_map: &ConfigMap) -> PointerFacts {
             },
             pointer,
             name_map: value(NAME_MAP_KEY).map(|text| Arc::from(text.as_str())),
-            contested_by: contested_by(config_map.metadata.managed_fields.as_deref().unwrap_or_default()),
+            contest: managed::contest(config_map),
             release: release.to_owned(),
+            labelled_by: managed::setter_of_label(config_map, LABEL_RELEASE),
         })),
     }
 }
 
-/// The first manager, by name, that is not us and owns one of our keys. We only ever apply data: whoever updates them under our
-/// name is somebody else, with whom every apply of ours would be in conflict. The labels may be another's: they are how a `ConfigMap`
-/// is given to us, and what they say is looked at before.
-fn contested_by(entries: &[ManagedFieldsEntry]) -> Option<String> {
-    let is_foreign = |entry: &&ManagedFieldsEntry| {
-        let Some(fields) = entry.fields_v1.as_ref().map(|fields| &fields.0) else { return false };
-        let data =
-            fields.get("f:data").is_some_and(|data| [POINTER_KEY, NAME_MAP_KEY].iter().any(|key| data.get(format!("f:{key}")).is_some()));
-        if entry.manager.as_deref() == Some(FIELD_MANAGER) {
-            return data && entry.operation.as_deref() == Some("Update");
-        }
-        data
-    };
-    entries.iter().filter(is_foreign).filter_map(|entry| entry.manager.clone()).min()
+/// The first of the two labels that is wrong is looked at more closely.
+fn foreign_labels(config_map: &ConfigMap, pointer: Option<&str>, release: Option<&str>) -> ForeignLabels {
+    let wrong = if pointer == Some("true") { LABEL_RELEASE } else { LABEL_POINTER };
+    ForeignLabels {
+        pointer: pointer.map(ForeignText::of),
+        release: release.map(ForeignText::of),
+        set_by: managed::setter_of_label(config_map, wrong),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollout::observed::PointerField;
 
     fn config_map(data: &Value, manager: &str) -> ConfigMap {
         serde_json::from_value(json!({
@@ -133,7 +134,7 @@ mod tests {
                 "name": "p", "uid": "u", "resourceVersion": "7", "labels": {LABEL_POINTER: "true", LABEL_RELEASE: "shop"},
                 "managedFields": [
                     {"manager": "kubectl-label", "fieldsV1": {"f:metadata": {}}},
-                    {"manager": manager, "fieldsV1": {"f:data": {"f:pointer.json": {}}}},
+                    {"manager": manager, "operation": "Apply", "fieldsV1": {"f:data": {"f:pointer.json": {}}}},
                 ],
             },
             "data": data,
@@ -145,7 +146,7 @@ mod tests {
     fn a_pointer_that_we_wrote_is_ours() {
         let PointerFacts::Present(found) = facts(&config_map(&json!({"other": "x"}), FIELD_MANAGER)) else { panic!() };
         assert_eq!(found.pointer, Pointer::empty());
-        assert_eq!((found.contested_by, found.release.as_str()), (None, "shop"));
+        assert_eq!((found.contest, found.release.as_str()), (None, "shop"));
         assert_eq!(found.guard, PointerGuard { uid: "u".into(), resource_version: "7".into() });
     }
 
@@ -153,16 +154,9 @@ mod tests {
     #[test]
     fn another_writer_of_our_key_is_named() {
         let PointerFacts::Present(found) = facts(&config_map(&json!({}), "argocd-controller")) else { panic!() };
-        assert_eq!(found.contested_by.as_deref(), Some("argocd-controller"));
-    }
-
-    /// A backup that was put back by a plain create, under our name: each apply of ours would lose against it without a word.
-    #[test]
-    fn an_update_of_our_key_under_our_name_is_not_ours() {
-        let mut config_map = config_map(&json!({}), FIELD_MANAGER);
-        config_map.metadata.managed_fields.as_mut().unwrap()[1].operation = Some("Update".into());
-        let PointerFacts::Present(found) = facts(&config_map) else { panic!() };
-        assert_eq!(found.contested_by.as_deref(), Some(FIELD_MANAGER));
+        let contest = found.contest.unwrap();
+        assert_eq!(contest.manager.unwrap().name, "argocd-controller");
+        assert_eq!(contest.fields, [PointerField::Document]);
     }
 
     /// `kube-root-ca.crt` and its kind: an object of the name is no pointer before its owner says so.
@@ -176,7 +170,7 @@ mod tests {
         ] {
             let mut foreign = config_map(&json!({}), "kube-controller-manager");
             foreign.metadata.labels = serde_json::from_value(labels.clone()).unwrap();
-            assert_eq!(facts(&foreign), PointerFacts::Foreign, "{labels}");
+            assert!(matches!(facts(&foreign), PointerFacts::Foreign(_)), "{labels}");
         }
     }
 
@@ -188,12 +182,26 @@ mod tests {
         given.metadata.managed_fields.as_mut().unwrap()[0] =
             serde_json::from_value(json!({"manager": "flux", "operation": "Apply", "fieldsV1": labels})).unwrap();
         let PointerFacts::Present(found) = facts(&given) else { panic!() };
-        assert_eq!(found.contested_by, None);
+        assert_eq!(found.contest, None);
+        assert_eq!(found.labelled_by.unwrap().name, "flux");
+    }
+
+    /// I9: a person who takes the pointer away by its label is named for the label, and for nothing else.
+    #[test]
+    fn who_changed_a_label_is_named_for_the_label() {
+        let mut relabelled = config_map(&json!({}), FIELD_MANAGER);
+        relabelled.metadata.labels.as_mut().unwrap().insert(LABEL_POINTER.into(), "false".into());
+        let labels = json!({"f:metadata": {"f:labels": {"f:rollcall.dev/pointer": {}}}});
+        relabelled.metadata.managed_fields.as_mut().unwrap()[0] =
+            serde_json::from_value(json!({"manager": "kubectl-label", "operation": "Update", "fieldsV1": labels})).unwrap();
+        let PointerFacts::Foreign(found) = facts(&relabelled) else { panic!() };
+        assert_eq!((found.pointer.as_deref(), found.release.as_deref()), (Some("false"), Some("shop")));
+        assert_eq!(found.set_by.unwrap().name, "kubectl-label");
     }
 
     #[test]
     fn a_document_that_cannot_be_read_is_not_guessed_at() {
         let facts = facts(&config_map(&json!({POINTER_KEY: "{\"protocol\":9}"}), FIELD_MANAGER));
-        assert!(matches!(facts, PointerFacts::Unreadable(_)));
+        assert!(matches!(facts, PointerFacts::Unreadable { written_by: None, .. }));
     }
 }

@@ -88,7 +88,7 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
 fn pointer_of(facts: &PointerFacts) -> Option<&Pointer> {
     match facts {
         PointerFacts::Present(found) => Some(&found.pointer),
-        PointerFacts::Absent | PointerFacts::Foreign | PointerFacts::Unreadable(_) => None,
+        PointerFacts::Absent | PointerFacts::Foreign(_) | PointerFacts::Unreadable { .. } => None,
     }
 }
 

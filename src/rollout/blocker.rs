@@ -3,12 +3,13 @@
 
 mod catalogue;
 mod loss;
+mod pointer;
 
 use crate::api::names;
 use crate::api::status::{MESSAGE_BYTES_MAX, cut};
 use crate::manifest::{Overlap, Owner};
 
-use super::observed::{BucketFault, JobFailure, Lacks, ReplicaEnd, StoreProblem};
+use super::observed::{BucketFault, Contest, FieldManager, ForeignLabels, JobFailure, Lacks, ReplicaEnd, StoreProblem};
 
 pub use self::loss::LossCause;
 
@@ -111,8 +112,8 @@ pub enum Blocker {
     PointerContested {
         /// Name of the `ConfigMap`.
         config_map: String,
-        /// The other field manager.
-        manager: String,
+        /// Which fields, and who has them.
+        contest: Contest,
     },
     /// An object of the pointer's name is there that nobody gave to this release.
     PointerForeign {
@@ -120,6 +121,8 @@ pub enum Blocker {
         config_map: String,
         /// The release that waits.
         release: String,
+        /// The labels as they are.
+        labels: ForeignLabels,
     },
     /// The pointer belongs to another release.
     PointerTaken {
@@ -127,6 +130,8 @@ pub enum Blocker {
         config_map: String,
         /// The other release.
         release: String,
+        /// Who set the label that says so, if Rollcall did not.
+        labelled_by: Option<FieldManager>,
     },
     /// The pointer's document cannot be read.
     PointerUnreadable {
@@ -134,6 +139,8 @@ pub enum Blocker {
         config_map: String,
         /// What is wrong with it.
         cause: String,
+        /// Who has it, if Rollcall does not.
+        written_by: Option<FieldManager>,
     },
     /// The pointer is gone or from a backup, and pods have seen later flips than pointer and status know.
     PointerVanished {
@@ -373,38 +380,6 @@ impl Blocker {
         }
     }
 
-    fn pointer_message(&self) -> String {
-        match self {
-            Self::PointerContested { config_map, manager } => format!(
-                "the field manager {manager:?} wrote {} in ConfigMap {config_map:?}: stop it from doing so, then delete the ConfigMap; Rollcall recreates it from this release's status",
-                names::POINTER_KEY
-            ),
-            Self::PointerForeign { config_map, release } => format!(
-                "ConfigMap {config_map:?} is there and is not labelled as a pointer, so nothing is written to it: create a release with another spec.pointer.configMapName; or, if nothing else uses that ConfigMap, give it to this release: kubectl label configmap {config_map} {}=true {}={release}",
-                names::LABEL_POINTER,
-                names::LABEL_RELEASE
-            ),
-            Self::PointerTaken { config_map, release } => {
-                format!(
-                    "ConfigMap {config_map:?} is the pointer of AssetRelease {release:?}: create a release with another spec.pointer.configMapName"
-                )
-            }
-            Self::PointerUnreadable { config_map, cause } => format!(
-                "{} in ConfigMap {config_map:?} cannot be read ({cause}): remove the key or the ConfigMap; Rollcall recreates it from this release's status",
-                names::POINTER_KEY
-            ),
-            Self::PointerVanished { config_map, pods, reported, known } => format!(
-                "ConfigMap {config_map:?} is gone or old: pods report up to flip {reported}, status and ConfigMap know flip {known} only: restore the ConfigMap from a newer backup with `kubectl apply --server-side --field-manager={}`; if there was no such flip, or the pods may go back, delete the pods that report it: {}",
-                names::FIELD_MANAGER,
-                some_of(pods)
-            ),
-            Self::EpochAhead { config_map, pointer, ours } => format!(
-                "ConfigMap {config_map:?} was written under epoch {pointer}, and this controller leads under epoch {ours}: another controller manages this namespace, or the number was written by hand; if no other controller runs, delete the ConfigMap; the controller recreates it from this release's status"
-            ),
-            _ => String::new(),
-        }
-    }
-
     /// Whether it makes doubtful that the store can be reached at all.
     #[must_use]
     pub fn doubts_the_store(&self) -> bool {
@@ -534,7 +509,9 @@ fn some_pods(pods: &[LaggingPod]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ForeignText;
     use crate::api::foreign::is_hidden;
+    use crate::rollout::observed::{Operation, PointerField};
 
     #[test]
     fn a_message_names_at_most_ten_pods_in_a_fixed_order() {
@@ -574,6 +551,9 @@ mod tests {
         let hostile = || format!("\u{1b}[2Jgpj.\u{202e}exe\n{}", "\u{301}".repeat(3000));
         let lagging = || vec![LaggingPod { name: "shop-0".into(), why: hostile() }];
         let failure = |failure: fn(String) -> LookFailure| Blocker::LookFailed(failure(hostile()));
+        let text = || ForeignText::of(&hostile());
+        let manager = || FieldManager { name: text(), operation: Operation::Update, subresource: Some(text()) };
+        let labels = || ForeignLabels { pointer: Some(text()), release: Some(text()), set_by: Some(manager()) };
         let replica = || ReplicaEnd { name: "eu".into(), lacks: Lacks::Keys(vec![hostile()]), failure: Some(hostile()) };
         let blockers = [
             Blocker::StoreUnusable { store: "s".into(), namespace: "n".into(), problem: StoreProblem::Overwrites(hostile()) },
@@ -588,10 +568,10 @@ mod tests {
             Blocker::ObjectsMissing { version: hostile(), keys: vec![hostile(); 12] },
             Blocker::ReplicaIncomplete { version: hostile(), replica: replica() },
             Blocker::ReplicaUnusable { replica: "eu".into(), cause: hostile() },
-            Blocker::PointerContested { config_map: "c".into(), manager: hostile() },
-            Blocker::PointerTaken { config_map: "c".into(), release: hostile() },
-            Blocker::PointerForeign { config_map: hostile(), release: "r".into() },
-            Blocker::PointerUnreadable { config_map: "c".into(), cause: hostile() },
+            Blocker::PointerContested { config_map: "c".into(), contest: Contest { manager: Some(manager()), fields: PointerField::ALL.to_vec(), others: 3 } },
+            Blocker::PointerTaken { config_map: "c".into(), release: hostile(), labelled_by: Some(manager()) },
+            Blocker::PointerForeign { config_map: hostile(), release: "r".into(), labels: labels() },
+            Blocker::PointerUnreadable { config_map: "c".into(), cause: hostile(), written_by: Some(manager()) },
             Blocker::PodsMissing { reported: 0, counted: 1, pods: lagging() },
             Blocker::NotConverged { pods: lagging() },
             Blocker::StepFailed { message: hostile() },

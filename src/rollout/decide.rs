@@ -501,7 +501,7 @@ fn pointed(version: &str, digest: &ManifestDigest, base_url: &str, fetch_url: &s
 
 /// The pointer, when it is this release's to write.
 fn ours(observed: &Observed) -> Option<&PointerFound> {
-    let is_ours = |found: &&PointerFound| found.contested_by.is_none() && found.release == observed.release.name;
+    let is_ours = |found: &&PointerFound| found.contest.is_none() && found.release == observed.release.name;
     observed.found().filter(is_ours)
 }
 

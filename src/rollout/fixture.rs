@@ -108,8 +108,9 @@ impl Observed {
             guard: PointerGuard { uid: "pointer-uid".into(), resource_version: "7".into() },
             pointer,
             name_map: None,
-            contested_by: None,
+            contest: None,
             release: "shop".into(),
+            labelled_by: None,
         }));
         self
     }
@@ -204,6 +205,12 @@ impl Observed {
         let report = self.report(available, serving);
         self.pod(name, report)
     }
+}
+
+/// This manager has the pointer's document, by apply.
+pub(crate) fn contested_by(manager: &str) -> Contest {
+    let manager = FieldManager { name: manager.into(), operation: Operation::Apply, subresource: None };
+    Contest { manager: Some(manager), fields: vec![PointerField::Document], others: 0 }
 }
 
 /// Seconds as the API's duration.

@@ -1,6 +1,7 @@
 //! Everything a decision may look at, as facts. If a decision needs another fact, it gets a field here, never a client.
 
 mod jobs;
+mod ownership;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::api::{ForeignText, PointedVersion, Pointer, Report};
 use crate::manifest::{Overlap, Owner, VersionRecord};
 
 pub use self::jobs::{BuildSource, EntriesRound, Job, JobEnd, JobFacts, JobFailure, SweepAct};
+pub use self::ownership::{Contest, FieldManager, ForeignLabels, Operation, PointerField};
 
 /// One look at the world, taken in this order: pointer, pods, release. Younger than a second when it is acted on.
 #[derive(Debug, Clone)]
@@ -150,9 +152,14 @@ pub enum PointerFacts {
     /// There is none.
     Absent,
     /// A `ConfigMap` of the name is there that nobody labelled as a pointer: somebody else's, whatever is in it.
-    Foreign,
+    Foreign(ForeignLabels),
     /// Its `pointer.json` cannot be read.
-    Unreadable(String),
+    Unreadable {
+        /// What is wrong with it.
+        cause: String,
+        /// Who has it, if Rollcall does not.
+        written_by: Option<FieldManager>,
+    },
     /// It is there.
     Present(Box<PointerFound>),
 }
@@ -166,10 +173,12 @@ pub struct PointerFound {
     pub pointer: Pointer,
     /// The active name map beside it, as it stands there: writes that do not flip carry it along.
     pub name_map: Option<Arc<str>>,
-    /// Another field manager that wrote one of our keys.
-    pub contested_by: Option<String>,
+    /// Fields that keep us from writing it, and who has them.
+    pub contest: Option<Contest>,
     /// The release that the pointer's label names.
     pub release: String,
+    /// Who set that label, if Rollcall did not.
+    pub labelled_by: Option<FieldManager>,
 }
 
 /// The precondition of a pointer write.
@@ -286,7 +295,7 @@ impl Observed {
     pub fn found(&self) -> Option<&PointerFound> {
         match &self.pointer {
             PointerFacts::Present(found) => Some(found),
-            PointerFacts::Absent | PointerFacts::Foreign | PointerFacts::Unreadable(_) => None,
+            PointerFacts::Absent | PointerFacts::Foreign(_) | PointerFacts::Unreadable { .. } => None,
         }
     }
 
@@ -305,7 +314,7 @@ impl Observed {
     /// The pointer, unless it is another release's or another program wrote it.
     #[must_use]
     pub fn own_pointer(&self) -> Option<&Pointer> {
-        self.found().filter(|found| found.contested_by.is_none() && found.release == self.release.name).map(|found| &found.pointer)
+        self.found().filter(|found| found.contest.is_none() && found.release == self.release.name).map(|found| &found.pointer)
     }
 
     /// The attempt that was given up last: as the pointer has it, or the status of a controller that wrote it there.

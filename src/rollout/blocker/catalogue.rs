@@ -3,7 +3,7 @@
 
 use crate::manifest::{Overlap, Owner};
 
-use super::super::observed::{Lacks, ReplicaEnd, StoreProblem};
+use super::super::observed::{Contest, FieldManager, ForeignLabels, Lacks, Operation, PointerField, ReplicaEnd, StoreProblem};
 use super::{Blocker, LaggingPod, LookFailure, LossCause};
 
 impl Blocker {
@@ -108,7 +108,7 @@ impl Blocker {
     fn pointer_advice(&self) -> &'static str {
         match self {
             Self::PointerContested { .. } => {
-                "Often a GitOps tool that has the ConfigMap in its repository: take it out there. Rollcall never takes a field away from another manager."
+                "The message names the fields and who has them, as `kubectl get configmap NAME -o yaml --show-managed-fields` lists them. Often it is a GitOps tool that has the ConfigMap in its repository: keep it there without the keys `pointer.json` and `manifest.json`, or take it out. Labels, annotations and other keys may be anyone's. Rollcall never takes a field away from another manager. Pods go on serving what they have, also while the ConfigMap is away."
             }
             Self::PointerForeign { .. } => {
                 "Rollcall writes an existing ConfigMap only after its owner has labelled it; the admission policy holds the controller to that. Leave the name out of your manifests and Rollcall makes the ConfigMap itself; or keep it in Git with both labels and without the keys `pointer.json` and `manifest.json`."
@@ -225,10 +225,21 @@ fn preparing() -> Vec<Blocker> {
 fn of_the_pointer() -> Vec<Blocker> {
     let config_map = || "shop-assets".to_owned();
     vec![
-        Blocker::PointerContested { config_map: config_map(), manager: "argocd-controller".into() },
-        Blocker::PointerForeign { config_map: "kube-root-ca.crt".into(), release: "shop".into() },
-        Blocker::PointerTaken { config_map: config_map(), release: "shop-old".into() },
-        Blocker::PointerUnreadable { config_map: config_map(), cause: "pointer protocol 2 is not known here (this build knows 1)".into() },
+        Blocker::PointerContested {
+            config_map: config_map(),
+            contest: Contest {
+                manager: Some(FieldManager { name: "argocd-controller".into(), operation: Operation::Apply, subresource: None }),
+                fields: vec![PointerField::Document],
+                others: 0,
+            },
+        },
+        Blocker::PointerForeign { config_map: "kube-root-ca.crt".into(), release: "shop".into(), labels: ForeignLabels::default() },
+        Blocker::PointerTaken { config_map: config_map(), release: "shop-old".into(), labelled_by: None },
+        Blocker::PointerUnreadable {
+            config_map: config_map(),
+            cause: "pointer protocol 2 is not known here (this build knows 1)".into(),
+            written_by: None,
+        },
         Blocker::PointerVanished { config_map: config_map(), pods: vec!["shop-7d9f-x2x".into()], reported: 8, known: 7 },
         Blocker::EpochAhead { config_map: config_map(), pointer: 28_944_000, ours: 28_857_600 },
     ]

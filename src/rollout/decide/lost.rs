@@ -17,18 +17,23 @@ pub(super) fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision>
     let wait_for = |blocker| Some(Decision::blocked(Phase::Pending, blocker));
     let config_map = observed.release.spec.pointer.config_map_name.clone();
     match &observed.pointer {
-        PointerFacts::Foreign => wait_for(Blocker::PointerForeign { config_map, release: observed.release.name.clone() }),
-        PointerFacts::Unreadable(cause) => wait_for(Blocker::PointerUnreadable { config_map, cause: cause.clone() }),
+        PointerFacts::Foreign(labels) => {
+            wait_for(Blocker::PointerForeign { config_map, release: observed.release.name.clone(), labels: labels.clone() })
+        }
+        PointerFacts::Unreadable { cause, written_by } => {
+            wait_for(Blocker::PointerUnreadable { config_map, cause: cause.clone(), written_by: written_by.clone() })
+        }
         PointerFacts::Absent => Some(match vanished(observed) {
             Some(vanished) => Decision::blocked(Phase::Pending, vanished),
             None => Decision::step(Phase::Pending, Step::CreatePointer),
         }),
         PointerFacts::Present(found) => {
             if found.release != observed.release.name {
-                return wait_for(Blocker::PointerTaken { config_map, release: found.release.clone() });
+                let (release, labelled_by) = (found.release.clone(), found.labelled_by.clone());
+                return wait_for(Blocker::PointerTaken { config_map, release, labelled_by });
             }
-            if let Some(manager) = &found.contested_by {
-                return wait_for(Blocker::PointerContested { config_map, manager: manager.clone() });
+            if let Some(contest) = &found.contest {
+                return wait_for(Blocker::PointerContested { config_map, contest: contest.clone() });
             }
             restore(observed, found)
         }

@@ -1,7 +1,7 @@
 //! The rules as a table: a sentence, the facts, the step or the blocker.
 
 use super::super::decision::PointerWrite;
-use super::super::fixture::{STORE, at, digest, failed, fixture, owner, pointed, record, seconds, verified, verify};
+use super::super::fixture::{STORE, at, contested_by, digest, failed, fixture, owner, pointed, record, seconds, verified, verify};
 use super::super::observed::*;
 use super::super::status::{self, StepOutcome};
 use super::*;
@@ -59,13 +59,13 @@ fn a_missing_pointer_is_made_without_data() {
 #[test]
 fn a_pointer_of_somebody_else_is_left_alone() {
     let mut contested = fixture();
-    contested.pointer_mut().contested_by = Some("argocd-controller".into());
+    contested.pointer_mut().contest = Some(contested_by("argocd-controller"));
     assert_eq!(first_reason(&contested), "PointerContested");
     let mut taken = fixture();
     taken.pointer_mut().release = "other".into();
     assert_eq!(first_reason(&taken), "PointerTaken");
     let mut unreadable = fixture();
-    unreadable.pointer = PointerFacts::Unreadable("protocol 9".into());
+    unreadable.pointer = PointerFacts::Unreadable { cause: "protocol 9".into(), written_by: None };
     assert_eq!(first_reason(&unreadable), "PointerUnreadable");
 }
 
@@ -619,7 +619,7 @@ fn a_pod_that_names_a_stage_which_never_was_is_named() {
 #[test]
 fn a_config_map_that_nobody_labelled_as_a_pointer_is_left_alone() {
     let mut observed = fixture().after_v1();
-    observed.pointer = PointerFacts::Foreign;
+    observed.pointer = PointerFacts::Foreign(ForeignLabels::default());
     let decision = decide(&observed);
     assert_eq!((decision.step, decision.blockers[0].reason()), (Step::Nothing, "PointerForeign"));
     let message = decision.blockers[0].message();

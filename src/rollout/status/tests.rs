@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::super::decide::decide;
-use super::super::fixture::{at, digest, failed, fixture, verified, verify};
+use super::super::fixture::{at, contested_by, digest, failed, fixture, verified, verify};
 use super::super::observed::*;
 use super::*;
 use crate::api::AssetReleaseSpec;
@@ -31,7 +31,7 @@ fn stations() -> Vec<(&'static str, Observed)> {
     let mut deleting = fixture().after_v1();
     deleting.release.deleting = true;
     let mut contested = fixture();
-    contested.pointer_mut().contested_by = Some("argocd".into());
+    contested.pointer_mut().contest = Some(contested_by("argocd"));
     vec![
         ("new", unpublished),
         ("stalled", failing),
@@ -113,7 +113,7 @@ fn a_pointer_that_went_back_or_is_contested_does_not_change_what_is_remembered()
     let mut back = fixture().activated("v1");
     back.release.status = known.clone();
     let mut contested = fixture().activated("v1").activated("v2").activated("v3");
-    contested.pointer_mut().contested_by = Some("argocd".into());
+    contested.pointer_mut().contest = Some(contested_by("argocd"));
     contested.release.status = known.clone();
     for observed in [observed, back, contested] {
         let status = status_of(&observed);

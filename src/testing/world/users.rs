@@ -121,6 +121,12 @@ impl World {
         self.server.patch(manager, &pointer_key(), &json!({"data": {key: value}})).expect("there is a pointer");
     }
 
+    /// A user labels the pointer, under this name of a field manager.
+    pub fn label_pointer(&self, manager: &str, label: &str, value: &str) {
+        self.trace.note("user", &format!("labels the pointer {label}={value} as field manager {manager}"));
+        self.server.patch(manager, &pointer_key(), &json!({"metadata": {"labels": {label: value}}})).expect("there is a pointer");
+    }
+
     /// Somebody else sets the pointer back to what it was before its last write.
     pub fn revert_pointer(&self, manager: &str) {
         let texts: Vec<Value> = self.pointers().iter().map(|object| object["data"][POINTER_KEY].clone()).collect();

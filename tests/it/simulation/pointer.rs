@@ -31,7 +31,8 @@ fn another_writer_of_the_pointer_is_told_and_not_fought() {
         world.release("v3");
         seconds(&mut world, 300).await;
         assert_eq!(world.reason().as_deref(), Some("PointerContested"), "{}", world.trace.lines().join("\n"));
-        assert!(world.status().message.is_some_and(|message| message.contains("argocd-controller")));
+        let message = world.status().message.unwrap_or_default();
+        assert!(message.contains("data[\"pointer.json\"]") && message.contains("\"argocd-controller\" (operation Update)"), "{message}");
         assert_eq!(pointer_writes(&world), writes, "it was fought");
         assert_promises(&world, "contested");
         world.delete_pointer();
@@ -50,6 +51,43 @@ fn a_foreign_key_beside_ours_disturbs_nobody() {
         world.release("v3");
         ends_well(&mut world, "v3").await;
         assert_eq!(world.pointers().last().map(|object| object["data"]["note"].clone()), Some(json!("mine")), "it was taken away");
+    });
+}
+
+/// I9: who labels the pointer is named for the label, and not for the document; the advice of the message works.
+#[test]
+fn a_pointer_that_was_relabelled_names_the_label_and_who_set_it() {
+    run(async || {
+        let mut world = World::new(1);
+        two_pods_on_v2(&mut world).await;
+        let writes = pointer_writes(&world);
+        for (label, value, reason) in [("rollcall.dev/release", "other", "PointerTaken"), ("rollcall.dev/pointer", "false", "PointerForeign")] {
+            world.label_pointer("kubectl-label", label, value);
+            world.release("v3");
+            seconds(&mut world, 60).await;
+            let message = world.status().message.unwrap_or_default();
+            assert_eq!(world.reason().as_deref(), Some(reason), "{message}");
+            assert!(message.contains("\"kubectl-label\" (operation Update)") && message.contains(label), "{message}");
+            assert!(!message.contains("pointer.json"), "{message}");
+        }
+        assert_eq!(pointer_writes(&world), writes, "it was fought");
+        world.label_pointer("kubectl-label", "rollcall.dev/pointer", "true");
+        world.label_pointer("kubectl-label", "rollcall.dev/release", "web");
+        ends_well(&mut world, "v3").await;
+        assert_eq!(world.pointer().sequence, 3);
+    });
+}
+
+/// A label of a person's own, and both of ours as they are: nobody is in anybody's way.
+#[test]
+fn a_label_that_somebody_else_has_beside_us_contests_nothing() {
+    run(async || {
+        let mut world = World::new(1);
+        two_pods_on_v2(&mut world).await;
+        world.label_pointer("kubectl-label", "team", "shop");
+        world.label_pointer("argocd-controller", "rollcall.dev/release", "web");
+        world.release("v3");
+        ends_well(&mut world, "v3").await;
     });
 }
 
