@@ -103,7 +103,7 @@ impl Driver {
             library.completed(&digest);
         }
         let mut driver = Self {
-            core: Core::new(pod_uid, instance, rendering, context.settings.pace(), digests),
+            core: Core::new((pod_uid, instance), &context.settings.config_map, rendering, context.settings.pace(), digests),
             context,
             library,
             began: Instant::now(),

@@ -143,6 +143,7 @@ mod tests {
     fn publication(revision: u64) -> Publication {
         let report = Report {
             protocol: PROTOCOL,
+            pointer: None,
             pod_uid: "the-pod-before".into(),
             instance: "i".into(),
             joining: false,

@@ -34,6 +34,17 @@ pub const POINTER_KEY: &str = "pointer.json";
 /// Key of the active name map, when it is small enough.
 pub const NAME_MAP_KEY: &str = "manifest.json";
 
+/// Whether an object can have this name: what a pod names is not put into a request otherwise.
+#[must_use]
+pub fn is_object_name(name: &str) -> bool {
+    let is_edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    (1..=253).contains(&bytes.len())
+        && bytes.iter().all(|byte| is_edge(byte) || [b'-', b'.'].contains(byte))
+        && bytes.first().is_some_and(is_edge)
+        && bytes.last().is_some_and(is_edge)
+}
+
 /// Largest name map that is written into the pointer. A `ConfigMap` may hold 1 MiB; a quarter of it leaves room for what
 /// users keep beside our keys and keeps the object cheap to watch.
 pub const NAME_MAP_BYTES_MAX: usize = 256 * 1024;

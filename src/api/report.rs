@@ -1,7 +1,7 @@
 //! The report: what one pod announces, can serve and does serve, for which stage number.
 //! Never trusted further than the pod UID and the stage that it names.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::digest::ManifestDigest;
 use super::foreign::ForeignText;
@@ -17,6 +17,9 @@ pub const REPORT_BYTES_MAX: usize = 32 * 1024;
 pub struct Report {
     /// Version of this document's format.
     pub protocol: i32,
+    /// Name of the pointer `ConfigMap` that this report answers, in the pod's namespace. Older agents do not say it.
+    #[serde(default, deserialize_with = "pointer_name", skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<ForeignText>,
     /// UID of the reporting pod.
     pub pod_uid: String,
     /// The agent's boot id: another value is another life of the agent.
@@ -64,6 +67,19 @@ pub enum InvalidReport {
     },
 }
 
+/// Longest name of a `ConfigMap`, in characters.
+const NAME_CHARS_MAX: usize = 253;
+
+/// The name of a pointer as a report has it.
+#[must_use]
+pub fn pointer_named(name: &str) -> ForeignText {
+    ForeignText::up_to(name, NAME_CHARS_MAX)
+}
+
+fn pointer_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ForeignText>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.as_deref().map(pointer_named))
+}
+
 /// Just enough of any report of any protocol.
 #[derive(Deserialize)]
 struct Envelope {
@@ -102,6 +118,12 @@ impl Report {
         self.serving.as_ref() == Some(digest) && self.serving_sequence.is_none_or(|served| served >= sequence)
     }
 
+    /// The pointer that this report answers, if it says that it is another one than this.
+    #[must_use]
+    pub fn other_pointer(&self, config_map: &str) -> Option<&ForeignText> {
+        self.pointer.as_ref().filter(|pointer| pointer.as_str() != config_map)
+    }
+
     /// Whether this report says, for this stage number, that the version is completely there.
     #[must_use]
     pub fn has(&self, digest: &ManifestDigest, stage: i64) -> bool {
@@ -116,6 +138,7 @@ mod tests {
     fn report() -> Report {
         Report {
             protocol: PROTOCOL,
+            pointer: Some("shop-assets".into()),
             pod_uid: "u1".into(),
             instance: "i1".into(),
             joining: false,
@@ -136,6 +159,28 @@ mod tests {
         assert!(!report().has(&digest, 4), "an earlier staging of the same version is stale");
         assert!(!report().has(&ManifestDigest::of(b"v2"), 3));
         assert!(!Report { joining: true, ..report() }.has(&digest, 3), "a joining agent has not read the pointer yet");
+    }
+
+    /// The version matrix: an agent of before says nothing of its pointer, and one of after nothing that an older reader refuses.
+    #[test]
+    fn a_report_that_names_no_pointer_may_be_of_any() {
+        let older = Report { pointer: None, ..report() };
+        assert_eq!(Report::parse(&older.to_json()), Ok(older.clone()));
+        assert_eq!(older.other_pointer("shop-assets"), None);
+        assert_eq!(report().other_pointer("shop-assets"), None);
+        assert_eq!(report().other_pointer("cart-assets").map(ForeignText::as_str), Some("shop-assets"));
+    }
+
+    #[test]
+    fn the_longest_name_of_a_pointer_is_kept_whole_and_what_is_no_name_is_cut_and_escaped() {
+        let longest = "a".repeat(253);
+        let named = |name: &str| Report::parse(&report().to_json().replace("shop-assets", name)).unwrap();
+        assert_eq!(named(&longest).other_pointer(&longest), None);
+        let hostile = named(&format!("\\u001b[2J{}", "x".repeat(400)));
+        let shown = hostile.other_pointer("shop-assets").unwrap();
+        assert!(shown.chars().count() <= 253 && !shown.chars().any(crate::api::foreign::is_hidden), "{shown}");
+        let most = Report { available: (0..64).map(|n: u8| ManifestDigest::of(&[n])).collect(), problem: Some(ForeignText::up_to(&"p".repeat(700), 600)), ..named(&longest) };
+        assert!(most.to_json().len() < 8192, "the admission policy lets it through");
     }
 
     #[test]

@@ -23,8 +23,8 @@ use super::store::cluster_id;
 use super::work;
 
 /// Facts older than this are looked at again before the pointer is moved. What fences a write is its resource version, not its age: this
-/// keeps a process that stood still (SIGSTOP, a frozen node) from acting on what was wished for before. Reading them takes at most five
-/// calls (pointer, AssetStore, Secret, cluster, release) of 10 s each, and 5 s for the nodes of each target with pods that are not Ready: a slow
+/// keeps a process that stood still (SIGSTOP, a frozen node) from acting on what was wished for before. Reading them takes at most six
+/// calls (pointer, another release's pointer, AssetStore, Secret, cluster, release) of 10 s each, and 5 s for the nodes of each target with pods that are not Ready: a slow
 /// API server makes a release slow and does not stop it. A pass ends after 120 s in any case.
 pub(super) const FACTS_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(100);
 

@@ -11,15 +11,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::Selector;
 use kube::{Api, ResourceExt};
 
-use crate::api::names::{AGENT_CONTAINER, ANNOTATION_REQUESTED_AT, CONDITION_ASSETS, FINALIZER};
-use crate::api::release::{TargetSpec, WorkloadKind};
+use crate::api::names::{AGENT_CONTAINER, ANNOTATION_REQUESTED_AT, CONDITION_ASSETS, FINALIZER, is_object_name};
+use crate::api::release::{AssetReleaseSpec, TargetSpec, WorkloadKind};
 use crate::api::report::InvalidReport;
 use crate::api::{AssetRelease, ForeignText, Pointer, Report};
 use crate::cluster::lite::{ContainerLite, DaemonSetLite, DeploymentLite, Message, PodLite, StatefulSetLite};
 use crate::cluster::pods::{ReleaseKey, Snapshot, Wish};
 use crate::cluster::pointer::PointerObject;
 use crate::cluster::{Call, CallError, Class, nodes};
-use crate::rollout::observed::{Observed, PodFacts, PointerFacts, PrefixFacts, ReleaseFacts, ReportFacts, StoreFacts, TargetFacts};
+use crate::rollout::observed::{Observed, OtherPointer, PodFacts, PointerFacts, PrefixFacts, ReleaseFacts, ReportFacts, StoreFacts, TargetFacts};
 
 use super::context::Context;
 use super::prefix;
@@ -46,7 +46,8 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
     let begun_at = cx.outside.clock.now();
     let pointer = PointerObject::new(client.clone(), &key.namespace, &trigger.spec.pointer.config_map_name, &key.name);
     let pointer_facts = pointer.read().await?;
-    let targets = observe_targets(cx, key, trigger.spec.targets.iter().zip(selectors), pointer_of(&pointer_facts)).await?;
+    let targets = observe_targets(cx, key, &trigger.spec, selectors, pointer_of(&pointer_facts)).await?;
+    let other_pointer = find_other_pointer(cx, key, &targets).await;
     let asking = release_facts(trigger, key);
     let mut store = find_store(cx, key, &asking, pointer_of(&pointer_facts)).await?;
     let question = prefix::ask(cx, key, &asking, &store).await?;
@@ -73,6 +74,7 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
         prefix,
         jobs: cx.jobs.facts(key),
         targets,
+        other_pointer,
         release: facts,
     };
     Ok(Some(Look {
@@ -128,21 +130,40 @@ async fn find_selectors(cx: &Context, key: &ReleaseKey, specs: &[TargetSpec]) ->
 async fn observe_targets(
     cx: &Context,
     key: &ReleaseKey,
-    targets: impl Iterator<Item = (&TargetSpec, Option<String>)>,
+    spec: &AssetReleaseSpec,
+    selectors: Vec<Option<String>>,
     pointer: Option<&Pointer>,
 ) -> Result<Vec<TargetFacts>, Failure> {
-    let mut facts = Vec::new();
-    for (spec, selector) in targets {
-        facts.push(observe_target(cx, key, (spec, selector), pointer).await?);
+    let (mut facts, config_map) = (Vec::new(), spec.pointer.config_map_name.as_str());
+    for target in spec.targets.iter().zip(selectors) {
+        facts.push(observe_target(cx, key, target, (config_map, pointer)).await?);
     }
     Ok(facts)
+}
+
+/// Whose pointer pods of the targets follow instead of this release's: one read, of the first by name. For people only: what cannot be
+/// read is left out, and nothing else waits for it.
+async fn find_other_pointer(cx: &Context, key: &ReleaseKey, targets: &[TargetFacts]) -> Option<OtherPointer> {
+    let named = targets.iter().flat_map(|target| &target.pods).filter_map(|pod| match &pod.report {
+        ReportFacts::OfAnother(pointer) => Some(pointer),
+        ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) | ReportFacts::Known(_) => None,
+    });
+    let config_map = named.min()?.clone();
+    let mut other = OtherPointer { config_map, release: None };
+    if is_object_name(&other.config_map) {
+        let pointer = PointerObject::new(cx.outside.client.clone(), &key.namespace, &other.config_map, &key.name);
+        if let Ok(PointerFacts::Present(found)) = pointer.read().await {
+            other.release = Some(ForeignText::of(&found.release));
+        }
+    }
+    Some(other)
 }
 
 async fn observe_target(
     cx: &Context,
     key: &ReleaseKey,
     (spec, selector): (&TargetSpec, Option<String>),
-    pointer: Option<&Pointer>,
+    (config_map, pointer): (&str, Option<&Pointer>),
 ) -> Result<TargetFacts, Failure> {
     let stage = pointer.map_or(0, |pointer| pointer.stage);
     let Some(selector) = selector else {
@@ -153,7 +174,7 @@ async fn observe_target(
     if let Some(error) = snapshot.refused {
         return Err(error.into());
     }
-    let mut pods: Vec<PodFacts> = snapshot.pods.values().map(|pod| pod_facts(pod, spec, &snapshot)).collect();
+    let mut pods: Vec<PodFacts> = snapshot.pods.values().map(|pod| pod_facts(pod, spec, &snapshot, config_map)).collect();
     find_unreachable(cx, &mut pods, &snapshot, pointer).await;
     Ok(TargetFacts { target: spec.clone(), exists: true, seen_since_stage: snapshot.seen_since_stage, pods })
 }
@@ -189,7 +210,7 @@ fn selector_text(selector: LabelSelector) -> Result<String, CallError> {
     Ok(parsed.to_string())
 }
 
-fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot) -> PodFacts {
+fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, config_map: &str) -> PodFacts {
     let uid = pod.uid().to_owned();
     let created_at = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     PodFacts {
@@ -202,7 +223,7 @@ fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot) -> PodFacts 
         agent_runs: agent_runs(pod, spec),
         unreachable_since: None,
         created_at,
-        report: report_facts(pod, spec, snapshot, &uid),
+        report: answering(report_facts(pod, spec, snapshot, &uid), config_map),
         uid,
     }
 }
@@ -232,6 +253,14 @@ fn agent_runs(pod: &PodLite, spec: &TargetSpec) -> bool {
     let agent = pod.spec.containers.iter().chain(&pod.spec.init_containers).find(is_agent);
     let mut stopped = pod.status.stopped.iter().chain(&pod.status.stopped_init);
     agent.is_none_or(|agent| !stopped.any(|status| status.name == agent.name))
+}
+
+/// A report of another pointer says nothing of this one: its numbers are that one's.
+fn answering(report: ReportFacts, config_map: &str) -> ReportFacts {
+    match &report {
+        ReportFacts::Known(known) => known.other_pointer(config_map).cloned().map_or(report, ReportFacts::OfAnother),
+        ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) | ReportFacts::OfAnother(_) => report,
+    }
 }
 
 fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str) -> ReportFacts {

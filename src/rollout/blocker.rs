@@ -9,7 +9,7 @@ use crate::api::names;
 use crate::api::status::{MESSAGE_BYTES_MAX, cut};
 use crate::manifest::{Overlap, Owner};
 
-use super::observed::{BucketFault, Contest, FieldManager, ForeignLabels, JobFailure, Lacks, ReplicaEnd, StoreProblem};
+use super::observed::{BucketFault, Contest, FieldManager, ForeignLabels, JobFailure, Lacks, OtherPointer, ReplicaEnd, StoreProblem};
 
 pub use self::loss::LossCause;
 
@@ -186,6 +186,15 @@ pub enum Blocker {
         /// Each with what is known of it.
         pods: Vec<LaggingPod>,
     },
+    /// Pods that count follow another release's pointer.
+    PodsFollowAnother {
+        /// Name of this release's pointer.
+        config_map: String,
+        /// The first of the others.
+        other: OtherPointer,
+        /// Names of the pods.
+        pods: Vec<String>,
+    },
     /// Ready pods still serve another version than the active one.
     NotConverged {
         /// Each with what it serves.
@@ -295,6 +304,7 @@ impl Blocker {
             Self::NoPods { .. } => "NoPods",
             Self::PodsUnseen { .. } => "PodsUnseen",
             Self::PodsMissing { .. } => "PodsMissing",
+            Self::PodsFollowAnother { .. } => "PodsFollowAnotherPointer",
             Self::NotConverged { .. } => "NotConverged",
             Self::NotApproved { .. } => "NotApproved",
             Self::PublishingEntries { .. } => "PublishingEntries",
@@ -355,7 +365,8 @@ impl Blocker {
             | Self::PointerTaken { .. }
             | Self::PointerUnreadable { .. }
             | Self::PointerVanished { .. }
-            | Self::EpochAhead { .. } => self.pointer_message(),
+            | Self::EpochAhead { .. }
+            | Self::PodsFollowAnother { .. } => self.pointer_message(),
             Self::WorkloadMissing { targets } => format!(
                 "{} not found: create it, correct spec.targets, or set activation.onMissingWorkload to Proceed if its code comes later",
                 some_of(targets)
@@ -426,6 +437,7 @@ impl Blocker {
             | Self::NoPods { .. }
             | Self::PodsUnseen { .. }
             | Self::PodsMissing { .. }
+            | Self::PodsFollowAnother { .. }
             | Self::NotConverged { .. }
             | Self::NotApproved { .. }
             | Self::StepFailed { .. }
@@ -573,6 +585,11 @@ mod tests {
             Blocker::PointerForeign { config_map: hostile(), release: "r".into(), labels: labels() },
             Blocker::PointerUnreadable { config_map: "c".into(), cause: hostile(), written_by: Some(manager()) },
             Blocker::PodsMissing { reported: 0, counted: 1, pods: lagging() },
+            Blocker::PodsFollowAnother {
+                config_map: "c".into(),
+                other: OtherPointer { config_map: text(), release: Some(text()) },
+                pods: vec!["shop-0".into(); 1000],
+            },
             Blocker::NotConverged { pods: lagging() },
             Blocker::StepFailed { message: hostile() },
             Blocker::StepLost { step: "flip", cause: LossCause::Changed },

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::blocker::{LaggingPod, some_of};
 use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
-use super::roll_call::{Followers, NODE_LOOKED_AT_AFTER, UNREACHABLE_EXCUSED_AFTER, counts, follows_on};
+use super::roll_call::{Followers, NODE_LOOKED_AT_AFTER, UNREACHABLE_EXCUSED_AFTER, counts, follows, follows_on};
 
 /// Pods that keep the next flip away: Ready ones that do not serve the active version, and those that are not Ready and say that they
 /// serve another one. Such a pod may become Ready again at any time without a restart, and its page then needs assets that a pod of after
@@ -41,7 +41,12 @@ pub fn next_change(observed: &Observed) -> Option<Timestamp> {
 /// Whether a pod that is not Ready says that it serves something, and may be Ready again without a restart. One whose agent's container
 /// does not run may not: its next life announces itself first, and is not Ready on what is neither active nor previous.
 fn may_return(observed: &Observed, pod: &PodFacts) -> bool {
-    let says_what = matches!(&pod.report, ReportFacts::Known(report) if report.serving.is_some());
+    let says_what = match &pod.report {
+        ReportFacts::Known(report) => report.serving.is_some(),
+        // Whatever it serves, it does not go by this pointer.
+        ReportFacts::OfAnother(_) => true,
+        ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) => false,
+    };
     let is_unreachable = pod.unreachable_since.is_some_and(|since| since + UNREACHABLE_EXCUSED_AFTER <= observed.now);
     says_what && pod.agent_runs && !is_unreachable
 }
@@ -74,6 +79,7 @@ fn serves_other(observed: &Observed, target: &TargetFacts, pod: &PodFacts) -> Op
             None => Some("serves nothing yet".into()),
         },
         ReportFacts::Unusable(cause) => Some(cause.to_string()),
+        ReportFacts::OfAnother(pointer) => Some(follows(pointer)),
         ReportFacts::NotAsked => Some("not asked yet".into()),
         ReportFacts::Silent if is_excused_from_serving(observed, target, pod) => None,
         ReportFacts::Silent if !pod.has_agent => Some("has no agent".into()),

@@ -46,6 +46,7 @@ pub(crate) fn fixture() -> Observed {
         prefix: PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record("v2")) },
         jobs: JobFacts::default(),
         targets: Vec::new(),
+        other_pointer: None,
     };
     let target = observed.release.spec.targets[0].clone();
     observed.targets.push(TargetFacts { target, exists: true, seen_since_stage: Some(0), pods: Vec::new() });
@@ -188,6 +189,7 @@ impl Observed {
         let pointer = &self.found().unwrap().pointer;
         ReportFacts::Known(Report {
             protocol: PROTOCOL,
+            pointer: Some("shop-pointer".into()),
             pod_uid: "any".into(),
             instance: "i".into(),
             joining: false,
@@ -198,6 +200,11 @@ impl Observed {
             serving_sequence: None,
             problem: None,
         })
+    }
+
+    /// A Ready pod that follows this pointer.
+    pub(crate) fn following(self, name: &str, pointer: &str) -> Self {
+        self.pod(name, ReportFacts::OfAnother(pointer.into()))
     }
 
     /// A pod that has these and serves that, as of the pointer's stage.

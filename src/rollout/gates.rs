@@ -1,11 +1,13 @@
 //! The gates: named preconditions, in the order in which people should read about them. A gate looks at facts and says yes, or
 //! what is missing; it never acts.
 
+use std::collections::BTreeSet;
+
 use crate::api::release::{ActivationMode, ProceedOrWait, SkippableGate};
 
 use super::blocker::Blocker;
 use super::converging;
-use super::observed::{Job, JobEnd, Observed, ReportFacts};
+use super::observed::{Job, JobEnd, Observed, PodFacts, ReportFacts};
 use super::replicas;
 use super::roll_call::{self, Followers};
 
@@ -25,6 +27,7 @@ pub const FLIP_GATES: &[Gate] = &[
     Gate { skippable: Some(SkippableGate::WorkloadsExist), holds: workloads_exist },
     Gate { skippable: Some(SkippableGate::PodsExist), holds: pods_exist },
     Gate { skippable: Some(SkippableGate::EveryPodReported), holds: pods_were_seen_since_stage },
+    Gate { skippable: Some(SkippableGate::EveryPodReported), holds: pods_follow_this_pointer },
     Gate { skippable: Some(SkippableGate::EveryPodReported), holds: every_pod_reported },
     Gate { skippable: None, holds: previous_flip_has_converged },
     Gate { skippable: Some(SkippableGate::Approved), holds: version_is_approved },
@@ -116,6 +119,23 @@ fn seen_since(observed: &Observed, stage: i64) -> Result<(), Blocker> {
         target.exists && (not_asked || target.seen_since_stage.is_none_or(|seen| seen < stage))
     });
     if targets.is_empty() { Ok(()) } else { Err(Blocker::PodsUnseen { targets }) }
+}
+
+/// I9: a pod that follows another release's pointer never reports the candidate, whatever it has; who waits for it reads why.
+fn pods_follow_this_pointer(observed: &Observed) -> Result<(), Blocker> {
+    let rolls = roll_call::of_candidate(observed);
+    let waited_for = rolls.iter().flat_map(|roll| &roll.missing).map(|pod| pod.name.as_str()).collect::<BTreeSet<_>>();
+    let all = observed.targets.iter().flat_map(|target| &target.pods).filter(|pod| waited_for.contains(pod.name.as_str()));
+    let follows = |pod: &PodFacts| matches!(pod.report, ReportFacts::OfAnother(_)).then(|| pod.name.clone());
+    let pods: BTreeSet<String> = all.filter_map(follows).collect();
+    match &observed.other_pointer {
+        Some(other) if !pods.is_empty() => Err(Blocker::PodsFollowAnother {
+            config_map: observed.release.spec.pointer.config_map_name.clone(),
+            other: other.clone(),
+            pods: pods.into_iter().collect(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// I2: every pod that counts has reported the candidate for this stage number.

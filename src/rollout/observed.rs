@@ -33,6 +33,17 @@ pub struct Observed {
     pub jobs: JobFacts,
     /// The workloads and their pods, one for each of `spec.targets`, in that order.
     pub targets: Vec<TargetFacts>,
+    /// The first pointer, by name, that pods of the targets follow instead of this release's.
+    pub other_pointer: Option<OtherPointer>,
+}
+
+/// A pointer of another release, which pods of this one's targets follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherPointer {
+    /// Name of the `ConfigMap`, as the pods say it.
+    pub config_map: ForeignText,
+    /// The release that its label names; `None` when there is no such pointer, or it could not be read.
+    pub release: Option<ForeignText>,
 }
 
 /// The release as the API server has it.
@@ -285,6 +296,8 @@ pub enum ReportFacts {
     Silent,
     /// Something that is no report we know.
     Unusable(ForeignText),
+    /// A report of this pod that answers another pointer, of this name: nothing in it is about this release.
+    OfAnother(ForeignText),
     /// A report of this pod.
     Known(Report),
 }

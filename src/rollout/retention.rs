@@ -97,6 +97,7 @@ pub fn own_facts(observed: &Observed, cluster: &str, about_to_use: Option<&Manif
         add(digest, Role::Candidate);
     }
     for pod in observed.targets.iter().flat_map(|target| &target.pods) {
+        // What a pod has of another pointer's versions is kept by the release that it follows.
         if let ReportFacts::Known(report) = &pod.report {
             for digest in report.available.iter().chain(&report.serving) {
                 add(digest, Role::Reported);

@@ -183,8 +183,13 @@ fn is_silent(pod: &PodFacts, stage: i64) -> bool {
     match &pod.report {
         ReportFacts::Known(report) => report.stage != stage || report.joining,
         ReportFacts::NotAsked => false,
-        ReportFacts::Silent | ReportFacts::Unusable(_) => true,
+        ReportFacts::Silent | ReportFacts::Unusable(_) | ReportFacts::OfAnother(_) => true,
     }
+}
+
+/// Of a pod that follows another pointer, in a few words.
+pub(super) fn follows(pointer: &str) -> String {
+    format!("follows the pointer {pointer:?}")
 }
 
 fn why_not_reported(pod: &PodFacts, question: &Question<'_>) -> String {
@@ -196,6 +201,7 @@ fn why_not_reported(pod: &PodFacts, question: &Question<'_>) -> String {
         ReportFacts::Silent if !pod.has_agent => "has no agent".into(),
         ReportFacts::Silent => "silent".into(),
         ReportFacts::Unusable(cause) => cause.to_string(),
+        ReportFacts::OfAnother(pointer) => follows(pointer),
         ReportFacts::Known(report) => match &report.problem {
             Some(problem) => shown(problem, PROBLEM_CHARS_MAX),
             None if report.joining => "joining".into(),

@@ -92,6 +92,7 @@ impl Played {
 fn report(pod: &Played, said: &Said) -> Report {
     Report {
         protocol: PROTOCOL,
+        pointer: None,
         pod_uid: pod.uid.clone(),
         instance: format!("{}-boot-1", pod.name),
         joining: false,

@@ -19,6 +19,7 @@ mod retention;
 mod rollback;
 mod rules;
 mod scenarios;
+mod second_release;
 mod slow;
 mod storms;
 mod tenants;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Effect, Event, PROBLEM_CHARS_MAX, Pace, Publication, Rendering};
 use crate::api::pointer::PROTOCOL;
+use crate::api::report::pointer_named;
 use crate::api::{ForeignText, ManifestDigest, PointedVersion, Pointer, Report};
 
 use super::eviction::Holding;
@@ -15,6 +16,8 @@ use super::eviction::Holding;
 pub struct Core {
     pod_uid: String,
     instance: String,
+    /// Name of the pointer that is followed, for the report.
+    config_map: ForeignText,
     rendering: Rendering,
     pub(super) pace: Pace,
     /// The pointer that is followed; `None` until it was read after the announcement was acknowledged.
@@ -56,12 +59,19 @@ impl Failure {
 }
 
 impl Core {
-    /// An agent that has just begun, with what an earlier life left complete on the volume.
+    /// An agent that has just begun (UID of its pod and its own boot id), with what an earlier life left complete on the volume.
     #[must_use]
-    pub fn new(pod_uid: String, instance: String, rendering: Rendering, pace: Pace, held: BTreeSet<ManifestDigest>) -> Self {
+    pub fn new(
+        (pod_uid, instance): (String, String),
+        config_map: &str,
+        rendering: Rendering,
+        pace: Pace,
+        held: BTreeSet<ManifestDigest>,
+    ) -> Self {
         Self {
             pod_uid,
             instance,
+            config_map: pointer_named(config_map),
             rendering,
             pace,
             pointer: None,
@@ -331,6 +341,7 @@ impl Core {
     fn report(&self) -> Report {
         Report {
             protocol: PROTOCOL,
+            pointer: Some(self.config_map.clone()),
             pod_uid: self.pod_uid.clone(),
             instance: self.instance.clone(),
             joining: self.pointer.is_none(),

@@ -40,7 +40,7 @@ struct Life {
 impl Life {
     fn begun(rendering: Rendering, held: &[&str]) -> Self {
         let held: BTreeSet<_> = held.iter().map(|name| digest(name)).collect();
-        let core = Core::new("pod-1".into(), "life-1".into(), rendering, PACE, held);
+        let core = Core::new(("pod-1".into(), "life-1".into()), "shop-assets", rendering, PACE, held);
         let mut life = Self { core, now: secs(0), effects: Vec::new() };
         life.on(Event::Tick);
         life

@@ -143,6 +143,7 @@ impl World {
     fn publish(&self, revision: u64, stage: i64, settled: bool) {
         let report = Report {
             protocol: PROTOCOL,
+            pointer: None,
             pod_uid: "p".into(),
             instance: "i".into(),
             joining: false,

@@ -3,7 +3,7 @@
 
 use crate::manifest::{Overlap, Owner};
 
-use super::super::observed::{Contest, FieldManager, ForeignLabels, Lacks, Operation, PointerField, ReplicaEnd, StoreProblem};
+use super::super::observed::{Contest, FieldManager, ForeignLabels, Lacks, Operation, OtherPointer, PointerField, ReplicaEnd, StoreProblem};
 use super::{Blocker, LaggingPod, LookFailure, LossCause};
 
 impl Blocker {
@@ -47,6 +47,9 @@ impl Blocker {
             }
             Self::PodsMissing { .. } => {
                 "Look at the pods that are named, each with what is known of it: *silent* has an agent that never wrote (look at its log and its ServiceAccount's binding to `rollcall-agent`), *has no agent* comes from another template, *loading* fetches, a problem is quoted from the agent's report. Delete a pod that hangs, set `silentPods: ExcuseAfter` for those that may, or set `spec.version` back."
+            }
+            Self::PodsFollowAnother { .. } => {
+                "Two releases name one workload in `spec.targets`, or the agents of its pods were given another pointer (the annotation `rollcall.dev/pointer` of the kustomize component, `--pointer`). Nothing is wrong with the pods: do not delete them. While a workload moves from that pointer to this one, this goes away with the rolling update; where that waits for this release in its turn, skip `EveryPodReported` once by `activation.override`, for the build that the pods serve already."
             }
             Self::NotConverged { .. } => {
                 "After a flip this lasts seconds. If it stays: an application that renders pages has not confirmed the new name map, or an agent cannot switch; both are in the pod's report. Nothing skips this gate; deleting the pod helps. A pod that is not Ready counts while it says that it serves an older version, because it may be Ready again without a restart; it does not count while its agent's container does not run, nor after its node has not answered for five minutes. `silentPods: ExcuseAfter` excuses here only pods that have no agent and never reported (*has no agent*), that long after the flip."
@@ -121,7 +124,7 @@ impl Blocker {
                 "Two installations manage the same namespace: give each its own by `watchNamespaces`. Pods go on serving what they have, and nothing is lost by deleting the ConfigMap."
             }
             _ => {
-                "Pods have seen a later flip than the status knows, so making it again could move them back. Restore the ConfigMap; or, if the pods may go back, delete the pods that report the later flip. Only what more than half of the reporting pods say counts; pods that report a flip which never was have a broken agent, or lie: deleting them is enough."
+                "Pods have seen a later flip than the status knows, so making it again could move them back. Restore the ConfigMap; or, if the pods may go back, delete the pods that report the later flip. Only what more than half of the reporting pods say counts; pods that report a flip which never was have a broken agent, or lie: deleting them is enough. Agents of before do not name the pointer that they follow: if the pods are another release's, correct `spec.targets` instead."
             }
         }
     }
@@ -254,6 +257,11 @@ fn of_the_roll_call() -> Vec<Blocker> {
         Blocker::NoPods { targets: targets() },
         Blocker::PodsUnseen { targets: targets() },
         Blocker::PodsMissing { reported: 2, counted: 3, pods: pod("loading") },
+        Blocker::PodsFollowAnother {
+            config_map: "shop-assets".into(),
+            other: OtherPointer { config_map: "cart-assets".into(), release: Some("cart".into()) },
+            pods: vec!["cart-5b8c-q7m".into()],
+        },
         Blocker::NotConverged { pods: pod("serves sha256:5f3a…") },
         Blocker::NotApproved { version: version() },
         Blocker::PublishingEntries { version: version() },

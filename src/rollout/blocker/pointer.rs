@@ -3,7 +3,7 @@
 
 use super::{Blocker, some_of};
 use crate::api::names;
-use crate::rollout::observed::{Contest, FieldManager, ForeignLabels, Operation};
+use crate::rollout::observed::{Contest, FieldManager, ForeignLabels, Operation, OtherPointer};
 
 impl Blocker {
     /// The messages of blockers that are about the pointer.
@@ -28,9 +28,22 @@ impl Blocker {
             Self::EpochAhead { config_map, pointer, ours } => format!(
                 "ConfigMap {config_map:?} was written under epoch {pointer}, and this controller leads under epoch {ours}: another controller manages this namespace, or the number was written by hand; if no other controller runs, delete the ConfigMap; the controller recreates it from this release's status"
             ),
+            Self::PodsFollowAnother { config_map, other, pods } => follow_another(config_map, other, pods),
             _ => String::new(),
         }
     }
+}
+
+fn follow_another(config_map: &str, other: &OtherPointer, pods: &[String]) -> String {
+    let whose = match &other.release {
+        Some(release) => format!("the pointer {:?} of AssetRelease {release:?}", other.config_map),
+        None => format!("the pointer {:?}, which is no release's,", other.config_map),
+    };
+    format!(
+        "{} pods of spec.targets follow {whose} and not {config_map:?}, the pointer of this release: take their workload out of spec.targets, or run their agents with --pointer={config_map}: {}",
+        pods.len(),
+        some_of(pods)
+    )
 }
 
 fn contested(config_map: &str, contest: &Contest) -> String {

@@ -70,11 +70,11 @@ fn known_sequence(observed: &Observed) -> i64 {
     remembered.max(observed.found().map_or(0, |found| found.pointer.sequence))
 }
 
-/// What pods report, each with its name.
+/// What pods report of this pointer, each with its name. The numbers of another one say nothing of ours.
 fn reports(observed: &Observed) -> impl Iterator<Item = (&str, &Report)> {
     observed.targets.iter().flat_map(|target| &target.pods).filter_map(|pod| match &pod.report {
         ReportFacts::Known(report) => Some((pod.name.as_str(), report)),
-        ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) => None,
+        ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) | ReportFacts::OfAnother(_) => None,
     })
 }
 

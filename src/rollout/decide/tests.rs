@@ -615,6 +615,43 @@ fn a_pod_that_names_a_stage_which_never_was_is_named() {
     assert!(message.contains("1 of 2 pods") && message.contains("a (names stage 1000000000000"), "{message}");
 }
 
+/// I9: its numbers are another pointer's, so nothing of ours is lost; who waits for it reads which pointer that is, and whose.
+#[test]
+fn a_pod_that_follows_another_releases_pointer_is_named_with_that_release_and_loses_us_nothing() {
+    let other = || Some(OtherPointer { config_map: "cart-pointer".into(), release: Some("cart".into()) });
+    let mut absent = fixture().following("a", "cart-pointer");
+    absent.other_pointer = other();
+    absent.pointer = PointerFacts::Absent;
+    assert_eq!(step(&absent), Step::CreatePointer);
+    for is_first in [true, false] {
+        let begun = if is_first { fixture() } else { fixture().after_v1() };
+        let mut staged = begun.staged().following("a", "cart-pointer").reporting("b", &["v1", "v2"], "v1");
+        staged.other_pointer = other();
+        let decision = decide(&staged);
+        assert_eq!((decision.step, decision.blockers[0].reason()), (Step::Nothing, "PodsFollowAnotherPointer"));
+        let message = decision.blockers[0].message();
+        assert!(message.contains("\"cart-pointer\" of AssetRelease \"cart\" and not \"shop-pointer\""), "{message}");
+        assert!(message.ends_with(": a") && !message.contains("delete"), "{message}");
+    }
+    let mut active = fixture().activated("v1").activated("v2").following("a", "cart-pointer");
+    active.other_pointer = other();
+    assert_eq!(first_reason(&active), "NotConverged");
+    assert!(decide(&active).blockers[0].message().contains("a (follows the pointer \"cart-pointer\")"));
+}
+
+/// As a pod that is silent: whoever excuses it goes on without it once, and not a second time.
+#[test]
+fn a_pod_of_another_pointer_is_excused_as_a_silent_one_is() {
+    let mut staged = fixture().after_v1().staged().following("a", "cart-pointer");
+    staged.other_pointer = Some(OtherPointer { config_map: "cart-pointer".into(), release: None });
+    staged = staged.at(at(1_300)).spec(|spec| {
+        spec.targets[0].silent_pods = SilentPods::ExcuseAfter;
+        spec.targets[0].excuse_after_seconds = Some(60);
+    });
+    let reasons: Vec<_> = decide(&staged).blockers.iter().map(Blocker::reason).collect();
+    assert_eq!(reasons, ["NotConverged"], "nothing excuses from converging");
+}
+
 /// I4: an object of that name is somebody else's until its owner says otherwise.
 #[test]
 fn a_config_map_that_nobody_labelled_as_a_pointer_is_left_alone() {

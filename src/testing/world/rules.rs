@@ -28,6 +28,8 @@ pub enum Rule {
     BoundPodsCount,
     /// A pod reads the pointer by quorum when it starts. Without it the first read may be as old as the cache of a server.
     QuorumRead,
+    /// A report names the pointer that it answers. Without it the controller sees no such name, as in the reports of older agents.
+    NamedPointer,
     /// A new leader raises the epoch first. Without it everything seems to have been written under its own epoch.
     Epoch,
 }
@@ -87,6 +89,7 @@ impl Hook for Without {
                 let stage = self.pointer().stage;
                 Self::change_report(object, |report| report.stage = stage);
             }
+            Rule::NamedPointer if is_pod && is_controller(&seen.actor) => Self::change_report(object, |report| report.pointer = None),
             Rule::Epoch if is_controller(&seen.actor) => self.show_own_epoch(seen, object),
             Rule::ConvergeGate if is_pod && is_controller(&seen.actor) => {
                 let active = self.pointer().active.map(|active| active.digest);

@@ -146,6 +146,7 @@ impl ReportReader for Pods {
         available.sort();
         let report = Report {
             protocol: PROTOCOL,
+            pointer: None,
             pod_uid: pod.metadata.uid.unwrap_or_default(),
             instance: "life-1".into(),
             joining: false,

@@ -277,6 +277,7 @@ mod tests {
         let serving = (!serving.is_empty()).then(|| ManifestDigest::of(serving.as_bytes()));
         let report = Report {
             protocol: 1,
+            pointer: None,
             pod_uid: name.into(),
             instance: "i".into(),
             joining: false,

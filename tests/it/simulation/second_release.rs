@@ -1,0 +1,106 @@
+//! Two releases of one namespace whose targets are the same pods: the pods follow one pointer, and the other release says which.
+
+use rollcall::testing::apiserver::{Key, Kind};
+use rollcall::testing::builders::{self, NAMESPACE};
+use serde_json::Value;
+
+use super::*;
+
+const SECOND: &str = "second";
+
+/// A release with a pointer and a prefix of its own, whose target is the first one's workload.
+fn add_second(world: &World, version: &str) {
+    let mut release = builders::release(version);
+    release["metadata"]["name"] = json!(SECOND);
+    release["spec"]["prefix"] = json!("second/");
+    release["spec"]["pointer"] = json!({"configMapName": "second-assets"});
+    world.server.create("user", &release).expect("it is not there");
+}
+
+fn second(world: &World) -> (String, String) {
+    let release = world.server.get(&Key::new(Kind::named("AssetRelease"), NAMESPACE, SECOND)).expect("it is there");
+    let conditions = release["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let ready = conditions.iter().find(|one| one["type"] == "Ready").cloned().unwrap_or_default();
+    let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
+    (text("reason"), text("message"))
+}
+
+fn second_pointer(world: &World) -> Value {
+    let object = world.server.get(&Key::new(Kind::named("ConfigMap"), NAMESPACE, "second-assets")).expect("it was made");
+    serde_json::from_str(object["data"]["pointer.json"].as_str().unwrap_or("{}")).unwrap()
+}
+
+async fn two_flips(world: &mut World) {
+    world.add_pod("a");
+    world.add_pod("b");
+    for version in ["v1", "v2"] {
+        world.release(version);
+        settle(world).await;
+    }
+    assert_active(world, "v2");
+}
+
+/// I9: not "the ConfigMap is gone": nothing is lost, and to delete the pods would take the first release's capacity away for nothing.
+#[test]
+fn a_second_release_is_told_whose_pointer_its_pods_follow() {
+    run(async || {
+        let mut world = World::new(1);
+        two_flips(&mut world).await;
+        add_second(&world, "v1");
+        seconds(&mut world, 120).await;
+        let (reason, message) = second(&world);
+        assert_eq!(reason, "PodsFollowAnotherPointer", "{message}");
+        let wanted = "2 pods of spec.targets follow the pointer \"web-assets\" of AssetRelease \"web\" and not \"second-assets\"";
+        assert!(message.starts_with(wanted) && message.ends_with(": a, b"), "{message}");
+        assert_active(&world, "v2");
+        world.release("v3");
+        seconds(&mut world, 120).await;
+        assert_active(&world, "v3");
+        let targets = json!([builders::target("Deployment", "other", Sidecar::Agent)]);
+        world.add_workload("Deployment", "other");
+        let key = Key::new(Kind::named("AssetRelease"), NAMESPACE, SECOND);
+        world.server.patch("user", &key, &json!({"spec": {"targets": targets}})).unwrap();
+        ends_well(&mut world, "v3").await;
+        assert_eq!(second(&world).0, "Active", "the advice of the message works: {}", second(&world).1);
+    });
+}
+
+/// I9: the pods have v1 and name stage 1, as the second release's first staging has it; they will never follow it.
+#[test]
+fn a_report_for_the_same_stage_of_another_pointer_does_not_count() {
+    run(async || {
+        let mut world = World::new(1);
+        world.add_pod("a");
+        world.release("v1");
+        settle(&mut world).await;
+        add_second(&world, "v1");
+        seconds(&mut world, 120).await;
+        assert_eq!(second(&world).0, "PodsFollowAnotherPointer", "{}", second(&world).1);
+        assert_eq!(second_pointer(&world)["sequence"], json!(0), "it flipped for pods that do not follow it");
+        assert_promises(&world, "the first release");
+    });
+}
+
+/// The version matrix: agents of before name no pointer. Their numbers are taken for the release's own, as before: it neither moves nor says that
+/// all is well. Where stage and build happen to be the same, their report counts.
+#[test]
+fn without_the_pointers_name_in_reports_a_second_release_takes_the_pods_for_its_own() {
+    run(async || {
+        let mut world = World::without(1, Rule::NamedPointer);
+        two_flips(&mut world).await;
+        add_second(&world, "v1");
+        seconds(&mut world, 120).await;
+        let (reason, message) = second(&world);
+        assert_eq!(reason, "PointerVanished", "{message}");
+        assert_active(&world, "v2");
+    });
+    run(async || {
+        let mut world = World::without(1, Rule::NamedPointer);
+        world.add_pod("a");
+        world.release("v1");
+        settle(&mut world).await;
+        add_second(&world, "v1");
+        seconds(&mut world, 120).await;
+        assert_ne!(second(&world).0, "PodsFollowAnotherPointer");
+    });
+}
