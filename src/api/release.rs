@@ -45,6 +45,9 @@ pub use super::status::{
     validation = Rule::new("self.spec.pointer.configMapName == oldSelf.spec.pointer.configMapName")
         .message("spec.pointer.configMapName is immutable: pods still read the old pointer; create another AssetRelease instead")
         .field_path(".spec.pointer.configMapName"),
+    validation = Rule::new("!has(self.spec.adoptFrom) || self.spec.adoptFrom != self.metadata.name")
+        .message("spec.adoptFrom names the release that this one was renamed from, not this release itself")
+        .field_path(".spec.adoptFrom"),
     validation = Rule::new("self.spec.entries.publish == 'Bucket' || size(self.spec.targets) > 0")
         .message("spec.targets may be empty only when spec.entries.publish is Bucket: otherwise no pod would serve the pages")
         .field_path(".spec.targets")
@@ -88,6 +91,13 @@ pub struct AssetReleaseSpec {
     pub entries: EntriesSpec,
     /// The ConfigMap that tells the pods which version is active.
     pub pointer: PointerSpec,
+    /// Name of the AssetRelease of this namespace whose place this one takes, because it was renamed: once that one is gone, its pointer
+    /// (where `pointer.configMapName` is the same) and its claim of the prefix become this release's, and the numbers of the pointer go
+    /// on. While it exists nothing of it is touched. Afterwards the field does nothing, and costs one read in each pass: remove it when the release is Ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = object_name())]
+    pub adopt_from: Option<String>,
     /// When the active version moves.
     #[serde(default)]
     pub activation: ActivationSpec,

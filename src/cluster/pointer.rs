@@ -10,8 +10,8 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::api::{ForeignText, Pointer};
 use crate::api::names::{FIELD_MANAGER, LABEL_POINTER, LABEL_RELEASE, NAME_MAP_KEY, POINTER_KEY};
+use crate::api::{ForeignText, Pointer};
 use crate::rollout::decision::PointerWrite;
 use crate::rollout::observed::{ForeignLabels, PointerFacts, PointerFound, PointerGuard};
 use crate::rollout::status::StepOutcome;
@@ -46,6 +46,18 @@ impl PointerObject {
             .expect("a ConfigMap of constants and names is one");
         let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         done_unless_conflict(self.call("create").make(self.api.create(&params, &body)).await)
+    }
+
+    /// Makes it this release's by its label, under this precondition, and changes nothing else. No apply: it would have to carry the document, and
+    /// the admission policy lets the label go only with the document as it was.
+    pub async fn adopt(&self, expected: &PointerGuard) -> Result<StepOutcome, CallError> {
+        let body = json!({"metadata": {
+            "uid": expected.uid,
+            "resourceVersion": expected.resource_version,
+            "labels": {LABEL_RELEASE: self.release},
+        }});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        done_unless_conflict(self.call("patch").make(self.api.patch(&self.name, &params, &Patch::Merge(&body))).await)
     }
 
     /// Writes it under the decision's precondition. A missing or recreated object is a lost race, because the body carries the UID.
@@ -96,9 +108,7 @@ fn facts(config_map: &ConfigMap) -> PointerFacts {
     let data = config_map.data.as_ref();
     let value = |key: &str| data.and_then(|data| data.get(key));
     match Pointer::parse(value(POINTER_KEY).map_or("", String::as_str)) {
-        Err(invalid) => {
-            PointerFacts::Unreadable { cause: invalid.to_string(), written_by: managed::writer_of_the_document(config_map) }
-        }
+        Err(invalid) => PointerFacts::Unreadable { cause: invalid.to_string(), written_by: managed::writer_of_the_document(config_map) },
         Ok(pointer) => PointerFacts::Present(Box::new(PointerFound {
             guard: PointerGuard {
                 uid: config_map.metadata.uid.clone().unwrap_or_default(),

@@ -23,8 +23,8 @@ use super::store::cluster_id;
 use super::work;
 
 /// Facts older than this are looked at again before the pointer is moved. What fences a write is its resource version, not its age: this
-/// keeps a process that stood still (SIGSTOP, a frozen node) from acting on what was wished for before. Reading them takes at most six
-/// calls (pointer, another release's pointer, AssetStore, Secret, cluster, release) of 10 s each, and 5 s for the nodes of each target with pods that are not Ready: a slow
+/// keeps a process that stood still (SIGSTOP, a frozen node) from acting on what was wished for before. Reading them takes at most seven
+/// calls (pointer, another release's pointer, the release before, AssetStore, Secret, cluster, release) of 10 s each, and 5 s for the nodes of each target with pods that are not Ready: a slow
 /// API server makes a release slow and does not stop it. A pass ends after 120 s in any case.
 pub(super) const FACTS_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(100);
 
@@ -41,13 +41,14 @@ pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: 
             Ok(StepOutcome::Done)
         }
         Step::CreatePointer => Ok(look.pointer.create().await?),
-        Step::WritePointer(write) => {
-            if cx.outside.clock.now().duration_since(look.begun_at) >= FACTS_AGE_MAX {
-                return Ok(StepOutcome::Lost);
-            }
-            Ok(look.pointer.write(write).await?)
-        }
+        Step::AdoptPointer(_) | Step::WritePointer(_) if are_old(cx, look) => Ok(StepOutcome::Lost),
+        Step::AdoptPointer(expected) => Ok(look.pointer.adopt(expected).await?),
+        Step::WritePointer(write) => Ok(look.pointer.write(write).await?),
     }
+}
+
+fn are_old(cx: &Context, look: &Look) -> bool {
+    cx.outside.clock.now().duration_since(look.begun_at) >= FACTS_AGE_MAX
 }
 
 fn with_ours(finalizers: &[String]) -> Vec<String> {
@@ -96,6 +97,7 @@ async fn start_job(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, job: &Job) 
         store_identity: look.observed.store_identity().to_owned(),
         store,
         base_url: work::base_url(&look.observed),
+        inherits: look.inherits.clone(),
         own: retention::own_facts(&look.observed, &cluster_id(cx).await?, about_to_use),
         job: job.clone(),
     };

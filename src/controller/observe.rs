@@ -19,7 +19,10 @@ use crate::cluster::lite::{ContainerLite, DaemonSetLite, DeploymentLite, Message
 use crate::cluster::pods::{ReleaseKey, Snapshot, Wish};
 use crate::cluster::pointer::PointerObject;
 use crate::cluster::{Call, CallError, Class, nodes};
-use crate::rollout::observed::{Observed, OtherPointer, PodFacts, PointerFacts, PrefixFacts, ReleaseFacts, ReportFacts, StoreFacts, TargetFacts};
+use crate::rollout::observed::{
+    Inheritance, Observed, OtherPointer, PodFacts, PointerFacts, Predecessor, PrefixFacts, Presence, ReleaseFacts, ReportFacts, StoreFacts,
+    TargetFacts,
+};
 
 use super::context::Context;
 use super::prefix;
@@ -33,6 +36,8 @@ pub(super) struct Look {
     pub(super) begun_at: Timestamp,
     pub(super) pointer: PointerObject,
     pub(super) store: FoundStore,
+    /// What is taken over in the bucket from the release before this one.
+    pub(super) inherits: Option<Inheritance>,
     /// Finalizers and resource version of the release, for the finalizer's patch.
     pub(super) finalizers: Vec<String>,
     pub(super) resource_version: String,
@@ -49,8 +54,10 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
     let targets = observe_targets(cx, key, &trigger.spec, selectors, pointer_of(&pointer_facts)).await?;
     let other_pointer = find_other_pointer(cx, key, &targets).await;
     let asking = release_facts(trigger, key);
+    let predecessor = find_predecessor(cx, key, &trigger.spec).await?;
+    let inherits = predecessor.as_ref().and_then(|predecessor| predecessor.leaves(&asking, &pointer_facts));
     let mut store = find_store(cx, key, &asking, pointer_of(&pointer_facts)).await?;
-    let question = prefix::ask(cx, key, &asking, &store).await?;
+    let question = prefix::ask(cx, key, &asking, &store, inherits.as_ref()).await?;
     let api: Api<AssetRelease> = Api::namespaced(client.clone(), &key.namespace);
     let Some(release) = Call::new("get", "AssetRelease", &key.namespace, &key.name).find(api.get_opt(&key.name)).await? else {
         return Ok(None);
@@ -74,6 +81,7 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
         prefix,
         jobs: cx.jobs.facts(key),
         targets,
+        predecessor,
         other_pointer,
         release: facts,
     };
@@ -82,6 +90,7 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
         begun_at,
         pointer,
         store,
+        inherits,
         finalizers: release.finalizers().to_vec(),
         resource_version: release.resource_version().unwrap_or_default(),
     }))
@@ -139,6 +148,19 @@ async fn observe_targets(
         facts.push(observe_target(cx, key, target, (config_map, pointer)).await?);
     }
     Ok(facts)
+}
+
+/// The release whose place this one takes; looked at after the pointer, whose resource version fences what rests on it.
+async fn find_predecessor(cx: &Context, key: &ReleaseKey, spec: &AssetReleaseSpec) -> Result<Option<Predecessor>, Failure> {
+    let Some(name) = &spec.adopt_from else { return Ok(None) };
+    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let found = Call::new("get", "AssetRelease", &key.namespace, name).find(api.get_opt(name)).await?;
+    let presence = match found {
+        None => Presence::Gone,
+        Some(release) if is_deleting(&release) => Presence::Ending,
+        Some(_) => Presence::There,
+    };
+    Ok(Some(Predecessor { name: name.clone(), presence }))
 }
 
 /// Whose pointer pods of the targets follow instead of this release's: one read, of the first by name. For people only: what cannot be

@@ -11,8 +11,8 @@ use crate::bucket::s3::{S3Settings, UNANSWERED};
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
 use crate::manifest::{Layout, Owner, VersionRecord};
-use crate::rollout::observed::{BucketFault, OwnerFacts, PrefixFacts, ReleaseFacts, StoreFacts, StoreProblem};
-use crate::upload::{self, Standing};
+use crate::rollout::observed::{BucketFault, Inheritance, OwnerFacts, PrefixFacts, ReleaseFacts, StoreFacts, StoreProblem};
+use crate::upload::{self, Claimant, Standing};
 
 use super::asking;
 use super::context::{Context, Memory};
@@ -45,6 +45,8 @@ pub(super) struct Question {
     request: Option<String>,
     /// The claim that this release would make.
     ours: Owner,
+    /// The release whose claim counts as ours: it is gone, and this one takes its place.
+    predecessor: Option<String>,
 }
 
 /// What a look showed.
@@ -70,6 +72,7 @@ pub(super) async fn ask(
     key: &ReleaseKey,
     release: &ReleaseFacts,
     found: &FoundStore,
+    inherits: Option<&Inheritance>,
 ) -> Result<Option<Question>, Failure> {
     let (Some(address), Some(spec), StoreFacts::Usable { identity, .. }) = (&found.address, &found.spec, &found.facts) else {
         return Ok(None);
@@ -82,6 +85,7 @@ pub(super) async fn ask(
         version: release.spec.version.clone(),
         request: release.requested_at.clone(),
         ours: Owner::new(&cluster_id(cx).await?, &release.full_name()),
+        predecessor: inherits.map(|inherits| inherits.release.clone()),
     };
     if remembered(cx, key, &question).is_none() {
         let look = look(cx.clone(), key.clone(), question.clone(), spec.clone());
@@ -202,7 +206,8 @@ async fn owner(cx: &Context, key: &ReleaseKey, question: &Question, bucket: &dyn
     if is_ours(&memory(cx, key, question), question) {
         return Ok(OwnerFacts::Us);
     }
-    let standing = upload::standing(bucket, &question.layout, &question.ours, cx.outside.clock.now()).await;
+    let claimant = Claimant::from(&question.ours).inheriting(question.predecessor.as_deref());
+    let standing = upload::standing(bucket, &question.layout, claimant, cx.outside.clock.now()).await;
     Ok(match standing.map_err(|failure| document_fault(&failure))? {
         Standing::Free | Standing::Yields => OwnerFacts::Nobody(question.ours.clone()),
         Standing::Ours => OwnerFacts::Us,

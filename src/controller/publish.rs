@@ -177,10 +177,14 @@ async fn tell_events(cx: &Context, key: &ReleaseKey, observed: &Observed, decisi
 }
 
 fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> Option<News> {
-    let Step::WritePointer(write) = &decision.step else { return None };
     (outcome == StepOutcome::Done).then_some(())?;
     let version = &observed.release.spec.version;
     let normal = |reason: &str, note: String, action| News { kind: "Normal", reason: reason.into(), note, action };
+    if let (Step::AdoptPointer(_), Some(found)) = (&decision.step, observed.found()) {
+        let note = format!("the pointer of AssetRelease {:?} was taken over at flip {}", found.release, found.pointer.sequence);
+        return Some(normal("PointerAdopted", note, "Adopt"));
+    }
+    let Step::WritePointer(write) = &decision.step else { return None };
     Some(match &write.kind {
         // Said once for the whole controller, by its log and its Lease.
         PointerChange::Stage => normal("Staged", format!("version {version:?} is staged under number {}", write.pointer.stage), "Stage"),
@@ -200,6 +204,10 @@ fn flip_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
     let is_foreign = observed.found().is_some() && observed.own_pointer().is_none();
     observed.release.status.phase.filter(|_| !is_foreign)?;
     let pointer = status::pointer_after(observed, decision, outcome).filter(|_| !observed.release.deleting)?;
+    // Nor is one of the release whose place this one takes.
+    let flips = matches!(&decision.step, Step::WritePointer(write) if matches!(write.kind, PointerChange::Flip { .. }));
+    let is_inherited = observed.predecessor.is_some() && observed.release.status.history.is_empty() && !flips;
+    (!is_inherited).then_some(())?;
     let known = observed.release.status.history.iter().map(|entry| entry.sequence).max().unwrap_or_default();
     let (active, at) = (pointer.active.as_ref().filter(|_| pointer.sequence > known)?, pointer.activated_at?);
     let flipped = format!("pages refer to version {:?} (flip {})", active.version, pointer.sequence);

@@ -142,6 +142,7 @@ fn is_unwatched(blocker: &Blocker) -> bool {
             | Blocker::StepFailed { .. }
             | Blocker::StepLost { .. }
             | Blocker::PointerTaken { .. }
+            | Blocker::AdoptionWaits(_)
             | Blocker::PointerForeign { .. }
     )
 }

@@ -66,7 +66,7 @@ impl Task {
         let settings = replica_settings(&self.cx, &store, replica).await?;
         let bucket = open_replica(&self.cx, &store, replica, &settings).await.map_err(|fault| fault.message)?;
         let owner = Owner::new(&self.own.cluster, &self.release);
-        let claimed = upload::claim_owner(bucket.as_ref(), &self.layout_in(replica), &owner).await;
+        let claimed = upload::claim_owner(bucket.as_ref(), &self.layout_in(replica), self.claimant(&owner)).await;
         match claimed.map_err(|failure| failure.to_string())? {
             Claimed::Ours => Ok(bucket),
             Claimed::Theirs(theirs) => Err(format!("its prefix belongs to release {}: choose another prefix for it", theirs.release)),

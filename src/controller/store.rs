@@ -48,7 +48,7 @@ pub(super) async fn find_store(
         return Ok(FoundStore { facts: StoreFacts::Missing, layout, spec: None, address: None });
     };
     let mut found = FoundStore { facts: usable(&store, release), layout: layout(&store.spec, release), spec: None, address: None };
-    if needs_bucket(release, pointer, &found.facts, cx.outside.clock.now()) || excludes_others(cx, key, release, &found.layout) {
+    if needs_bucket(release, pointer, &found.facts, cx.outside.clock.now()) || claim_may_change(cx, key, release, &found.layout) {
         match address(cx, &key.namespace, &store.spec.bucket, store.spec.credentials.as_ref()).await? {
             Ok(address) => found.address = Some(address),
             Err(problem) => found.facts = StoreFacts::Unusable(problem),
@@ -100,9 +100,11 @@ fn layout(store: &AssetStoreSpec, release: &ReleaseFacts) -> Layout {
 }
 
 /// Whether the claim may have to say something else than when it was last seen, which cannot wait for the next version: others wait for it.
-fn excludes_others(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts, layout: &Layout) -> bool {
+fn claim_may_change(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts, layout: &Layout) -> bool {
     let is_at_rest = release.deleting || release.spec.suspend;
-    !is_at_rest && cx.recall(key, &release.uid).owns_prefix_without.unwrap_or_default() != layout.excluded()
+    let claimed = cx.recall(key, &release.uid).owns_prefix_without;
+    let adopts = release.spec.adopt_from.is_some() && claimed.is_none();
+    !is_at_rest && (adopts || claimed.unwrap_or_default() != layout.excluded())
 }
 
 fn usable(store: &AssetStore, release: &ReleaseFacts) -> StoreFacts {

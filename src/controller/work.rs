@@ -15,12 +15,13 @@ use crate::cluster::pods::ReleaseKey;
 use crate::manifest::{Layout, Manifest, Owner};
 use crate::retention::Plan;
 use crate::retention::references::OwnFacts;
-use crate::rollout::observed::{BuildSource, Job, JobEnd, Observed, StoreFacts, StoreProblem, SweepAct};
+use crate::rollout::observed::{BuildSource, Inheritance, Job, JobEnd, Observed, StoreFacts, StoreProblem, SweepAct};
 use crate::rollout::{Blocker, retention};
 use crate::source::{NoRoom, SourceError};
 use crate::sweep::{self, SweepFailure};
 use crate::upload::{
-    self, Claimed, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools, VerifyFailure,
+    self, Claimant, Claimed, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools,
+    VerifyFailure,
 };
 use crate::upload::{ReadFailure, Usable};
 
@@ -51,6 +52,8 @@ pub(super) struct Order {
     pub(super) store: AssetStoreSpec,
     /// What pages put in front of a path.
     pub(super) base_url: String,
+    /// What is taken over from the release before this one.
+    pub(super) inherits: Option<Inheritance>,
     /// What the release uses.
     pub(super) own: OwnFacts,
     pub(super) job: Job,
@@ -91,6 +94,7 @@ impl Order {
             key: self.key,
             uid: self.uid,
             base_url: self.base_url,
+            inherits: self.inherits,
             own: self.own,
             job: self.job,
         }
@@ -128,6 +132,8 @@ pub(super) struct Task {
     pub(super) release: String,
     /// What pages put in front of a path.
     pub(super) base_url: String,
+    /// What is taken over from the release before this one.
+    pub(super) inherits: Option<Inheritance>,
     /// What the release uses.
     pub(super) own: OwnFacts,
     pub(super) job: Job,
@@ -155,9 +161,15 @@ impl Task {
         }
     }
 
-    /// What another one has claimed meanwhile is looked at anew.
+    /// What another one has claimed meanwhile is looked at anew. What the release before this one used is written down as used by this
+    /// one before its claim is taken over: who ends in between begins anew.
     async fn claim_prefix(&self, owner: &Owner) -> Worked {
-        let claimed = upload::claim_owner(self.bucket.as_ref(), &self.layout, owner).await;
+        if let Some(inherits) = &self.inherits {
+            let clock = self.cx.outside.clock.as_ref();
+            let inherited = upload::inherit_references(self.bucket.as_ref(), &self.layout, &self.own, inherits, clock).await;
+            inherited.map_err(|failure| read_failure(failure.reason(), failure.to_string()))?;
+        }
+        let claimed = upload::claim_owner(self.bucket.as_ref(), &self.layout, self.claimant(owner)).await;
         match claimed.map_err(|failure| read_failure(failure.reason(), failure.to_string()))? {
             Claimed::Ours => self.learn(Learnt::PrefixIsOurs { without: self.layout.excluded() }),
             Claimed::Theirs(_) | Claimed::Overlaps(_) => {
@@ -168,6 +180,11 @@ impl Task {
             }
         }
         Ok(JobEnd::Claimed)
+    }
+
+    /// Who claims a prefix for this release, in its store and in each replica.
+    pub(super) fn claimant<'a>(&'a self, owner: &'a Owner) -> Claimant<'a> {
+        Claimant::from(owner).inheriting(self.inherits.as_ref().map(|inherits| inherits.release.as_str()))
     }
 
     fn learn(&self, learnt: Learnt) {

@@ -50,6 +50,27 @@ pub fn next(before: Option<&References>, own: &OwnFacts, now: Timestamp) -> Refe
     }
 }
 
+/// What a release knew before, when it takes the place of another one and goes on with its pointer: both documents as one. `None` where
+/// their numbers are not one line: `sequence` is the pointer's, and what the old document has beyond it was another pointer's.
+#[must_use]
+pub fn inherited(before: Option<&References>, old: &References, own: &OwnFacts, sequence: i64) -> Option<References> {
+    let mut activated: BTreeMap<i64, Activation> = BTreeMap::new();
+    for activation in old.activated.iter().chain(before.iter().flat_map(|before| &before.activated)) {
+        let known = activated.entry(activation.sequence).or_insert_with(|| activation.clone());
+        if known.digest != activation.digest {
+            return None;
+        }
+        known.retired_at = known.retired_at.max(activation.retired_at);
+    }
+    let is_one_line = old.activated.iter().all(|activation| activation.sequence <= sequence);
+    is_one_line.then(|| References {
+        release: own.release.clone(),
+        since: before.map_or(old.since, |before| before.since.min(old.since)),
+        activated: activated.into_values().rev().collect(),
+        ..old.clone()
+    })
+}
+
 /// Whether both say the same, whenever they were written.
 #[must_use]
 pub fn says_the_same(one: &References, other: &References) -> bool {
@@ -122,6 +143,31 @@ mod tests {
         assert_eq!(sequences(&next(None, &pinned(vec![pin]), at(50))), [2, 1]);
         assert_eq!(sequences(&next(None, &pinned(vec![]), at(50))), [2]);
         assert_eq!(sequences(&next(None, &OwnFacts { retention: None, ..pinned(vec![]) }, at(50))), [2, 1]);
+    }
+
+    /// I5: the time of what the release before had activated runs on, and nothing of it is forgotten.
+    #[test]
+    fn a_release_that_takes_anothers_place_remembers_what_that_one_activated() {
+        let old = next(None, &own(vec![activation(2, None), activation(1, Some(1))]), at(1));
+        let heir = OwnFacts { release: "web/store".into(), activated: Vec::new(), ..own(Vec::new()) };
+        let merged = next(Some(&inherited(None, &old, &heir, 2).unwrap()), &heir, at(5));
+        assert_eq!((merged.release.as_str(), merged.since, sequences(&merged)), ("web/store", at(1), vec![2, 1]));
+        assert_eq!((merged.activated[0].retired_at, merged.activated[1].retired_at), (None, Some(at(1))), "the latest is still active");
+        let third = next(Some(&merged), &OwnFacts { activated: vec![activation(3, None)], ..heir.clone() }, at(6));
+        assert_eq!(sequences(&third), [3, 2, 1]);
+        let known = inherited(Some(&third), &old, &heir, 3).unwrap();
+        assert_eq!((known.since, sequences(&known), known.activated[1].retired_at), (at(1), vec![3, 2, 1], Some(at(6))));
+    }
+
+    /// Numbers of another pointer say nothing of this one's: the old document stays, and keeps what it keeps.
+    #[test]
+    fn documents_of_two_pointers_are_not_made_into_one() {
+        let old = next(None, &own(vec![activation(7, None)]), at(1));
+        let heir = OwnFacts { release: "web/store".into(), ..own(Vec::new()) };
+        assert_eq!(inherited(None, &old, &heir, 6), None, "the pointer is behind it");
+        let mut other = next(None, &own(vec![activation(7, None)]), at(2));
+        other.activated[0].digest = ManifestDigest::of(b"another build");
+        assert_eq!(inherited(Some(&other), &old, &heir, 9), None, "one number, two builds");
     }
 
     #[test]

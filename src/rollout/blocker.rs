@@ -1,6 +1,7 @@
 //! Why a gate does not hold: data, with a stable reason and a deterministic message. One blocker feeds condition, event,
 //! metric and status; waiting is not an error.
 
+mod adoption;
 mod catalogue;
 mod loss;
 mod pointer;
@@ -11,6 +12,7 @@ use crate::manifest::{Overlap, Owner};
 
 use super::observed::{BucketFault, Contest, FieldManager, ForeignLabels, JobFailure, Lacks, OtherPointer, ReplicaEnd, StoreProblem};
 
+pub use self::adoption::AdoptionHold;
 pub use self::loss::LossCause;
 
 /// Names shown in one message; the rest is counted.
@@ -133,6 +135,8 @@ pub enum Blocker {
         /// Who set the label that says so, if Rollcall did not.
         labelled_by: Option<FieldManager>,
     },
+    /// What `spec.adoptFrom` asks for cannot be done yet.
+    AdoptionWaits(AdoptionHold),
     /// The pointer's document cannot be read.
     PointerUnreadable {
         /// Name of the `ConfigMap`.
@@ -297,6 +301,7 @@ impl Blocker {
             Self::PointerContested { .. } => "PointerContested",
             Self::PointerForeign { .. } => "PointerForeign",
             Self::PointerTaken { .. } => "PointerTaken",
+            Self::AdoptionWaits(hold) => hold.reason(),
             Self::PointerUnreadable { .. } => "PointerUnreadable",
             Self::PointerVanished { .. } => "PointerVanished",
             Self::EpochAhead { .. } => "EpochAhead",
@@ -360,6 +365,7 @@ impl Blocker {
                 format!("version {version:?} is not activated before every replica has it: {}", replica.sentence())
             }
             Self::ReplicaUnusable { replica, cause } => format!("replica {replica:?} cannot be used: {cause}"),
+            Self::AdoptionWaits(hold) => hold.to_string(),
             Self::PointerContested { .. }
             | Self::PointerForeign { .. }
             | Self::PointerTaken { .. }
@@ -420,6 +426,7 @@ impl Blocker {
             | Self::EpochAhead { .. }
             | Self::GivenUp { .. } => true,
             Self::JobFailed(failure) => failure.retry_at.is_none(),
+            Self::AdoptionWaits(hold) => hold.stalls(),
             Self::LookFailed(failure) => !matches!(failure, LookFailure::Failing(_)),
             Self::Suspended
             | Self::StoreMissing { .. }
@@ -580,9 +587,14 @@ mod tests {
             Blocker::ObjectsMissing { version: hostile(), keys: vec![hostile(); 12] },
             Blocker::ReplicaIncomplete { version: hostile(), replica: replica() },
             Blocker::ReplicaUnusable { replica: "eu".into(), cause: hostile() },
-            Blocker::PointerContested { config_map: "c".into(), contest: Contest { manager: Some(manager()), fields: PointerField::ALL.to_vec(), others: 3 } },
+            Blocker::PointerContested {
+                config_map: "c".into(),
+                contest: Contest { manager: Some(manager()), fields: PointerField::ALL.to_vec(), others: 3 },
+            },
             Blocker::PointerTaken { config_map: "c".into(), release: hostile(), labelled_by: Some(manager()) },
             Blocker::PointerForeign { config_map: hostile(), release: "r".into(), labels: labels() },
+            Blocker::AdoptionWaits(AdoptionHold::LabelKept { config_map: hostile(), release: hostile(), heir: hostile(), by: manager() }),
+            Blocker::AdoptionWaits(AdoptionHold::There { release: hostile() }),
             Blocker::PointerUnreadable { config_map: "c".into(), cause: hostile(), written_by: Some(manager()) },
             Blocker::PodsMissing { reported: 0, counted: 1, pods: lagging() },
             Blocker::PodsFollowAnother {

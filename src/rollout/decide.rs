@@ -20,6 +20,7 @@ use super::observed::{BuildSource, Job, JobEnd, Observed, OwnerFacts, PointerFou
 use super::roll_call::RollCall;
 use super::{converging, replicas, retention, roll_call};
 
+mod adopt;
 mod entries;
 mod lead;
 mod lost;
@@ -323,6 +324,9 @@ fn own_the_prefix(observed: &Observed) -> Option<Decision> {
     match owner {
         OwnerFacts::Us => None,
         // Who writes nothing below the prefix may share it with its writer.
+        OwnerFacts::Other(owner) if adopt::prefix(observed, owner).is_some() => {
+            adopt::prefix(observed, owner).map(|blocker| Decision::blocked(Phase::Pending, blocker))
+        }
         OwnerFacts::Other(_) if only_reads(observed) => None,
         OwnerFacts::Overlaps(overlap) => Some(Decision::blocked(Phase::Pending, Blocker::PrefixOverlaps(overlap.clone()))),
         OwnerFacts::Nobody(claim) | OwnerFacts::Renewing(claim) => {

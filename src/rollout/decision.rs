@@ -55,6 +55,8 @@ pub enum Step {
     CancelJob(Job),
     /// Make the pointer's `ConfigMap`, without data: a late or repeated create then cannot move anything (I4).
     CreatePointer,
+    /// Make the pointer of a release that is gone this one's, by its label. The document stays as it is.
+    AdoptPointer(PointerGuard),
     /// Write into the status under which epoch this controller leads, and change nothing else: the pointer moves in the look after it.
     TellEpoch,
     /// Write the pointer.
@@ -129,6 +131,7 @@ impl Step {
             Self::StartJob(_) => "start a job",
             Self::CancelJob(_) => "cancel a job",
             Self::CreatePointer => "create the pointer",
+            Self::AdoptPointer(_) => "take over the pointer",
             Self::TellEpoch => "write the epoch",
             Self::WritePointer(write) => match write.kind {
                 PointerChange::Stage => "stage",

@@ -46,6 +46,7 @@ pub(crate) fn fixture() -> Observed {
         prefix: PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record("v2")) },
         jobs: JobFacts::default(),
         targets: Vec::new(),
+        predecessor: None,
         other_pointer: None,
     };
     let target = observed.release.spec.targets[0].clone();

@@ -2,6 +2,7 @@
 
 mod jobs;
 mod ownership;
+mod predecessor;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::manifest::{Overlap, Owner, VersionRecord};
 
 pub use self::jobs::{BuildSource, EntriesRound, Job, JobEnd, JobFacts, JobFailure, SweepAct};
 pub use self::ownership::{Contest, FieldManager, ForeignLabels, Operation, PointerField};
+pub use self::predecessor::{Inheritance, Predecessor, Presence};
 
 /// One look at the world, taken in this order: pointer, pods, release. Younger than a second when it is acted on.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct Observed {
     pub jobs: JobFacts,
     /// The workloads and their pods, one for each of `spec.targets`, in that order.
     pub targets: Vec<TargetFacts>,
+    /// The release that `spec.adoptFrom` names.
+    pub predecessor: Option<Predecessor>,
     /// The first pointer, by name, that pods of the targets follow instead of this release's.
     pub other_pointer: Option<OtherPointer>,
 }

@@ -249,6 +249,7 @@ fn step_text(step: &Step) -> String {
         Step::StartJob(Job::Sweep { act: SweepAct::CarryOut, .. }) => "deleting what retention lets go".into(),
         Step::CancelJob(_) => "ending work that is not wanted any more".into(),
         Step::CreatePointer => "making the pointer".into(),
+        Step::AdoptPointer(_) => "taking over the pointer".into(),
         Step::TellEpoch => "this controller begins to lead".into(),
         Step::WritePointer(write) => match &write.kind {
             PointerChange::Stage => "staged; waiting for the pods".into(),

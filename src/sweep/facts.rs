@@ -30,7 +30,8 @@ pub(super) async fn read(tools: &Tools, layout: &Layout, known: &mut Known) -> R
     let bucket = tools.bucket.as_ref();
     let intents = known.intents.all(bucket, &layout.intents()).await?;
     let records = known.records.all(bucket, &layout.versions()).await?;
-    let references = known.references.all(bucket, &layout.references()).await?;
+    // A document that another release takes over moves: the new one is there before the old one goes, and is in the next listing.
+    let references = known.references.whole(bucket, &layout.references()).await?;
     for (listed, record) in &records {
         if listed.key != layout.version(&record.version) {
             let cause = format!("it is the record of version {:?}", record.version);

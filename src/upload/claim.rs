@@ -38,6 +38,33 @@ const NESTED_MAX: usize = 1000;
 /// How often a claim begins anew because what it saw had changed when it wrote.
 const TRIES: usize = 5;
 
+/// Who claims a prefix.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimant<'a> {
+    ours: &'a Owner,
+    predecessor: Option<&'a str>,
+}
+
+impl<'a> From<&'a Owner> for Claimant<'a> {
+    fn from(ours: &'a Owner) -> Self {
+        Self { ours, predecessor: None }
+    }
+}
+
+impl<'a> Claimant<'a> {
+    /// The claim of this release (`namespace/name`) of the same cluster is taken for our own; the caller knows that it is gone.
+    #[must_use]
+    pub fn inheriting(self, predecessor: Option<&'a str>) -> Self {
+        Self { predecessor, ..self }
+    }
+
+    /// A pipeline's claim names no cluster, so nobody can know that it is the predecessor's.
+    fn has(&self, claim: &Claim) -> bool {
+        let is_inherited = self.predecessor == Some(claim.owner.release.as_str()) && claim.owner.cluster == self.ours.cluster;
+        claim.is_of(self.ours) || (is_inherited && !self.ours.cluster.is_empty())
+    }
+}
+
 /// How a claim ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
@@ -56,7 +83,7 @@ pub enum Standing {
     Free,
     /// Ours.
     Ours,
-    /// Ours, but the document says something else: other exclusions, or no cluster.
+    /// Ours, but the document says something else: other exclusions, no cluster, or the release whose place we take.
     Renew,
     /// Ours, and another claim may have been first: nothing was written under ours, so it is to be taken back.
     Yields,
@@ -95,8 +122,15 @@ struct Written {
 ///
 /// # Errors
 /// When the bucket fails, or a claim cannot be understood; [`BucketError::Denied`] names the right that a new claim needs.
-pub async fn standing(bucket: &dyn Bucket, layout: &Layout, ours: &Owner, now: Timestamp) -> Result<Standing, ReadFailure> {
-    let written = match find(bucket, layout, ours).await? {
+pub async fn standing(
+    bucket: &dyn Bucket,
+    layout: &Layout,
+    claimant: impl Into<Claimant<'_>>,
+    now: Timestamp,
+) -> Result<Standing, ReadFailure> {
+    let claimant = claimant.into();
+    let ours = claimant.ours;
+    let written = match find(bucket, layout, &claimant).await? {
         Found::Nobody => return Ok(first_of(bucket, layout, Against::All).await?.map_or(Standing::Free, Standing::Overlaps)),
         Found::Theirs(owner) => return Ok(Standing::Theirs(owner)),
         Found::Ours(written) => written,
@@ -118,10 +152,11 @@ pub async fn standing(bucket: &dyn Bucket, layout: &Layout, ours: &Owner, now: T
 ///
 /// # Errors
 /// As [`standing`].
-pub async fn claim_owner(bucket: &dyn Bucket, layout: &Layout, owner: &Owner) -> Result<Claimed, ReadFailure> {
-    let mut is_new = false;
+pub async fn claim_owner(bucket: &dyn Bucket, layout: &Layout, claimant: impl Into<Claimant<'_>>) -> Result<Claimed, ReadFailure> {
+    let claimant = claimant.into();
+    let (owner, mut is_new) = (claimant.ours, false);
     for _ in 0..TRIES {
-        let written = match find(bucket, layout, owner).await? {
+        let written = match find(bucket, layout, &claimant).await? {
             Found::Theirs(theirs) => return Ok(Claimed::Theirs(theirs)),
             Found::Ours(written) => written,
             Found::Nobody => {
@@ -170,12 +205,12 @@ enum Found {
     Ours(Written),
 }
 
-async fn find(bucket: &dyn Bucket, layout: &Layout, ours: &Owner) -> Result<Found, ReadFailure> {
+async fn find(bucket: &dyn Bucket, layout: &Layout, claimant: &Claimant<'_>) -> Result<Found, ReadFailure> {
     // The token first: what is read then is not older, and a change in between makes a write on its ground lose.
     let Some(Stored { etag, last_modified, .. }) = bucket.head(&layout.owner()).await? else { return Ok(Found::Nobody) };
     Ok(match read_claim(bucket, layout).await? {
         None => Found::Nobody,
-        Some(claim) if !claim.is_of(ours) => Found::Theirs(claim.owner),
+        Some(claim) if !claimant.has(&claim) => Found::Theirs(claim.owner),
         Some(claim) => Found::Ours(Written { since: claim.claimed_at.unwrap_or(last_modified), claim, etag, last_modified }),
     })
 }
@@ -183,7 +218,7 @@ async fn find(bucket: &dyn Bucket, layout: &Layout, ours: &Owner) -> Result<Foun
 /// Whether the document says what it should. A pipeline does not take a cluster's name away.
 fn is_current(claim: &Claim, layout: &Layout, ours: &Owner) -> bool {
     let has_cluster = claim.owner.cluster == ours.cluster || ours.cluster.is_empty();
-    has_cluster && claim.excluded_prefixes == layout.excluded()
+    has_cluster && claim.owner.release == ours.release && claim.excluded_prefixes == layout.excluded()
 }
 
 async fn renew(bucket: &dyn Bucket, layout: &Layout, owner: &Owner, written: &Written) -> Result<Swapped, BucketError> {

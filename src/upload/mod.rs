@@ -42,7 +42,7 @@ mod tombstones;
 mod tried;
 mod verify;
 
-pub use claim::{Claimed, Standing, above, claim_owner, read_claim, read_owner, standing};
+pub use claim::{Claimant, Claimed, Standing, above, claim_owner, read_claim, read_owner, standing};
 pub use documents::ReadFailure;
 pub use drift::{Difference, Drifted, Extent, HeadersSeen, has_right_bytes, headers_of};
 pub use entries::{EntriesChecked, EntriesFailure, EntriesPublished, entries_confirmed, publish_entries};
@@ -53,7 +53,7 @@ pub use plan::{Plan, Refused, plan};
 pub use prepare::Prepared;
 pub use previous::{Before, before, newest_other};
 pub use records::{read_manifest, read_record};
-pub use references::write_references;
+pub use references::{inherit_references, write_references};
 pub use single_writer::{Holder, SingleWriter};
 pub(crate) use tombstones::free_at;
 pub use tombstones::{Grave, Usable, graves, take_out};

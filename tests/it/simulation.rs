@@ -14,6 +14,7 @@ mod http;
 mod leaders;
 mod memory;
 mod pointer;
+mod rename;
 mod replicas;
 mod retention;
 mod rollback;

@@ -171,7 +171,10 @@ mod tests {
 
         let immutable = entry("kubectl-patch", "Update", &json!({"f:immutable": {}}));
         let who = "the field manager \"kubectl-patch\" (operation Update)";
-        assert_eq!(told(&json!({"immutable": true, "data": {POINTER_KEY: "{}"}}), &json!([ours(), immutable])), expected(who, &["immutable"]));
+        assert_eq!(
+            told(&json!({"immutable": true, "data": {POINTER_KEY: "{}"}}), &json!([ours(), immutable])),
+            expected(who, &["immutable"])
+        );
     }
 
     /// A backup that was put back by a plain create, under our name: each apply of ours would lose against it without a word.

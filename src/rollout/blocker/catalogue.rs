@@ -3,8 +3,10 @@
 
 use crate::manifest::{Overlap, Owner};
 
-use super::super::observed::{Contest, FieldManager, ForeignLabels, Lacks, Operation, OtherPointer, PointerField, ReplicaEnd, StoreProblem};
-use super::{Blocker, LaggingPod, LookFailure, LossCause};
+use super::super::observed::{
+    Contest, FieldManager, ForeignLabels, Lacks, Operation, OtherPointer, PointerField, ReplicaEnd, StoreProblem,
+};
+use super::{AdoptionHold, Blocker, LaggingPod, LookFailure, LossCause};
 
 impl Blocker {
     /// What to do about it, for people. Exhaustive, so that a new blocker cannot come without its advice.
@@ -32,6 +34,7 @@ impl Blocker {
             | Self::PointerUnreadable { .. }
             | Self::PointerVanished { .. }
             | Self::EpochAhead { .. } => self.pointer_advice(),
+            Self::AdoptionWaits(hold) => hold.advice(),
             Self::BucketFault(_) | Self::JobFailed(_) => "See the reason's own entry below.",
             Self::SourceMissing { .. } => {
                 "Give `spec.source` for a new version. To roll back, name a version from `status.history`: its name is exact, `v1` is not `V1`."
@@ -90,7 +93,7 @@ impl Blocker {
         match self {
             Self::StoreUnusable { problem, .. } => problem.advice(),
             Self::PrefixOwned { .. } => {
-                "Two releases that write below one prefix would sweep each other's files, so the first one owns it. Other clusters may read it, not write it."
+                "Two releases that write below one prefix would sweep each other's files, so the first one owns it. Other clusters may read it, not write it. A release that was renamed takes its prefix along by `spec.adoptFrom`."
             }
             Self::PrefixOverlaps(_) => {
                 "A release has every key that begins with its prefix, so two of them never lie within each other: they would sweep and replace each other's files. Give the new one a prefix beside the other. If a site has others below it on purpose, name those folders in `spec.excludedPrefixes` of the outer release: it publishes and sweeps nothing there, and a release may claim a prefix within."
@@ -116,7 +119,9 @@ impl Blocker {
             Self::PointerForeign { .. } => {
                 "Rollcall writes an existing ConfigMap only after its owner has labelled it; the admission policy holds the controller to that. Leave the name out of your manifests and Rollcall makes the ConfigMap itself; or keep it in Git with both labels and without the keys `pointer.json` and `manifest.json`."
             }
-            Self::PointerTaken { .. } => "Two releases must not share a pointer: its pods would follow both.",
+            Self::PointerTaken { .. } => {
+                "Two releases must not share a pointer: its pods would follow both. A release that was renamed takes its pointer along by `spec.adoptFrom`."
+            }
             Self::PointerUnreadable { .. } => {
                 "Written by hand, or by a newer Rollcall: then upgrade this one instead. Pods go on serving what they have."
             }
@@ -238,6 +243,13 @@ fn of_the_pointer() -> Vec<Blocker> {
         },
         Blocker::PointerForeign { config_map: "kube-root-ca.crt".into(), release: "shop".into(), labels: ForeignLabels::default() },
         Blocker::PointerTaken { config_map: config_map(), release: "shop-old".into(), labelled_by: None },
+        Blocker::AdoptionWaits(AdoptionHold::There { release: "shop-old".into() }),
+        Blocker::AdoptionWaits(AdoptionHold::LabelKept {
+            config_map: config_map(),
+            release: "shop-old".into(),
+            heir: "shop".into(),
+            by: FieldManager { name: "kustomize-controller".into(), operation: Operation::Apply, subresource: None },
+        }),
         Blocker::PointerUnreadable {
             config_map: config_map(),
             cause: "pointer protocol 2 is not known here (this build knows 1)".into(),

@@ -12,7 +12,7 @@ impl Blocker {
             Self::PointerContested { config_map, contest } => contested(config_map, contest),
             Self::PointerForeign { config_map, release, labels } => foreign(config_map, release, labels),
             Self::PointerTaken { config_map, release, labelled_by } => format!(
-                "ConfigMap {config_map:?} is the pointer of AssetRelease {release:?}{}: create a release with another spec.pointer.configMapName",
+                "ConfigMap {config_map:?} is the pointer of AssetRelease {release:?}{}: create a release with another spec.pointer.configMapName; or, if that release was renamed to this one, delete it and set spec.adoptFrom to its name",
                 labelled_by.as_ref().map(|by| format!(", because {by} set its label {}", names::LABEL_RELEASE)).unwrap_or_default()
             ),
             Self::PointerUnreadable { config_map, cause, written_by } => format!(
@@ -82,8 +82,7 @@ fn remedy(manager: &FieldManager) -> &'static str {
 
 fn foreign(config_map: &str, release: &str, labels: &ForeignLabels) -> String {
     let is_pointer = labels.pointer.as_deref() == Some("true");
-    let (name, value) =
-        if is_pointer { (names::LABEL_RELEASE, &labels.release) } else { (names::LABEL_POINTER, &labels.pointer) };
+    let (name, value) = if is_pointer { (names::LABEL_RELEASE, &labels.release) } else { (names::LABEL_POINTER, &labels.pointer) };
     let set_by = labels.set_by.as_ref().map(|by| format!(", set by {by}")).unwrap_or_default();
     let why = match value {
         Some(value) => format!("its label {name} is {value:?}{set_by}"),

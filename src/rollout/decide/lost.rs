@@ -10,7 +10,7 @@ use super::super::blocker::Blocker;
 use super::super::decision::{Decision, PointerChange, Step};
 use super::super::gates;
 use super::super::observed::{Job, JobEnd, Observed, PointerFacts, PointerFound, ReportFacts, StoreFacts};
-use super::{await_end, name_map, pointed, verify, write};
+use super::{adopt, await_end, name_map, pointed, verify, write};
 
 /// A pointer that is missing is made, one that was lost is restored, and one that is somebody else's is left alone.
 pub(super) fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision> {
@@ -29,8 +29,7 @@ pub(super) fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision>
         }),
         PointerFacts::Present(found) => {
             if found.release != observed.release.name {
-                let (release, labelled_by) = (found.release.clone(), found.labelled_by.clone());
-                return wait_for(Blocker::PointerTaken { config_map, release, labelled_by });
+                return Some(adopt::pointer(observed, found));
             }
             if let Some(contest) = &found.contest {
                 return wait_for(Blocker::PointerContested { config_map, contest: contest.clone() });

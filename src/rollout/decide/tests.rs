@@ -652,6 +652,56 @@ fn a_pod_of_another_pointer_is_excused_as_a_silent_one_is() {
     assert_eq!(reasons, ["NotConverged"], "nothing excuses from converging");
 }
 
+/// A pointer labelled `old`, and a release that is to take that one's place.
+fn renamed(presence: Presence) -> Observed {
+    let mut observed = fixture().after_v1();
+    observed.pointer_mut().release = "old".into();
+    observed.predecessor = Some(Predecessor { name: "old".into(), presence });
+    observed
+}
+
+/// I4: nothing of a release that exists is touched, and what is taken over is taken as it was seen.
+#[test]
+fn a_pointer_is_taken_over_from_a_release_that_is_gone_and_from_no_other() {
+    let gone = renamed(Presence::Gone);
+    assert_eq!(step(&gone), Step::AdoptPointer(gone.found().unwrap().guard.clone()));
+    for presence in [Presence::There, Presence::Ending] {
+        assert_eq!((step(&renamed(presence)), first_reason(&renamed(presence))), (Step::Nothing, "PredecessorExists"));
+        assert!(!decide(&renamed(presence)).blockers[0].stalls(), "a GitOps tool prunes after it has looked at the rest");
+    }
+    let mut other = renamed(Presence::Gone);
+    other.pointer_mut().release = "another".into();
+    assert_eq!(first_reason(&other), "PointerTaken");
+    let mut contested = renamed(Presence::Gone);
+    contested.pointer_mut().contest = Some(contested_by("argocd-controller"));
+    assert_eq!(first_reason(&contested), "PointerContested");
+    let mut kept = renamed(Presence::Gone);
+    kept.pointer_mut().labelled_by = contested_by("kustomize-controller").manager;
+    assert_eq!(first_reason(&kept), "PointerLabelKept");
+    let mut deleting = renamed(Presence::Gone);
+    deleting.release.deleting = true;
+    assert_eq!(step(&deleting), Step::RemoveFinalizer, "a release that goes takes nothing");
+    let mut suspended = renamed(Presence::Gone);
+    suspended.release.spec.suspend = true;
+    assert_eq!(step(&suspended), Step::Nothing);
+}
+
+/// I13: the bucket's part comes last, when the pointer says whose all of it is.
+#[test]
+fn nothing_is_inherited_in_the_bucket_before_the_pointer_is_ours_and_the_other_release_gone() {
+    let leaves = |observed: &Observed| observed.predecessor.as_ref().unwrap().leaves(&observed.release, &observed.pointer);
+    assert_eq!(leaves(&renamed(Presence::Gone)), None);
+    let mut ours = renamed(Presence::Gone);
+    ours.pointer_mut().release = "shop".into();
+    assert_eq!(leaves(&ours), Some(Inheritance { release: "ns/old".into(), sequence: 2 }));
+    ours.predecessor.as_mut().unwrap().presence = Presence::There;
+    assert_eq!(leaves(&ours), None);
+    ours.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(owner("ns/old")), record: None };
+    assert_eq!(first_reason(&ours), "PredecessorExists");
+    ours.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(owner("other/old")), record: None };
+    assert_eq!(first_reason(&ours), "PrefixOwned", "of another namespace");
+}
+
 /// I4: an object of that name is somebody else's until its owner says otherwise.
 #[test]
 fn a_config_map_that_nobody_labelled_as_a_pointer_is_left_alone() {

@@ -10,7 +10,7 @@ use kube::{Client, ResourceExt as _};
 use rollcall::api::{AssetRelease, Pointer};
 use rollcall::cluster::pointer::PointerObject;
 use rollcall::rollout::decision::{PointerChange, PointerWrite};
-use rollcall::rollout::observed::PointerFacts;
+use rollcall::rollout::observed::{PointerFacts, PointerField};
 use rollcall::rollout::status::StepOutcome;
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ use super::admission::install_policies;
 
 const ONLY_LABELLED: &str = "only ConfigMaps that are labelled";
 const ONLY_EMPTY: &str = "makes a ConfigMap as an empty pointer only";
-const NO_METADATA: &str = "changes no labels, annotations, finalizers or owners";
+const NO_METADATA: &str = "changes no annotations, finalizers or owners";
+const ONLY_ONE_LABEL: &str = "changes no label of a ConfigMap but rollcall.dev/release";
 const ONLY_KEYS: &str = "changes only the keys pointer.json and manifest.json";
 const FORBIDDEN: &str = "is forbidden";
 const ONLY_FINALIZER: &str = "changes nothing of an AssetRelease but its finalizer";
@@ -224,6 +225,7 @@ async fn a_stolen_controller_token_changes_nothing_of_a_pointer_but_the_pointer(
     let map = pointers.get("shop-assets").await.unwrap();
     assert!(map.data.as_ref().unwrap()["pointer.json"].contains("\"stage\":7") && map.data.unwrap()["note"] == "mine");
 
+    let boast = Pointer { stage: 8, ..Pointer::empty() }.to_json();
     for (body, message) in [
         (json!({"data": {"mapRoles": "x"}}), ONLY_KEYS),
         (json!({"data": {"note": "yours"}}), ONLY_KEYS),
@@ -233,10 +235,12 @@ async fn a_stolen_controller_token_changes_nothing_of_a_pointer_but_the_pointer(
         (json!({"binaryData": {"more": "AQ=="}}), ONLY_KEYS),
         (json!({"binaryData": null}), ONLY_KEYS),
         (json!({"immutable": true}), ONLY_KEYS),
-        (json!({"metadata": {"labels": {"rollcall.dev/pointer": null}}}), NO_METADATA),
-        (json!({"metadata": {"labels": {"rollcall.dev/release": "another"}}}), NO_METADATA),
-        (json!({"metadata": {"labels": {"grafana_dashboard": "1"}}}), NO_METADATA),
-        (json!({"metadata": {"labels": {"team": null}}}), NO_METADATA),
+        (json!({"metadata": {"labels": {"rollcall.dev/pointer": null}}}), ONLY_ONE_LABEL),
+        (json!({"metadata": {"labels": {"rollcall.dev/release": null}}}), ONLY_ONE_LABEL),
+        (json!({"metadata": {"labels": {"rollcall.dev/release": "another", "team": "another"}}}), ONLY_ONE_LABEL),
+        (json!({"metadata": {"labels": {"rollcall.dev/release": "another"}}, "data": {"pointer.json": boast}}), ONLY_ONE_LABEL),
+        (json!({"metadata": {"labels": {"grafana_dashboard": "1"}}}), ONLY_ONE_LABEL),
+        (json!({"metadata": {"labels": {"team": null}}}), ONLY_ONE_LABEL),
         (json!({"metadata": {"annotations": {"a": "c"}}}), NO_METADATA),
         (json!({"metadata": {"finalizers": ["a.example/b"]}}), NO_METADATA),
         (json!({"metadata": {"ownerReferences": [owner()]}}), NO_METADATA),
@@ -250,6 +254,62 @@ async fn a_stolen_controller_token_changes_nothing_of_a_pointer_but_the_pointer(
     theft.refuses(own, "in-git", json!({"data": {"pointer.json": "{}"}}), ONLY_LABELLED).await;
     theft.server.kubectl(&["-n", own, "label", "configmap", "in-git", "rollcall.dev/pointer=true", "rollcall.dev/release=shop"]).unwrap();
     written(&object("in-git")).await;
+    theft.server.forget(own).await;
+}
+
+/// A renamed release takes its pointer over by one label, under the version that was looked at, and goes on writing it.
+#[tokio::test]
+async fn a_pointer_is_taken_over_by_its_label_alone_and_only_as_it_was_seen() {
+    let Some(theft) = theft("theft-adopted").await else { return };
+    let own = theft.namespace.as_str();
+    let object = |release: &str| PointerObject::new(theft.thief.clone(), own, "shop-assets", release);
+    assert_eq!(object("shop").create().await, Ok(StepOutcome::Done));
+    written(&object("shop")).await;
+    let PointerFacts::Present(seen) = object("store").read().await.unwrap() else { panic!("it is a pointer") };
+    assert_eq!((seen.release.as_str(), &seen.labelled_by, &seen.contest), ("shop", &None, &None));
+    theft.server.kubectl(&["-n", own, "annotate", "configmap", "shop-assets", "a=b"]).unwrap();
+    assert_eq!(object("store").adopt(&seen.guard).await, Ok(StepOutcome::Lost), "it has changed since");
+    let PointerFacts::Present(seen) = object("store").read().await.unwrap() else { panic!("it is a pointer") };
+    assert_eq!(object("store").adopt(&seen.guard).await, Ok(StepOutcome::Done));
+    let PointerFacts::Present(adopted) = object("store").read().await.unwrap() else { panic!("it is a pointer") };
+    assert_eq!((adopted.release.as_str(), adopted.labelled_by, adopted.contest), ("store", None, None));
+    assert_eq!(adopted.pointer, seen.pointer);
+    written(&object("store")).await;
+    theft.server.forget(own).await;
+}
+
+/// I9: what the API server books is read as it is: a label is a label, and where it books nothing nobody is named.
+#[tokio::test]
+async fn who_has_which_field_of_a_pointer_is_read_from_what_the_api_server_books() {
+    let Some(theft) = theft("theft-fields").await else { return };
+    let own = theft.namespace.as_str();
+    let object = PointerObject::new(theft.thief.clone(), own, "shop-assets", "shop");
+    let found = async || match object.read().await.unwrap() {
+        PointerFacts::Present(found) => found,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(object.create().await, Ok(StepOutcome::Done));
+    written(&object).await;
+    let kubectl = |arguments: &[&str]| theft.server.kubectl(&[&["-n", own], arguments].concat()).unwrap();
+    kubectl(&["label", "configmap", "shop-assets", "rollcall.dev/release=other", "--overwrite"]);
+    let relabelled = found().await;
+    assert_eq!((relabelled.release.as_str(), &relabelled.contest), ("other", &None));
+    assert_eq!(relabelled.labelled_by.unwrap().name, "kubectl-label");
+    kubectl(&["label", "configmap", "shop-assets", "rollcall.dev/release=shop", "--overwrite"]);
+    written(&object).await;
+    let map = serde_json::from_str::<Value>(&kubectl(&["get", "configmap", "shop-assets", "-o", "json"])).unwrap();
+    let name_map = json!([{"op": "replace", "path": "/data/manifest.json", "value": "{\"a\":1}"}]).to_string();
+    kubectl(&["patch", "configmap", "shop-assets", "--type=json", "--field-manager=flux-like", "-p", &name_map]);
+    let contest = found().await.contest.unwrap();
+    assert_eq!((contest.manager.unwrap().name.as_str(), contest.fields.as_slice()), ("flux-like", &[PointerField::NameMap][..]));
+    let back = json!([{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]).to_string();
+    kubectl(&["patch", "configmap", "shop-assets", "--type=json", "-p", &back]);
+    let seen = found().await;
+    let contest = seen.contest.clone().unwrap();
+    assert_eq!((contest.manager, contest.fields.len()), (None, 2), "{map}");
+    let pointer = Pointer { stage: 8, ..seen.pointer };
+    let write = PointerWrite { kind: PointerChange::Stage, expected: seen.guard, pointer, name_map: Some("{}".into()) };
+    assert_eq!(object.write(&write).await, Ok(StepOutcome::Lost), "an apply over cleared managedFields is refused, each time");
     theft.server.forget(own).await;
 }
 

@@ -61,7 +61,9 @@ fn a_pointer_that_was_relabelled_names_the_label_and_who_set_it() {
         let mut world = World::new(1);
         two_pods_on_v2(&mut world).await;
         let writes = pointer_writes(&world);
-        for (label, value, reason) in [("rollcall.dev/release", "other", "PointerTaken"), ("rollcall.dev/pointer", "false", "PointerForeign")] {
+        for (label, value, reason) in
+            [("rollcall.dev/release", "other", "PointerTaken"), ("rollcall.dev/pointer", "false", "PointerForeign")]
+        {
             world.label_pointer("kubectl-label", label, value);
             world.release("v3");
             seconds(&mut world, 60).await;

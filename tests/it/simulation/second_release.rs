@@ -42,7 +42,7 @@ async fn two_flips(world: &mut World) {
 
 /// I9: not "the ConfigMap is gone": nothing is lost, and to delete the pods would take the first release's capacity away for nothing.
 #[test]
-fn a_second_release_is_told_whose_pointer_its_pods_follow() {
+fn a_second_release_says_whose_pointer_its_pods_follow() {
     run(async || {
         let mut world = World::new(1);
         two_flips(&mut world).await;

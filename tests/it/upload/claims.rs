@@ -11,7 +11,7 @@ use rollcall::bucket::memory::MemoryBucket;
 use rollcall::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Page, Pieces, Stored, Swapped};
 use rollcall::clock::{Clock, TokioClock};
 use rollcall::manifest::{Layout, Owner};
-use rollcall::upload::{Claimed, Standing, claim_owner, read_claim, read_owner, standing};
+use rollcall::upload::{Claimant, Claimed, Standing, claim_owner, read_claim, read_owner, standing};
 
 const MOMENT: Duration = Duration::from_secs(10);
 
@@ -88,6 +88,42 @@ async fn an_excluded_part_can_be_claimed_by_others_and_taken_back_only_when_nobo
     assert!(overlap.to_string().contains("admin/admin"), "{overlap}");
     bucket.remove("shop/admin/.rollcall/owner.json");
     assert_eq!(around(layout("shop/")).await, Standing::Renew);
+}
+
+/// I13: a claim is inherited from the release that is named, of the same cluster, and from no other.
+#[tokio::test(start_paused = true)]
+async fn a_release_that_takes_anothers_place_inherits_its_claim_with_its_date_and_no_other_one() {
+    let (bucket, clock) = bucket();
+    assert_eq!(claim(&*bucket, &layout("shop/"), "shop/web").await, Claimed::Ours);
+    let first = bucket.stored("shop/.rollcall/owner.json").unwrap().last_modified;
+    tokio::time::advance(MOMENT).await;
+    let heir = owner("shop/store");
+    let elsewhere = Owner { cluster: "another".into(), ..heir.clone() };
+    let pipeline = Owner { cluster: String::new(), ..heir.clone() };
+    let theirs = Standing::Theirs(owner("shop/web"));
+    for (ours, predecessor) in [(&heir, None), (&heir, Some("eve/web")), (&elsewhere, Some("shop/web")), (&pipeline, Some("shop/web"))] {
+        let claimant = Claimant::from(ours).inheriting(predecessor);
+        assert_eq!(standing(&*bucket, &layout("shop/"), claimant, clock.now()).await, Ok(theirs.clone()), "{claimant:?}");
+        assert_eq!(claim_owner(&*bucket, &layout("shop/"), claimant).await, Ok(Claimed::Theirs(owner("shop/web"))), "{claimant:?}");
+    }
+    let claimant = Claimant::from(&heir).inheriting(Some("shop/web"));
+    assert_eq!(standing(&*bucket, &layout("shop/"), claimant, clock.now()).await, Ok(Standing::Renew));
+    assert_eq!(claim_owner(&*bucket, &layout("shop/"), claimant).await, Ok(Claimed::Ours));
+    let inherited = read_claim(&*bucket, &layout("shop/")).await.unwrap().unwrap();
+    assert_eq!((inherited.owner, inherited.claimed_at), (heir.clone(), Some(first)), "it is as old as it was");
+    assert_eq!(standing(&*bucket, &layout("shop/"), &heir, clock.now()).await, Ok(Standing::Ours), "without the predecessor, too");
+    assert_eq!(claim(&*bucket, &layout("shop/"), "shop/web").await, Claimed::Theirs(heir), "the old name has nothing any more");
+}
+
+/// A pipeline's claim names no cluster: whose release of that name it was, nobody knows.
+#[tokio::test(start_paused = true)]
+async fn a_claim_without_a_cluster_is_nobodys_to_inherit() {
+    let (bucket, clock) = bucket();
+    let pipeline = Owner { cluster: String::new(), ..owner("shop/web") };
+    assert_eq!(claim_owner(&*bucket, &layout("shop/"), &pipeline).await, Ok(Claimed::Ours));
+    let heir = owner("shop/store");
+    let claimant = Claimant::from(&heir).inheriting(Some("shop/web"));
+    assert_eq!(standing(&*bucket, &layout("shop/"), claimant, clock.now()).await, Ok(Standing::Theirs(pipeline)));
 }
 
 #[tokio::test(start_paused = true)]
