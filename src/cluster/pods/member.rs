@@ -104,13 +104,10 @@ impl Member {
         let is_same = snapshot.refused.is_none() && are_same(&snapshot.pods, &pods);
         let before = std::mem::replace(&mut snapshot.round, listing.round);
         snapshot.refused = None;
+        snapshot.pods = Arc::new(pods);
         // A LIST that shows the same pods is news only for those who wait for it: else 200 releases that come to share a view would have each
         // other looked at 20,000 times.
-        if is_same {
-            return Wakes::Waiting(before);
-        }
-        snapshot.pods = Arc::new(pods);
-        Wakes::All
+        if is_same { Wakes::Waiting(before) } else { Wakes::All }
     }
 
     /// The LIST under way has failed. A hiccup leaves the view as good as it was; a right that is missing does not.
