@@ -179,7 +179,11 @@ mod tests {
         let hostile = named(&format!("\\u001b[2J{}", "x".repeat(400)));
         let shown = hostile.other_pointer("shop-assets").unwrap();
         assert!(shown.chars().count() <= 253 && !shown.chars().any(crate::api::foreign::is_hidden), "{shown}");
-        let most = Report { available: (0..64).map(|n: u8| ManifestDigest::of(&[n])).collect(), problem: Some(ForeignText::up_to(&"p".repeat(700), 600)), ..named(&longest) };
+        let most = Report {
+            available: (0..64).map(|n: u8| ManifestDigest::of(&[n])).collect(),
+            problem: Some(ForeignText::up_to(&"p".repeat(700), 600)),
+            ..named(&longest)
+        };
         assert!(most.to_json().len() < 8192, "the admission policy lets it through");
     }
 

@@ -85,7 +85,17 @@ pub(super) fn union<'a>(handle: &Handle, values: impl Iterator<Item = &'a String
 fn parse(text: &str) -> Option<Vec<Expression>> {
     let expressions: Vec<Expression> = terms(text).into_iter().map(expression).collect();
     let written: Selector = expressions.iter().cloned().collect();
-    (written.to_string() == text && !text.contains("==")).then_some(expressions)
+    (written.to_string() == text && expressions.iter().all(is_plain)).then_some(expressions)
+}
+
+/// Whether label and values are made of what Kubernetes lets them be made of.
+fn is_plain(expression: &Expression) -> bool {
+    let plain = |text: &String| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+    match expression {
+        Expression::In(label, values) | Expression::NotIn(label, values) => plain(label) && values.iter().all(plain),
+        Expression::Equal(label, value) | Expression::NotEqual(label, value) => plain(label) && plain(value),
+        Expression::Exists(label) | Expression::DoesNotExist(label) => plain(label),
+    }
 }
 
 /// Parts between commas that are not within parentheses.

@@ -137,7 +137,7 @@ mod tests {
         let many = message(Contest { manager: Some(manager("a", Operation::Apply)), fields: fields(), others: 2 });
         assert!(many.contains("data[\"pointer.json\"] and immutable") && many.contains("2 more field managers"), "{many}");
         let nobody = message(Contest { manager: None, fields: fields(), others: 0 });
-        assert!(nobody.contains("managedFields name nobody") && !nobody.contains("was set by"), "{nobody}");
+        assert!(nobody.contains("managedFields name no owner") && !nobody.contains("was set by"), "{nobody}");
     }
 
     #[test]
