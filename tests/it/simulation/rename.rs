@@ -75,7 +75,7 @@ async fn goes_on_as_the_new_one(world: &mut World) {
     wants(world, NEW, "v3");
     settle(world).await;
     assert_eq!((world.active().as_deref(), world.pointer().sequence), (Some("v3"), 3), "{}", ready(world, NEW).1);
-    assert_eq!(references(world), [("shop/store".to_owned(), vec![3, 2, 1])], "the old document is part of the new one");
+    assert_eq!(references(world), [("shop/store".to_owned(), vec![2, 1])], "the old document is part of the new one");
     assert_idle(world).await;
     assert_promises(world, "renamed");
 }
