@@ -17,7 +17,7 @@ mod store;
 
 pub use digest::DigestArgs;
 pub use publish::{ClusterArgs, LintArg, OutputArg, PublishArgs, StoreArgs, WriteGuardArg};
-pub use store::{CheckArgs, HeadersArgs, StoreCommand, SweepArgs};
+pub use store::{CheckArgs, EndReferencesArgs, HeadersArgs, StoreCommand, SweepArgs};
 
 /// Moves web pages to new assets only after every pod has them.
 #[derive(Debug, Parser)]

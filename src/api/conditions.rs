@@ -23,7 +23,8 @@ pub const CONVERGED: &str = "Converged";
 /// Another program writes the pointer's keys. Absent otherwise.
 pub const POINTER_CONTESTED: &str = "PointerContested";
 
-/// Retention deletes nothing, because it is not certain what may go; the reason says why. Absent otherwise.
+/// Retention deletes nothing, because it is not certain what may go; or what this release uses could not be written into the store, so that
+/// sweeps of others do not know of it. The reason says why. Absent otherwise.
 pub const RETENTION_BLOCKED: &str = "RetentionBlocked";
 
 /// Those that are always there, in the order in which a release passes them.

@@ -50,6 +50,11 @@ pub struct AssetReleaseStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub history: Vec<HistoryEntry>,
+    /// UID of the object that has written below the prefix what it uses (`.rollcall/references/`), so that no sweep takes it. An object
+    /// with another UID (created anew, or restored from a backup with its status) writes it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub references_written_by: Option<String>,
     /// What retention last planned and did; absent without `spec.retention`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionStatus>,
@@ -99,6 +104,7 @@ impl Default for AssetReleaseStatus {
             previous: None,
             entries: None,
             history: Vec::new(),
+            references_written_by: None,
             retention: None,
             replicas: Vec::new(),
             given_up: None,

@@ -14,6 +14,31 @@ pub enum StoreCommand {
     Headers(HeadersArgs),
     /// Test what a store does, read back through its public URL, and print the policy that is needed
     Check(CheckArgs),
+    /// End the references of a release that is gone and did not say so: from now on the time of what it used runs
+    EndReferences(EndReferencesArgs),
+}
+
+/// Options of `rollcall store end-references`.
+#[derive(Debug, Args)]
+pub struct EndReferencesArgs {
+    /// The prefix of one release: s3://BUCKET/PREFIX/
+    #[arg(long, env = "ROLLCALL_TO", required_unless_present = "asset_store", conflicts_with = "asset_store")]
+    pub to: Option<BucketUrl>,
+    /// What to ask of a cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// UID of the cluster that is gone, as `rollcall store check` prints it
+    #[arg(long, value_name = "UID")]
+    pub of_cluster: String,
+    /// The release in that cluster: NAMESPACE/NAME
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub of_release: String,
+    /// How to reach the bucket.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Form of the result
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: OutputArg,
 }
 
 /// Options of `rollcall store sweep`.

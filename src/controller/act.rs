@@ -84,6 +84,8 @@ async fn start_job(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, job: &Job) 
         | Job::Replicate { .. }
         | Job::Backfill { .. }
         | Job::PublishEntries { .. }
+        | Job::WriteReferences { .. }
+        | Job::EndReferences { .. }
         | Job::Sweep { .. } => None,
     };
     let order = work::Order {

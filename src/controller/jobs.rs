@@ -57,6 +57,8 @@ pub(super) struct Jobs {
 
 #[derive(Default)]
 struct Slot {
+    /// UID of the release.
+    uid: String,
     running: Option<Running>,
     ended: Vec<(Job, JobEnd)>,
     /// Failures in a row of the last job; another job begins anew.
@@ -87,10 +89,14 @@ impl Jobs {
         Self { changed, clock, of: Arc::default(), at_work: TaskTracker::new() }
     }
 
-    /// What is known of a release's jobs.
-    pub(super) fn facts(&self, key: &ReleaseKey) -> JobFacts {
-        let jobs = lock(&self.of);
-        let Some(slot) = jobs.get(key) else { return JobFacts::default() };
+    /// What is known of the jobs of this very release. Those of an earlier one of its name end here: nothing that they did or found out is
+    /// this one's.
+    pub(super) fn facts(&self, key: &ReleaseKey, uid: &str) -> JobFacts {
+        let mut jobs = lock(&self.of);
+        let slot = jobs.entry(key.clone()).or_default();
+        if slot.uid != uid {
+            *slot = Slot { uid: uid.to_owned(), started: slot.started, ..Slot::default() };
+        }
         let running = slot.running.as_ref().map(|running| (running.job.clone(), running.progress.borrow().clone()));
         JobFacts { running, ended: slot.ended.clone() }
     }

@@ -79,7 +79,7 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
         store: store.facts.clone(),
         pointer: pointer_facts,
         prefix,
-        jobs: cx.jobs.facts(key),
+        jobs: cx.jobs.facts(key, &facts.uid),
         targets,
         predecessor,
         other_pointer,

@@ -67,7 +67,11 @@ impl Default for AllPlaces {
 impl AllPlaces {
     pub(super) fn of(&self, job: &Job) -> &Places {
         match job {
-            Job::Claim { .. } | Job::Verify { .. } | Job::PublishEntries { .. } => &self.short,
+            Job::Claim { .. }
+            | Job::Verify { .. }
+            | Job::PublishEntries { .. }
+            | Job::WriteReferences { .. }
+            | Job::EndReferences { .. } => &self.short,
             Job::Publish { .. } | Job::Replicate { .. } | Job::Backfill { .. } | Job::Sweep { .. } => &self.long,
         }
     }

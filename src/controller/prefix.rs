@@ -77,6 +77,9 @@ pub(super) async fn ask(
     let (Some(address), Some(spec), StoreFacts::Usable { identity, .. }) = (&found.address, &found.spec, &found.facts) else {
         return Ok(None);
     };
+    if !found.is_asked {
+        return Ok(None);
+    }
     let question = Question {
         uid: release.uid.clone(),
         store: identity.clone(),

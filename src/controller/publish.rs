@@ -17,7 +17,7 @@ use crate::cluster::{Call, Class};
 use crate::rollout::decision::{PointerChange, Step};
 use crate::rollout::observed::{Observed, PrefixFacts};
 use crate::rollout::status::{self, StepOutcome};
-use crate::rollout::{Blocker, Decision};
+use crate::rollout::{Blocker, Decision, retention};
 
 use super::context::Context;
 use super::observe::Look;
@@ -176,8 +176,22 @@ async fn tell_events(cx: &Context, key: &ReleaseKey, observed: &Observed, decisi
     tell(cx, key, &about, &News { kind, reason, note: blocker.message(), action: "Wait" }).await;
 }
 
+/// Only a person can end the references of a release that could not do so itself.
+fn references_stay(observed: &Observed) -> Option<News> {
+    let why = retention::why_references_stay(observed)?;
+    let note = format!(
+        "the store does not say that the release is gone, so what it used stays for ever: {}; end its references with `rollcall store end-references`",
+        shown(&why, 100)
+    );
+    Some(News { kind: "Warning", reason: "ReferencesStay".into(), note, action: "LetGo" })
+}
+
 fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> Option<News> {
     (outcome == StepOutcome::Done).then_some(())?;
+    if decision.step == Step::RemoveFinalizer {
+        return references_stay(observed);
+    }
+    let Step::WritePointer(write) = &decision.step else { return None };
     let version = &observed.release.spec.version;
     let normal = |reason: &str, note: String, action| News { kind: "Normal", reason: reason.into(), note, action };
     if let (Step::AdoptPointer(_), Some(found)) = (&decision.step, observed.found()) {

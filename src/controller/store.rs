@@ -32,6 +32,8 @@ pub(super) struct FoundStore {
     pub(super) spec: Option<AssetStoreSpec>,
     /// How to reach its bucket, when the decision may need it.
     pub(super) address: Option<S3Settings>,
+    /// Whether the decision may need what the bucket says about prefix and version.
+    pub(super) is_asked: bool,
 }
 
 /// Finds the store and the keys to its bucket. Makes no request to the bucket.
@@ -45,10 +47,12 @@ pub(super) async fn find_store(
     let name = release.spec.store_ref.name.as_str();
     let Some(store) = Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await? else {
         let layout = Layout::new("", &release.spec.prefix);
-        return Ok(FoundStore { facts: StoreFacts::Missing, layout, spec: None, address: None });
+        return Ok(FoundStore { facts: StoreFacts::Missing, layout, spec: None, address: None, is_asked: false });
     };
-    let mut found = FoundStore { facts: usable(&store, release), layout: layout(&store.spec, release), spec: None, address: None };
-    if needs_bucket(release, pointer, &found.facts, cx.outside.clock.now()) || claim_may_change(cx, key, release, &found.layout) {
+    let (facts, layout) = (usable(&store, release), layout(&store.spec, release));
+    let is_asked = needs_bucket(release, pointer, &facts, cx.outside.clock.now()) || claim_may_change(cx, key, release, &layout);
+    let mut found = FoundStore { facts, layout, spec: None, address: None, is_asked };
+    if is_asked || is_written_to(release, pointer) {
         match address(cx, &key.namespace, &store.spec.bucket, store.spec.credentials.as_ref()).await? {
             Ok(address) => found.address = Some(address),
             Err(problem) => found.facts = StoreFacts::Unusable(problem),
@@ -130,6 +134,11 @@ fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &Store
     let fills = rollout::replicas::are_to_be_filled(store, &release.status);
     let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !sweeps && !fills;
     !(release.deleting || release.spec.suspend || is_idle)
+}
+
+/// Whether the bucket has yet to hear what the release uses, or that it uses nothing any more. What came by watch has no finalizers.
+fn is_written_to(release: &ReleaseFacts, pointer: Option<&Pointer>) -> bool {
+    release.deleting || retention::are_references_due(release, pointer)
 }
 
 /// How to reach the bucket, with the credentials as they are now.

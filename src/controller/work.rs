@@ -2,7 +2,8 @@
 //! a failure.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use crate::rollout::{Blocker, retention};
 use crate::source::{NoRoom, SourceError};
 use crate::sweep::{self, SweepFailure};
 use crate::upload::{
-    self, Claimant, Claimed, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Tools,
+    self, Claimant, Claimed, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Referred, Tools,
     VerifyFailure,
 };
 use crate::upload::{ReadFailure, Usable};
@@ -35,7 +36,15 @@ use super::store::{fault, open_for_job};
 /// Objects whose headers are looked at with each listing of a version: a request each, beside one for each 1,000 keys.
 const HEADERS_LOOKED_AT: usize = 16;
 
+/// How long a deletion is held up by a store that does not take the release's last word. Longer than the ten seconds that the lock of a
+/// single writer takes.
+const END_WITHIN: Duration = Duration::from_secs(30);
+
+/// Between two tries of that.
+const END_AGAIN_AFTER: Duration = Duration::from_secs(3);
+
 /// A job that was decided, with everything that it needs to begin.
+#[derive(Clone)]
 pub(super) struct Order {
     pub(super) cx: Arc<Context>,
     pub(super) key: ReleaseKey,
@@ -60,8 +69,27 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Waits for a place and does the work, unless the endpoint has been silent lately.
+    /// Does the job. The last word of a release is said more than once, within a time that a person would wait: after that nobody says it.
     pub(super) async fn carry_out(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
+        if !matches!(self.job, Job::EndReferences { .. }) {
+            return self.attempt(progress, cancel).await;
+        }
+        let last = Mutex::new(None);
+        let tries = async {
+            loop {
+                match self.clone().attempt(progress.clone(), cancel.clone()).await {
+                    Err(failure) if !matches!(failure.mending, Mending::Never) => *lock(&last) = Some(failure),
+                    worked => return worked,
+                }
+                tokio::time::sleep(END_AGAIN_AFTER).await;
+            }
+        };
+        let ended = tokio::time::timeout(END_WITHIN, tries).await;
+        ended.unwrap_or_else(|_| Err(lock(&last).take().unwrap_or_else(|| unanswered(&self.layout))))
+    }
+
+    /// Waits for a place and does the work, unless the endpoint has been silent lately.
+    async fn attempt(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
         let (cx, whose) = (self.cx.clone(), Whose::at(&self.key.namespace, &self.address));
         let open = |open: Open| WorkFailure { reason: open.fault.reason, message: open.fault.message, mending: Mending::At(open.until) };
         let admitted = cx.breakers.admit(&whose, cx.outside.clock.now()).map_err(open)?;
@@ -157,6 +185,8 @@ impl Task {
             Job::Replicate { version, digest, .. } => self.replicate(version, digest).await,
             Job::Backfill { replicas, pages, .. } => self.backfill(replicas, pages.as_ref(), &progress).await,
             Job::PublishEntries { version, digest, sequence, .. } => self.publish_entries(version, digest, *sequence).await,
+            Job::WriteReferences { .. } => self.refer().await.map(|()| JobEnd::ReferencesWritten),
+            Job::EndReferences { .. } => self.end_references().await,
             Job::Sweep { act, .. } => self.sweep(*act).await,
         }
     }
@@ -254,7 +284,7 @@ impl Task {
     async fn claim(&self, digest: &ManifestDigest) -> Result<(), WorkFailure> {
         let (bucket, layout, clock) = (self.bucket.as_ref(), &self.layout, self.cx.outside.clock.as_ref());
         let failed = |failure: ReadFailure| read_failure(failure.reason(), failure.to_string());
-        upload::write_references(bucket, layout, &self.own, clock).await.map_err(failed)?;
+        self.refer().await?;
         let manifest = upload::read_manifest(bucket, layout, digest).await.map_err(failed)?;
         let files = manifest.iter().flat_map(|manifest| &manifest.files).map(|file| layout.key(&file.key()));
         let needed: BTreeSet<String> = files.chain([layout.manifest(digest)]).collect();
@@ -267,12 +297,32 @@ impl Task {
         }
     }
 
+    /// Writes down what the release uses.
+    async fn refer(&self) -> Result<(), WorkFailure> {
+        let written = upload::write_references(self.bucket.as_ref(), &self.layout, &self.own, self.cx.outside.clock.as_ref()).await;
+        match written.map_err(|failure| read_failure(failure.reason(), failure.to_string()))? {
+            Referred::Said(_) => Ok(()),
+            Referred::Absent | Referred::Over | Referred::Successors => {
+                let key = self.layout.references_of(&self.own.cluster, &self.own.release);
+                let message = format!("{key:?} says that this release was deleted: what this process knows of it is old");
+                Err(WorkFailure { reason: "ReleaseDeleted", message, mending: Mending::Seldom })
+            }
+        }
+    }
+
+    /// Writes down that the release is deleted.
+    async fn end_references(&self) -> Worked {
+        let ended = upload::end_references(self.bucket.as_ref(), &self.layout, &self.own, self.cx.outside.clock.as_ref()).await;
+        match ended.map_err(|failure| read_failure(failure.reason(), failure.to_string()))? {
+            Referred::Said(_) | Referred::Absent | Referred::Over | Referred::Successors => Ok(JobEnd::ReferencesEnded),
+        }
+    }
+
     async fn sweep(&self, act: SweepAct) -> Worked {
         let clock = &self.cx.outside.clock;
         let replicas = if act == SweepAct::CarryOut { self.places_of_replicas().await? } else { Vec::new() };
         let tools = sweep::Tools { bucket: self.bucket.clone(), clock: clock.clone(), grace: sweep::GRACE, replicas };
-        let written = upload::write_references(self.bucket.as_ref(), &self.layout, &self.own, clock.as_ref()).await;
-        written.map_err(|failure| sweep_failure(&failure.into(), clock.now()))?;
+        self.refer().await.map_err(|failure| WorkFailure { mending: Mending::At(clock.now() + SWEPT_AGAIN_AFTER), ..failure })?;
         let failed = |failure: SweepFailure| sweep_failure(&failure, clock.now());
         // Before the plan: status never shows that something goes where nothing may.
         sweep::permitted(&tools).await.map_err(failed)?;
@@ -313,9 +363,21 @@ fn publisher_id(release: &str) -> String {
     ContentHash::of(release.as_bytes()).to_string()[..16].to_owned()
 }
 
-/// A doubt may go away when somebody acts or a publish ends: looked at again every hour.
+/// A doubt may go away when somebody acts or a publish ends.
+const SWEPT_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
+
 fn sweep_failure(failure: &SweepFailure, now: jiff::Timestamp) -> WorkFailure {
-    WorkFailure { reason: failure.reason(), message: failure.to_string(), mending: Mending::At(now + std::time::Duration::from_secs(3600)) }
+    WorkFailure { reason: failure.reason(), message: failure.to_string(), mending: Mending::At(now + SWEPT_AGAIN_AFTER) }
+}
+
+/// The last word of a release met a store that said nothing at all.
+fn unanswered(layout: &Layout) -> WorkFailure {
+    let message = format!("the store did not answer within {} s, asked for {:?}", END_WITHIN.as_secs(), layout.references());
+    WorkFailure { reason: "StoreUnavailable", message, mending: Mending::Seldom }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Passes the engine's figures on, for ever.

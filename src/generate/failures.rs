@@ -83,7 +83,7 @@ pub(super) fn of_a_publish() -> Vec<Entry> {
         PublishFailure::Vanishing { missing: 3, first: key() },
         PublishFailure::Cancelled,
     ];
-    failures.iter().map(published).chain([panicked()]).collect()
+    failures.iter().map(published).chain([panicked(), deleted()]).collect()
 }
 
 fn place() -> String {
@@ -213,6 +213,16 @@ fn panicked() -> Entry {
         message,
         stalls: false,
         advice: "A bug of Rollcall: report it with the controller's log. The job is tried again, seldom.",
+    }
+}
+
+fn deleted() -> Entry {
+    let key = "shop/.rollcall/references/0d6f4e8e.shop.shop.json";
+    Entry {
+        reason: "ReleaseDeleted",
+        message: format!("{key:?} says that this release was deleted: what this process knows of it is old"),
+        stalls: false,
+        advice: "Nothing: only a controller that stood still while the release was deleted says so. If the release is there and says it, report it with the controller's log.",
     }
 }
 

@@ -175,6 +175,13 @@ pub struct References {
     pub cluster: String,
     /// `namespace/name` of the release.
     pub release: String,
+    /// UID of the AssetRelease that wrote it; absent when an older controller wrote it, or when a person ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// When that AssetRelease was deleted, by the clock of who wrote this. Its time runs from the date that the store gave this document.
+    /// Absent while the release is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
     /// When this document was begun. A version that it does not mention counts as retired then at the earliest.
     pub since: Timestamp,
     /// When it was last written.

@@ -11,6 +11,7 @@
 
 pub mod ledger;
 pub mod references;
+pub mod referrer;
 pub mod roots;
 pub mod sweep;
 
@@ -18,5 +19,6 @@ pub mod sweep;
 mod testing;
 
 pub use ledger::{Ledger, Names, Standing};
+pub use referrer::Referrer;
 pub use roots::{Doubt, Facts, Reason, Roots, roots};
 pub use sweep::{Fate, Nested, Plan, Tally};

@@ -14,6 +14,8 @@ pub struct OwnFacts {
     pub cluster: String,
     /// `namespace/name`.
     pub release: String,
+    /// UID of the AssetRelease: one of the same name that is made later is another one.
+    pub uid: String,
     /// For how long; `None`: for ever.
     pub retention: Option<RetentionPolicy>,
     /// Versions in use.
@@ -42,6 +44,8 @@ pub fn next(before: Option<&References>, own: &OwnFacts, now: Timestamp) -> Refe
         references_version: FORMAT,
         cluster: own.cluster.clone(),
         release: own.release.clone(),
+        uid: Some(own.uid.clone()),
+        deleted_at: None,
         since: before.map_or(now, |before| before.since),
         written_at: now,
         retention: own.retention.clone(),
@@ -71,6 +75,63 @@ pub fn inherited(before: Option<&References>, old: &References, own: &OwnFacts, 
     })
 }
 
+/// Whether this very release was deleted: what a process still has to say of it came too late.
+#[must_use]
+pub fn is_over(before: &References, own: &OwnFacts) -> bool {
+    before.deleted_at.is_some() && before.uid.as_deref() == Some(own.uid.as_str())
+}
+
+/// The last document of a release that is deleted: what it used until then, and that its time runs. `None` when nothing is to be
+/// written: it says so already, or it is of a release of the same name that was made later.
+#[must_use]
+pub fn last(before: &References, own: &OwnFacts, now: Timestamp) -> Option<References> {
+    let is_ours = before.uid.as_ref().is_none_or(|uid| *uid == own.uid);
+    (is_ours && before.deleted_at.is_none()).then(|| {
+        let next = next(Some(before), own, now);
+        // The pods may not have been seen in this last look: what was in use before still counts.
+        let uses: BTreeSet<Use> = before.uses.iter().chain(&next.uses).cloned().collect();
+        References { uses: uses.into_iter().collect(), deleted_at: Some(now), ..next }
+    })
+}
+
+/// Of a release that is gone and has not said so itself, by a person's word. Without the UID, so that a release that is there after all
+/// takes its document back with the next thing that it writes.
+#[must_use]
+pub fn ended_by_hand(before: &References, now: Timestamp) -> References {
+    References { uid: None, deleted_at: Some(now), written_at: now, ..before.clone() }
+}
+
+/// What a deleted release keeps that had no policy: 30 days, the default of `spec.retention.ttl`.
+const TTL_WITHOUT_POLICY: u64 = 720 * 60 * 60;
+
+/// The shortest time that a deleted release keeps what it used: pods that it left behind may still be loading, and two clocks differ.
+const TTL_OF_DELETED_MIN: u64 = 24 * 60 * 60;
+
+/// For how long a deleted release keeps what it used until its end.
+#[must_use]
+pub fn policy_of_deleted(references: &References) -> RetentionPolicy {
+    let without = RetentionPolicy { releases: 1, ttl_seconds: TTL_WITHOUT_POLICY, pins: Vec::new() };
+    let policy = references.retention.clone().unwrap_or(without);
+    RetentionPolicy { ttl_seconds: policy.ttl_seconds.max(TTL_OF_DELETED_MIN), ..policy }
+}
+
+/// From when nothing of a deleted release counts any more, neither what it used nor a pin. `None` while it is there.
+#[must_use]
+pub fn ends_at(references: &References) -> Option<Timestamp> {
+    let policy = policy_of_deleted(references);
+    references.deleted_at.map(|at| later(at, longest(&policy)))
+}
+
+/// The end of time when it would be beyond: that keeps.
+pub(super) fn later(from: Timestamp, seconds: u64) -> Timestamp {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    from.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+fn longest(policy: &RetentionPolicy) -> u64 {
+    policy.pins.iter().map(|pin| pin.ttl_seconds).chain([policy.ttl_seconds]).max().unwrap_or(u64::MAX)
+}
+
 /// Whether both say the same, whenever they were written.
 #[must_use]
 pub fn says_the_same(one: &References, other: &References) -> bool {
@@ -79,8 +140,7 @@ pub fn says_the_same(one: &References, other: &References) -> bool {
 
 fn still_needed(activated: Vec<Activation>, policy: Option<&RetentionPolicy>, now: Timestamp) -> Vec<Activation> {
     let Some(policy) = policy else { return activated };
-    let longest = policy.pins.iter().map(|pin| pin.ttl_seconds).chain([policy.ttl_seconds]).max().unwrap_or(u64::MAX);
-    let longest = SignedDuration::from_secs(i64::try_from(longest).unwrap_or(i64::MAX));
+    let longest = SignedDuration::from_secs(i64::try_from(longest(policy)).unwrap_or(i64::MAX));
     let mut seen = BTreeSet::new();
     let mut needed = Vec::new();
     for activation in activated {
@@ -113,7 +173,7 @@ mod tests {
     fn own(activated: Vec<Activation>) -> OwnFacts {
         let uses = [Use { digest: ManifestDigest::of(b"v9"), role: Role::Active }].into();
         let policy = RetentionPolicy { releases: 1, ttl_seconds: 10 * HOUR, pins: Vec::new() };
-        OwnFacts { cluster: "c".into(), release: "web/shop".into(), retention: Some(policy), uses, activated }
+        OwnFacts { cluster: "c".into(), release: "web/shop".into(), uid: "u1".into(), retention: Some(policy), uses, activated }
     }
 
     fn sequences(references: &References) -> Vec<i64> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::references::{ends_at, later, policy_of_deleted};
 use crate::api::ManifestDigest;
 use crate::manifest::record::{Pin, References, RetentionPolicy, Role};
 use crate::manifest::{Intent, VersionRecord};
@@ -20,7 +21,7 @@ pub struct Facts {
     pub intents: Vec<Intent>,
     /// Every version record.
     pub records: Vec<VersionRecord>,
-    /// What every release of every cluster uses.
+    /// What every release of every cluster uses. `deletedAt` is the date that the store gave such a document: one clock for all of them.
     pub references: Vec<References>,
     /// Manifests that are there, and since when; a publish that brings back what retention took dates its manifest anew.
     pub manifests: BTreeMap<ManifestDigest, Timestamp>,
@@ -49,6 +50,13 @@ pub enum Reason {
     },
     /// It was retired a short while ago.
     Retired {
+        /// Until when it stays.
+        until: Timestamp,
+    },
+    /// A release that was deleted used it.
+    OfDeleted {
+        /// `namespace/name`.
+        release: String,
         /// Until when it stays.
         until: Timestamp,
     },
@@ -87,6 +95,7 @@ impl fmt::Display for Reason {
             Self::Used { release, role: Role::Reported } => write!(f, "reported by pods of {release}"),
             Self::Recent { release } => write!(f, "one of the last versions of {release}"),
             Self::Retired { until } => write!(f, "retired, until {until}"),
+            Self::OfDeleted { release, until } => write!(f, "used by {release}, which was deleted, until {until}"),
             Self::Published { until } => write!(f, "published, never activated, until {until}"),
             Self::Page => f.write_str("a public page is of it"),
             Self::Intent { version } => write!(f, "being published as {version:?}"),
@@ -118,16 +127,20 @@ pub struct Roots {
 /// Why nothing may go now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
-    /// Nobody says what it uses.
-    #[error("no release says what it uses below this prefix")]
+    /// No release says what it uses, or each one that did was deleted.
+    #[error("no release that is still there says what it uses below this prefix")]
     NoReferences,
     /// A release keeps everything.
-    #[error("release {release} of cluster {cluster} keeps everything it ever used: set its spec.retention")]
+    #[error(
+        "release {release} of cluster {cluster} keeps everything it ever used, and last said so at {written_at}: set its spec.retention; if that release or cluster is gone, end its references with `rollcall store end-references`"
+    )]
     KeepsEverything {
         /// `namespace/name`.
         release: String,
         /// Its cluster.
         cluster: String,
+        /// When it last wrote its document.
+        written_at: Timestamp,
     },
     /// A build that stays has no manifest: what it needs is not known.
     #[error("the manifest of {digest} is not in the store, and it is {reason}: put it back, or publish that version again")]
@@ -209,26 +222,42 @@ impl Doubt {
 /// # Errors
 /// [`Doubt`]: then nothing may go.
 pub fn roots(facts: &Facts) -> Result<Roots, Doubt> {
-    if facts.references.is_empty() {
+    if facts.references.iter().all(|references| references.deleted_at.is_some()) {
         return Err(Doubt::NoReferences);
     }
-    let mut policies = Vec::new();
-    for references in &facts.references {
-        match &references.retention {
-            Some(policy) => policies.push((references, policy)),
-            None => return Err(Doubt::KeepsEverything { release: references.release.clone(), cluster: references.cluster.clone() }),
-        }
-    }
+    let policies = policies(facts)?;
     let mut kept = Kept::default();
     for (references, policy) in &policies {
-        kept.add_uses(references);
-        kept.add_recent(references, policy);
+        match references.deleted_at {
+            None => {
+                kept.add_uses(references);
+                kept.add_recent(references, policy);
+            }
+            Some(at) => kept.add_of_deleted(references, policy, later(at, policy.ttl_seconds), facts.now),
+        }
         kept.add_retired(facts, references, policy);
     }
     kept.add_pages(facts);
     kept.add_intents(facts)?;
     kept.add_unrecorded(facts);
     finish(facts, &policies, kept.0)
+}
+
+/// Each release whose word counts, with for how long it keeps what it used. A deleted one counts until its time is over.
+fn policies(facts: &Facts) -> Result<Vec<(&References, RetentionPolicy)>, Doubt> {
+    let mut policies = Vec::new();
+    for references in &facts.references {
+        match (&references.retention, ends_at(references)) {
+            (_, Some(end)) if facts.now > end => {}
+            (_, Some(_)) => policies.push((references, policy_of_deleted(references))),
+            (Some(policy), None) => policies.push((references, policy.clone())),
+            (None, None) => {
+                let (release, cluster) = (references.release.clone(), references.cluster.clone());
+                return Err(Doubt::KeepsEverything { release, cluster, written_at: references.written_at });
+            }
+        }
+    }
+    Ok(policies)
 }
 
 #[derive(Default)]
@@ -245,13 +274,17 @@ impl Kept {
         }
     }
 
-    /// By flip, each build once: going back and forth between two versions does not push the others out.
     fn add_recent(&mut self, references: &References, policy: &RetentionPolicy) {
-        let mut activated: Vec<_> = references.activated.iter().collect();
-        activated.sort_by_key(|activation| std::cmp::Reverse(activation.sequence));
-        let mut seen = BTreeSet::new();
-        for activation in activated.into_iter().filter(|activation| seen.insert(&activation.digest)).take(policy.releases as usize) {
-            self.add(&activation.digest, Reason::Recent { release: references.release.clone() });
+        for digest in recent(references, policy) {
+            self.add(digest, Reason::Recent { release: references.release.clone() });
+        }
+    }
+
+    /// What it used until its end and what it kept by count: pods that it left behind may still need it.
+    fn add_of_deleted(&mut self, references: &References, policy: &RetentionPolicy, until: Timestamp, now: Timestamp) {
+        let used = references.uses.iter().map(|one| &one.digest);
+        for digest in used.chain(recent(references, policy)).filter(|_| now <= until) {
+            self.add(digest, Reason::OfDeleted { release: references.release.clone(), until });
         }
     }
 
@@ -291,6 +324,15 @@ impl Kept {
     }
 }
 
+/// The last builds by flip, each once: going back and forth between two versions does not push the others out.
+fn recent<'r>(references: &'r References, policy: &RetentionPolicy) -> Vec<&'r ManifestDigest> {
+    let mut activated: Vec<_> = references.activated.iter().collect();
+    activated.sort_by_key(|activation| std::cmp::Reverse(activation.sequence));
+    let mut seen = BTreeSet::new();
+    let builds = activated.into_iter().map(|activation| &activation.digest).filter(|digest| seen.insert(*digest));
+    builds.take(policy.releases as usize).collect()
+}
+
 /// From when the time of a build runs, as one release sees it.
 struct Start {
     at: Timestamp,
@@ -317,18 +359,23 @@ impl Start {
 
 /// For each build the latest start. What the release does not mention was never activated by it, or its document was lost: then
 /// the time runs from the publish or from the document's beginning, whichever is later. A build that was published again since it was
-/// retired, under another name or because retention had taken it, is as new as that publish.
+/// retired, under another name or because retention had taken it, is as new as that publish. For a deleted release everything was
+/// retired at its end at the latest, and what was published after that is not its business.
 fn starts(facts: &Facts, references: &References) -> BTreeMap<ManifestDigest, Start> {
     let mut starts = BTreeMap::<ManifestDigest, Start>::new();
     for activation in &references.activated {
-        let at = activation.retired_at.unwrap_or(facts.now);
-        let phase = if activation.retired_at.is_some() { Phase::Retired } else { Phase::Activated };
+        let retired_at = activation.retired_at.or(references.deleted_at);
+        let at = retired_at.unwrap_or(facts.now);
+        let phase = if retired_at.is_some() { Phase::Retired } else { Phase::Activated };
         let start = starts.entry(activation.digest.clone()).or_insert(Start { at, phase });
         (start.at, start.phase) = (start.at.max(at), start.phase.max(phase));
     }
     for record in &facts.records {
         // A record keeps its first date for ever; the manifest is dated anew by whoever brings back what retention took.
         let published = facts.manifests.get(&record.digest).map_or(record.published_at, |since| record.published_at.max(*since));
+        if references.deleted_at.is_some_and(|deleted| published > deleted) {
+            continue;
+        }
         let at = published.max(references.since);
         let start = starts.entry(record.digest.clone()).or_insert(Start { at, phase: Phase::Published });
         if published > start.at {
@@ -340,7 +387,7 @@ fn starts(facts: &Facts, references: &References) -> BTreeMap<ManifestDigest, St
 
 fn finish(
     facts: &Facts,
-    policies: &[(&References, &RetentionPolicy)],
+    policies: &[(&References, RetentionPolicy)],
     kept: BTreeMap<ManifestDigest, BTreeSet<Reason>>,
 ) -> Result<Roots, Doubt> {
     let mut roots = Roots::default();
@@ -376,12 +423,6 @@ fn finish(
         }
     }
     Ok(roots)
-}
-
-/// The end of time when it would be beyond: that keeps.
-fn later(from: Timestamp, seconds: u64) -> Timestamp {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    from.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

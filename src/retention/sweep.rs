@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::ledger::{Ledger, Named};
+use super::referrer::Referrer;
 use super::roots::Roots;
 use crate::api::ManifestDigest;
 use crate::manifest::object::OWN_FOLDER;
@@ -135,6 +136,8 @@ pub struct Plan {
     pub roots: Roots,
     /// Prefixes of others within this one that it does not exclude: what lies below them is left alone.
     pub nested: Vec<Nested>,
+    /// Who uses the prefix, as the documents say.
+    pub referrers: Vec<Referrer>,
 }
 
 /// A prefix of another release within the one that is swept.

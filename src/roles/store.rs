@@ -9,13 +9,15 @@ use serde_json::json;
 use super::RoleError;
 use crate::api::foreign::{json_escaped, lines_escaped};
 use crate::bucket::BucketError;
-use crate::cli::{OutputArg, StoreCommand, SweepArgs};
-use crate::clock::SystemClock;
+use crate::cli::{EndReferencesArgs, OutputArg, StoreCommand, SweepArgs};
+use crate::clock::{Clock as _, SystemClock};
 use crate::manifest::Layout;
 use crate::publish;
+use crate::retention::references::ends_at;
 use crate::retention::{Plan, Tally};
 use crate::sweep::{GRACE, Tools, plan, sweep};
 use crate::upload::replica::Place;
+use crate::upload::{self, Referred};
 
 /// Does it.
 pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
@@ -23,6 +25,39 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), RoleError> {
         StoreCommand::Sweep(args) => run_sweep(&args).await,
         StoreCommand::Headers(args) => crate::store_headers::run(&args).await,
         StoreCommand::Check(args) => crate::store_check::run(args).await,
+        StoreCommand::EndReferences(args) => end_references(&args).await,
+    }
+}
+
+async fn end_references(args: &EndReferencesArgs) -> Result<(), RoleError> {
+    let target = publish::of_store(args.to.as_ref(), &args.cluster, &args.store).await?;
+    let (layout, clock) = (of_one_release(&target.layout)?, Arc::new(SystemClock));
+    let opened = publish::open(&target, clock.clone(), "rollcall store end-references")?;
+    let whose = (args.of_cluster.as_str(), args.of_release.as_str());
+    let ended = upload::end_references_of(&*opened.bucket, layout, whose, clock.now()).await;
+    opened.close().await;
+    let told = ended_text(layout, whose, &ended?)?;
+    let told = match args.output {
+        OutputArg::Text => lines_escaped(&format!("{told}\n")),
+        OutputArg::Json => json_escaped(&format!("{}\n", json!({"message": told}))),
+    };
+    Ok(std::io::stdout().write_all(told.as_bytes())?)
+}
+
+/// What became of it, for people.
+fn ended_text(layout: &Layout, (cluster, release): (&str, &str), ended: &Referred) -> Result<String, RoleError> {
+    let key = layout.references_of(cluster, release);
+    match ended {
+        Referred::Said(references) => {
+            let until = ends_at(references).map_or_else(String::new, |at| at.to_string());
+            Ok(format!(
+                "{key:?} says that release {release} of cluster {cluster} is gone; what it used stays until {until} at most. If it is there after all, its next staging or sweep takes the document back"
+            ))
+        }
+        Referred::Absent | Referred::Over | Referred::Successors => Err(format!(
+            "{key:?} is not there: `rollcall store check` lists the releases that use a prefix, each with its cluster"
+        )
+        .into()),
     }
 }
 
@@ -84,6 +119,9 @@ fn text(plan: &Plan, deleted: Option<Tally>) -> String {
     for nested in &plan.nested {
         let _ = writeln!(text, "alone  {nested}");
     }
+    for referrer in &plan.referrers {
+        let _ = writeln!(text, "used   by {referrer}");
+    }
     let lines = [("stay", plan.kept), ("stay by a pin", plan.pinned), ("are not ours and stay", plan.unknown), ("go", plan.going)];
     for (what, tally) in lines {
         let _ = writeln!(text, "{} objects, {} bytes {what}", tally.objects, tally.bytes);
@@ -106,6 +144,7 @@ fn json_of(plan: &Plan, deleted: Option<Tally>) -> serde_json::Value {
         "stays": kept,
         "goes": going,
         "nested": plan.nested.iter().map(|one| json!({"prefix": one.below, "release": one.release})).collect::<Vec<_>>(),
+        "referrers": plan.referrers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "kept": tally(plan.kept),
         "pinned": tally(plan.pinned),
         "unknown": tally(plan.unknown),

@@ -24,12 +24,13 @@ mod adopt;
 mod entries;
 mod lead;
 mod lost;
+mod references;
 
 type Rule = fn(&Observed) -> Option<Decision>;
 
 /// The rules, first match wins. Read from top to bottom, this is what Rollcall does.
 const RULES: &[Rule] = &[
-    let_go_of_a_deleted_release,
+    references::let_go_of_a_deleted_release,
     hold_the_release,
     take_back_an_unwanted_candidate,
     cancel_an_unwanted_job,
@@ -53,6 +54,7 @@ pub fn decide(observed: &Observed) -> Decision {
     }
     let alone = replicas::without_backfill(observed);
     let decided = renew_the_claim_beside(observed, by_rules(alone.as_ref().unwrap_or(observed)));
+    let decided = references::write_beside(observed, decided);
     lead::under_our_epoch(observed, replicas::beside(observed, decided))
 }
 
@@ -64,23 +66,6 @@ fn by_rules(observed: &Observed) -> Decision {
         rolls: Vec::new(),
         wait: Wait::Change,
     })
-}
-
-/// Deletion takes the candidate back and nothing else: what pages use stays.
-fn let_go_of_a_deleted_release(observed: &Observed) -> Option<Decision> {
-    if !observed.release.deleting {
-        return None;
-    }
-    if let Some((job, _)) = &observed.jobs.running {
-        return Some(Decision::step(Phase::Terminating, Step::CancelJob(job.clone())));
-    }
-    let step = match ours(observed) {
-        Some(found) if found.pointer.candidate.is_some() => unstage(found, UnstageReason::Deleted),
-        _ if observed.release.has_finalizer => Step::RemoveFinalizer,
-        _ => Step::Nothing,
-    };
-    let wait = if step == Step::Nothing { Wait::Change } else { Wait::Again };
-    Some(Decision { wait, ..Decision::step(Phase::Terminating, step) })
 }
 
 fn hold_the_release(observed: &Observed) -> Option<Decision> {
@@ -106,7 +91,9 @@ fn take_back_an_unwanted_candidate(observed: &Observed) -> Option<Decision> {
 
 fn cancel_an_unwanted_job(observed: &Observed) -> Option<Decision> {
     let (job, _) = observed.jobs.running.as_ref()?;
-    let is_wanted = !observed.release.spec.suspend && is_job_wanted(observed, job);
+    // Pages are served while the release is suspended, too.
+    let goes_on = !observed.release.spec.suspend || matches!(job, Job::WriteReferences { .. });
+    let is_wanted = goes_on && is_job_wanted(observed, job);
     (!is_wanted).then(|| Decision::step(Phase::Pending, Step::CancelJob(job.clone())))
 }
 
@@ -129,6 +116,8 @@ fn is_job_wanted(observed: &Observed, job: &Job) -> bool {
         // It is asked about where nothing else can be in its way.
         Job::Backfill { .. } => true,
         Job::PublishEntries { .. } => entries::job(observed).as_ref() == Some(job),
+        Job::WriteReferences { .. } => references::job(observed).as_ref() == Some(job),
+        Job::EndReferences { .. } => false,
         Job::Sweep { .. } => retention::job(observed).as_ref() == Some(job),
     }
 }
@@ -298,7 +287,7 @@ fn unusable_store(observed: &Observed) -> Option<Blocker> {
 
 /// Other exclusions, or a pipeline's claim that becomes this cluster's: also while nothing is to be released.
 fn renew_the_claim_beside(observed: &Observed, decided: Decision) -> Decision {
-    let is_idle = decided.step == Step::Nothing && decided.wait != Wait::Again && observed.jobs.running.is_none();
+    let is_idle = is_idle(observed, &decided);
     let claim = match &observed.prefix {
         PrefixFacts::Known { owner: OwnerFacts::Renewing(claim), .. } => claim,
         // Nobody else looks again, and others may wait for the renewal.
@@ -313,6 +302,11 @@ fn renew_the_claim_beside(observed: &Observed, decided: Decision) -> Decision {
         Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => decided.until_also(failure.retry_at),
         _ => Decision { step: Step::StartJob(job), wait: Wait::Again, ..decided },
     }
+}
+
+/// Whether there is room for work that nothing waits for.
+fn is_idle(observed: &Observed, decided: &Decision) -> bool {
+    decided.step == Step::Nothing && decided.wait != Wait::Again && observed.jobs.running.is_none()
 }
 
 fn claim_job(observed: &Observed, claim: &Owner) -> Job {
@@ -476,7 +470,13 @@ fn is_evidence_due(observed: &Observed, job: &Job, evidence_lasts: SignedDuratio
         }
         Some(JobEnd::Verified { at, .. } | JobEnd::Replicated { at, .. }) => observed.now.duration_since(*at) >= ASK_AGAIN_AFTER,
         Some(
-            JobEnd::Claimed | JobEnd::Published { .. } | JobEnd::EntriesPublished { .. } | JobEnd::Planned { .. } | JobEnd::Swept { .. },
+            JobEnd::Claimed
+            | JobEnd::Published { .. }
+            | JobEnd::EntriesPublished { .. }
+            | JobEnd::ReferencesWritten
+            | JobEnd::ReferencesEnded
+            | JobEnd::Planned { .. }
+            | JobEnd::Swept { .. },
         ) => false,
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn fixture() -> Observed {
             has_finalizer: true,
             requested_at: None,
             spec,
-            status: AssetReleaseStatus::default(),
+            status: AssetReleaseStatus { references_written_by: Some("release-uid".into()), ..AssetReleaseStatus::default() },
         },
         store: StoreFacts::Usable {
             identity: STORE.into(),

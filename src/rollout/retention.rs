@@ -5,17 +5,21 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::ManifestDigest;
+use crate::api::{ManifestDigest, Pointer};
+use crate::api::status::cut;
 use crate::api::release::{HistoryEntry, Phase, PublishEntries, RetentionSpec, RetentionStatus, api_time};
 use crate::manifest::record::{Activation, Pin, RetentionPolicy, Role, Use};
 use crate::retention::references::OwnFacts;
-use crate::retention::{Plan, Tally};
+use crate::retention::{Plan, Referrer, Tally};
 
 use super::decision::{Decision, Step};
-use super::observed::{Job, JobEnd, Observed, ReleaseFacts, ReportFacts, SweepAct};
+use super::observed::{Job, JobEnd, Observed, ReleaseFacts, ReportFacts, StoreFacts, SweepAct};
 
 /// From the end of one sweep to the next. A version that is retired today goes a day later than it could: nobody waits for it.
 const EVERY: SignedDuration = SignedDuration::from_hours(24);
+
+/// As long as the status has room for.
+const MESSAGE_BYTES: usize = 1024;
 
 /// Names shown in status.
 const NAMES_MAX: usize = 10;
@@ -71,6 +75,53 @@ pub fn look_at(observed: &Observed) -> Option<Timestamp> {
     [Some(due), retry].into_iter().flatten().filter(|at| *at > observed.now).min()
 }
 
+/// Whether this object has yet to write into the bucket what it uses: pages of it are active, and it has staged none itself.
+#[must_use]
+pub fn are_references_due(release: &ReleaseFacts, pointer: Option<&Pointer>) -> bool {
+    !release.deleting && !have_written(release) && pointer.is_some_and(|pointer| pointer.active.is_some())
+}
+
+fn have_written(release: &ReleaseFacts) -> bool {
+    release.status.references_written_by.as_ref() == Some(&release.uid)
+}
+
+/// The object that has written into the bucket what it uses.
+#[must_use]
+pub fn references_written_by(observed: &Observed) -> Option<String> {
+    let told = observed.release.status.references_written_by.clone();
+    if references_written(observed) { Some(observed.release.uid.clone()) } else { told }
+}
+
+/// Whether this object has written into the bucket what it uses.
+fn references_written(observed: &Observed) -> bool {
+    let wrote = |end: &JobEnd| match end {
+        JobEnd::ReferencesWritten | JobEnd::Verified { .. } | JobEnd::Planned { .. } | JobEnd::Swept { .. } => true,
+        JobEnd::Claimed
+        | JobEnd::Published { .. }
+        | JobEnd::Replicated { .. }
+        | JobEnd::EntriesPublished { .. }
+        | JobEnd::ReferencesEnded
+        | JobEnd::Failed(_) => false,
+    };
+    have_written(&observed.release) || observed.jobs.ended.iter().any(|(_, end)| wrote(end))
+}
+
+/// Why the end of the release's references could not be written, once that was tried; `None` where they end.
+#[must_use]
+pub fn why_references_stay(observed: &Observed) -> Option<String> {
+    let failed = observed.jobs.ended.iter().find_map(|(job, end)| match (job, end) {
+        (Job::EndReferences { .. }, JobEnd::Failed(failure)) => Some(failure.message.clone()),
+        _ => None,
+    });
+    let store = &observed.release.spec.store_ref.name;
+    let unusable = match &observed.store {
+        StoreFacts::Missing => Some(format!("AssetStore {store:?} does not exist")),
+        StoreFacts::Unusable(_) => Some(format!("AssetStore {store:?} cannot be used")),
+        StoreFacts::Usable { .. } => None,
+    };
+    failed.or_else(|| unusable.filter(|_| references_written(observed)))
+}
+
 /// What the release uses and used, for the document in the bucket. What is about to be staged counts as used.
 #[must_use]
 pub fn own_facts(observed: &Observed, cluster: &str, about_to_use: Option<&ManifestDigest>) -> OwnFacts {
@@ -107,6 +158,7 @@ pub fn own_facts(observed: &Observed, cluster: &str, about_to_use: Option<&Manif
     OwnFacts {
         cluster: cluster.into(),
         release: observed.release.full_name(),
+        uid: observed.release.uid.clone(),
         retention: observed.release.spec.retention.as_ref().map(policy),
         uses,
         activated: activated(observed),
@@ -146,9 +198,10 @@ pub fn shown(plan: &Plan, deleted: Option<Tally>, at: Timestamp) -> RetentionSta
             format!("{} objects ({} bytes) were deleted; {} builds stay", deleted.objects, deleted.bytes, plan.roots.kept.len())
         }
     };
-    let message = plan.nested.first().map_or(message.clone(), |nested| format!("{message}; {nested}"));
+    let silent = plan.referrers.iter().find_map(Referrer::advice);
+    let message = [plan.nested.first().map(ToString::to_string), silent].into_iter().flatten().fold(message, |all, one| format!("{all}; {one}"));
     RetentionStatus {
-        message,
+        message: cut(message, MESSAGE_BYTES),
         planned_at: Some(api_time(at)),
         swept_at: deleted.map(|_| api_time(at)),
         versions_going: going.into_iter().take(NAMES_MAX).map(ToOwned::to_owned).collect(),
@@ -190,6 +243,23 @@ pub enum Blocked {
 /// Why retention is at a halt, as far as the sweep that is due says.
 #[must_use]
 pub fn blocked(observed: &Observed) -> Option<Blocked> {
+    unprotected(observed).or_else(|| sweep_blocked(observed))
+}
+
+/// What the release uses is not in the bucket yet: another cluster's sweep would not know of it.
+fn unprotected(observed: &Observed) -> Option<Blocked> {
+    (are_references_due(&observed.release, observed.own_pointer()) && !references_written(observed)).then_some(())?;
+    let tried = observed.jobs.ended.iter().find(|(job, _)| matches!(job, Job::WriteReferences { .. }));
+    match tried {
+        Some((_, JobEnd::Failed(failure))) => {
+            let message = format!("what this release uses could not be written into the store, so sweeps do not know of it: {}", failure.message);
+            Some(Blocked::By(failure.reason, message))
+        }
+        Some(_) | None => Some(Blocked::AsToldBefore),
+    }
+}
+
+fn sweep_blocked(observed: &Observed) -> Option<Blocked> {
     due_at(&observed.release).filter(|at| *at <= observed.now)?;
     let due = job(observed);
     let last = observed.jobs.ended.iter().find(|(job, _)| matches!(job, Job::Sweep { .. }));

@@ -1,6 +1,6 @@
-//! Claims that overlap: made before claims were hierarchical, or past Rollcall. Only reads.
+//! Claims that overlap (made before claims were hierarchical, or past Rollcall), and where releases have written what they use. Only reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bucket::probe::Finding;
 use crate::bucket::{Bucket, BucketError, Walk};
@@ -13,34 +13,55 @@ const PAGES_MAX: usize = 200;
 /// Overlaps that are named.
 const NAMED_MAX: usize = 5;
 
-/// What the claims around a prefix and below it say about each other.
-pub(super) async fn overlaps(bucket: &dyn Bucket, layout: &Layout) -> Result<Finding, ReadFailure> {
-    let mut claims = BTreeMap::new();
-    for around in layout.ancestors() {
-        match read_claim(bucket, &around).await {
-            Ok(claim) => claims.extend(claim.map(|claim| (around.prefix().to_owned(), claim))),
-            Err(ReadFailure::Bucket(BucketError::Denied { key, .. })) => {
-                return Ok(Finding::unknown(format!(
-                    "{key:?} may not be read: allow s3:GetObject on it, or nothing new can be claimed here"
-                )));
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
+/// What the claims around a prefix and below it say about each other, and which prefixes below it have references.
+pub(super) struct Looked {
+    pub(super) overlaps: Finding,
+    /// As keys begin; of as much of the listing as was looked through.
+    pub(super) referred: BTreeSet<String>,
+}
+
+/// Looks through the listing once.
+pub(super) async fn look(bucket: &dyn Bucket, layout: &Layout) -> Result<Looked, ReadFailure> {
+    let (mut claims, mut referred) = (BTreeMap::new(), BTreeSet::new());
+    let denied = claims_around(bucket, layout, &mut claims).await?;
     let mut walk = Walk::new(bucket, layout.prefix());
+    let mut is_whole = false;
     for _ in 0..PAGES_MAX {
-        let Some(objects) = walk.page().await? else { return Ok(judged(&claims)) };
+        let Some(objects) = walk.page().await? else {
+            is_whole = true;
+            break;
+        };
         for key in objects.iter().map(|one| one.key.as_str()) {
+            referred.extend(key.split_once(".rollcall/references/").map(|(prefix, _)| prefix.to_owned()));
             let Some(prefix) = key.strip_suffix(".rollcall/owner.json") else { continue };
             if let Some(claim) = read_claim(bucket, &Layout::new(prefix, "")).await? {
                 claims.insert(prefix.to_owned(), claim);
             }
         }
     }
-    match judged(&claims) {
-        found if found.is_held() => Ok(Finding::unknown(format!("{}; not all of the listing was looked through", found.evidence))),
-        found => Ok(found),
+    let overlaps = match (denied, judged(&claims)) {
+        (Some(denied), _) => denied,
+        (None, found) if found.is_held() && !is_whole => {
+            Finding::unknown(format!("{}; not all of the listing was looked through", found.evidence))
+        }
+        (None, found) => found,
+    };
+    Ok(Looked { overlaps, referred })
+}
+
+/// Adds the claims of prefixes around this one; answers what keeps them from being read.
+async fn claims_around(bucket: &dyn Bucket, layout: &Layout, claims: &mut BTreeMap<String, Claim>) -> Result<Option<Finding>, ReadFailure> {
+    for around in layout.ancestors() {
+        match read_claim(bucket, &around).await {
+            Ok(claim) => claims.extend(claim.map(|claim| (around.prefix().to_owned(), claim))),
+            Err(ReadFailure::Bucket(BucketError::Denied { key, .. })) => {
+                let what = format!("{key:?} may not be read: allow s3:GetObject on it, or nothing new can be claimed here");
+                return Ok(Some(Finding::unknown(what)));
+            }
+            Err(failure) => return Err(failure),
+        }
     }
+    Ok(None)
 }
 
 /// In byte order of the prefixes whatever lies within another one comes after it.
@@ -73,6 +94,10 @@ mod tests {
     use crate::api::store::Capability::{Holds, Ignored};
     use crate::bucket::memory::MemoryBucket;
     use crate::clock::TokioClock;
+
+    async fn overlaps(bucket: &dyn Bucket, layout: &Layout) -> Result<Finding, ReadFailure> {
+        look(bucket, layout).await.map(|looked| looked.overlaps)
+    }
 
     #[tokio::test]
     async fn claims_within_each_other_are_named_unless_they_are_excluded() {

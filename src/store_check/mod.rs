@@ -4,6 +4,7 @@
 mod claims;
 mod policy;
 mod public;
+mod references;
 
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use crate::bucket::BucketError;
 use crate::bucket::probe::{Capabilities, Finding, Probe as _};
 use crate::bucket::s3::S3Bucket;
 use crate::cli::{CheckArgs, OutputArg};
+use crate::clock::{Clock as _, SystemClock};
 use crate::publish::{self, Target};
 use crate::roles::RoleError;
 
@@ -23,6 +25,8 @@ struct Checked {
     public: Vec<(&'static str, Finding)>,
     /// Whether prefixes of releases lie within each other.
     claims: Finding,
+    /// Releases that use a prefix.
+    references: Finding,
 }
 
 /// Checks, and says what was found.
@@ -37,8 +41,9 @@ pub async fn run(args: CheckArgs) -> Result<(), RoleError> {
         Some(url) if capabilities.objection_under(guard).is_none() => public::read_back(&bucket, prefix, url).await?,
         _ => Vec::new(),
     };
-    let claims = claims::overlaps(&bucket, &layout).await?;
-    let checked = Checked { capabilities, guard, public, claims };
+    let looked = claims::look(&bucket, &layout).await?;
+    let references = references::found(&bucket, &looked.referred, SystemClock.now()).await?;
+    let checked = Checked { capabilities, guard, public, claims: looked.overlaps, references };
     tell(&checked, &settings.bucket, prefix, args.output);
     checked.verdict()
 }
@@ -46,7 +51,7 @@ pub async fn run(args: CheckArgs) -> Result<(), RoleError> {
 impl Checked {
     fn all(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
         let public = self.public.iter().map(|(name, finding)| (*name, finding));
-        self.capabilities.each().into_iter().chain(public).chain([("claims", &self.claims)])
+        self.capabilities.each().into_iter().chain(public).chain([("claims", &self.claims), ("references", &self.references)])
     }
 
     /// What makes the store unusable: a store that overwrites, a public URL at which a page would break, and claims that overlap.
@@ -105,7 +110,13 @@ mod tests {
     #[test]
     fn a_store_is_usable_when_creates_hold_and_nothing_public_is_broken() {
         let claims = || Finding::holds("none");
-        let checked = |public| Checked { capabilities: Capabilities::strict(), guard: WriteGuard::Conditional, public, claims: claims() };
+        let checked = |public| Checked {
+            capabilities: Capabilities::strict(),
+            guard: WriteGuard::Conditional,
+            public,
+            claims: claims(),
+            references: claims(),
+        };
         assert!(checked(vec![]).verdict().is_ok());
         assert!(checked(vec![("cors", Finding::unknown("x"))]).verdict().is_ok(), "it may be that no other host needs it");
         let broken = checked(vec![("missingIs404", Finding::ignored("an html page"))]);
@@ -113,7 +124,7 @@ mod tests {
         assert_eq!(broken.json("web", "")["usable"], json!(false));
         assert!(broken.table().contains("missingIs404           Ignored  an html page"), "{}", broken.table());
         let lax = Capabilities { create_only: Finding::ignored("overwritten"), ..Capabilities::strict() };
-        let under = |guard| Checked { capabilities: lax.clone(), guard, public: vec![], claims: claims() };
+        let under = |guard| Checked { capabilities: lax.clone(), guard, ..checked(vec![]) };
         let overlapping = Checked { claims: Finding::ignored("two"), ..checked(vec![]) };
         assert_eq!(overlapping.verdict().unwrap_err().to_string(), "prefixes of releases lie within each other: two");
         assert!(under(WriteGuard::Conditional).verdict().is_err() && under(WriteGuard::SingleWriter).verdict().is_ok());

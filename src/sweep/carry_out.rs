@@ -45,7 +45,7 @@ pub(super) async fn round(tools: &Tools, layout: &Layout, id: &str, survey: &mut
             deleted.add(planned.get(&object).copied().unwrap_or_default());
         }
     }
-    tidy(tools, layout).await?;
+    tidy(tools, layout, survey).await?;
     Ok(deleted)
 }
 
@@ -139,8 +139,10 @@ async fn mark_swept(tools: &Tools, layout: &Layout, survey: &Survey) -> Result<(
     Ok(marks.buffered(PARALLEL).try_collect().await?)
 }
 
-/// Clears away tombstones whose time is over or that name nothing any more, and intents of publishes that died.
-pub(super) async fn tidy(tools: &Tools, layout: &Layout) -> Result<(), SweepFailure> {
+/// Clears away tombstones whose time is over or that name nothing any more, intents of publishes that died, and references of deleted
+/// releases that keep nothing any more. A release that is made anew under such a name writes its document under the token of this one or
+/// creates it: one of the two wins, and it notices.
+pub(super) async fn tidy(tools: &Tools, layout: &Layout, survey: &Survey) -> Result<(), SweepFailure> {
     let (bucket, now) = (tools.bucket.as_ref(), tools.clock.now());
     for grave in graves(bucket, layout).await? {
         let is_over = match grave.tombstone.phase {
@@ -155,6 +157,9 @@ pub(super) async fn tidy(tools: &Tools, layout: &Layout) -> Result<(), SweepFail
         if !intent_lives(&intent, now) {
             bucket.delete(&listed.key, &listed.etag).await?;
         }
+    }
+    for listed in &survey.known.over {
+        bucket.delete(&listed.key, &listed.etag).await?;
     }
     Ok(())
 }

@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::read::Cache;
 use super::{SweepFailure, Tools};
 use crate::api::ManifestDigest;
+use crate::bucket::Listed;
 use crate::manifest::{Intent, Layout, References, VersionRecord};
 use crate::retention::Facts;
+use crate::retention::references::ends_at;
 use crate::retention::roots::Doubt;
+use crate::upload::dated_by_store;
 use crate::upload::documents::list_all;
 use crate::upload::{INTENT_LIFE, ReadFailure, SKEW};
 
@@ -18,6 +21,8 @@ pub(super) struct Known {
     intents: Cache<Intent>,
     records: Cache<VersionRecord>,
     references: Cache<References>,
+    /// Documents of deleted releases whose time is over.
+    pub(super) over: Vec<Listed>,
     /// Builds whose pages were seen at public keys.
     pub(super) pages: BTreeSet<ManifestDigest>,
     /// Prefixes of others within this one, as keys begin, with the releases that have claimed them.
@@ -32,6 +37,7 @@ pub(super) async fn read(tools: &Tools, layout: &Layout, known: &mut Known) -> R
     let records = known.records.all(bucket, &layout.versions()).await?;
     // A document that another release takes over moves: the new one is there before the old one goes, and is in the next listing.
     let references = known.references.whole(bucket, &layout.references()).await?;
+    let references: Vec<_> = references.into_iter().map(|(listed, one)| (dated_by_store(one, &listed), listed)).collect();
     for (listed, record) in &records {
         if listed.key != layout.version(&record.version) {
             let cause = format!("it is the record of version {:?}", record.version);
@@ -41,11 +47,13 @@ pub(super) async fn read(tools: &Tools, layout: &Layout, known: &mut Known) -> R
     let manifests = list_all(bucket, &layout.manifests()).await.map_err(ReadFailure::from)?;
     let swept = list_all(bucket, &layout.swept_all()).await.map_err(ReadFailure::from)?;
     let now = tools.clock.now();
+    let is_over = |one: &References| ends_at(one).is_some_and(|end| now > end);
+    known.over = references.iter().filter(|(one, _)| is_over(one)).map(|(_, listed)| listed.clone()).collect();
     Ok(Facts {
         now,
         intents: intents.into_iter().map(|(_, intent)| intent).filter(|intent| intent_lives(intent, now)).collect(),
         records: records.into_iter().map(|(_, record)| record).collect(),
-        references: references.into_iter().map(|(_, references)| references).collect(),
+        references: references.into_iter().map(|(references, _)| references).collect(),
         manifests: manifests
             .iter()
             .filter_map(|one| Some((layout.digest_at(&layout.manifests(), &one.key)?, one.last_modified)))

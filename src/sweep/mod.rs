@@ -149,7 +149,7 @@ pub async fn sweep(tools: &Tools, layout: &Layout, id: &str) -> Result<Outcome, 
     for _ in 0..ROUNDS_MAX {
         let mut survey = survey::Survey::take(tools, layout, &mut strangers).await?;
         if survey.plan.is_empty() {
-            carry_out::tidy(tools, layout).await?;
+            carry_out::tidy(tools, layout, &survey).await?;
             let uploads_given_up = carry_out::give_up_uploads(tools, layout).await?;
             return Ok(Outcome { deleted, uploads_given_up, plan: survey.plan });
         }

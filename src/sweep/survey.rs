@@ -14,7 +14,7 @@ use crate::manifest::record::Buried;
 use crate::manifest::{Claim, Layout, MANIFEST_BYTES_MAX};
 use crate::retention::ledger::{KeyHash, Pins};
 use crate::retention::sweep::{Author, Doomed, Line, Planner, fate, fate_of_unnamed};
-use crate::retention::{Doubt, Facts, Fate, Ledger, Names, Nested, Plan, Roots, Standing, roots};
+use crate::retention::{Doubt, Facts, Fate, Ledger, Names, Nested, Plan, Referrer, Roots, Standing, roots};
 use crate::upload::neighbours::Neighbours;
 use crate::upload::{ReadFailure, read_claim};
 
@@ -37,7 +37,7 @@ impl Strangers {
 
 /// What was seen, and what may go.
 pub(super) struct Survey {
-    known: Known,
+    pub(super) known: Known,
     facts: Facts,
     ledger: Ledger,
     pub(super) plan: Plan,
@@ -66,6 +66,7 @@ impl Survey {
             if is_known && looked.pages.is_subset(&known.pages) {
                 let mut plan = looked.plan;
                 plan.nested = told(layout, &known.nested);
+                plan.referrers = referrers(&facts);
                 return Ok(Self { known, facts, ledger, plan, writers, named_above });
             }
             known.pages.extend(looked.pages);
@@ -115,6 +116,10 @@ fn writers(claim: Option<&Claim>, facts: &Facts) -> BTreeSet<String> {
     owner.into_iter().chain(publishers).chain(facts.references.iter().map(|references| references.release.clone())).collect()
 }
 
+fn referrers(facts: &Facts) -> Vec<Referrer> {
+    facts.references.iter().map(|one| Referrer::of(one, facts.now)).collect()
+}
+
 /// Who has claimed a prefix. Whose claim cannot be understood may be anybody: then it is for people to say.
 async fn owner_of(bucket: &dyn Bucket, prefix: &str) -> Result<Option<String>, SweepFailure> {
     match read_claim(bucket, &Layout::new(prefix, "")).await {
@@ -143,7 +148,8 @@ async fn enter_all(
     for (digest, going) in now.going.iter().filter(|(digest, going)| before.going.get(*digest).is_none_or(|then| then.pins != going.pins)) {
         work.push((digest.clone(), Standing::Going(Pins::new(&going.pins)?)));
     }
-    let ttl = facts.references.iter().filter_map(|one| Some(one.retention.as_ref()?.ttl_seconds)).min().unwrap_or(u64::MAX);
+    let there = facts.references.iter().filter(|one| one.deleted_at.is_none());
+    let ttl = there.filter_map(|one| Some(one.retention.as_ref()?.ttl_seconds)).min().unwrap_or(u64::MAX);
     let reading = futures::stream::iter(work).map(|(digest, standing)| {
         let (bucket, key) = (tools.bucket.clone(), layout.manifest(&digest));
         // A task of its own, so that two of them use two processors.

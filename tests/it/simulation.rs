@@ -15,6 +15,7 @@ mod leaders;
 mod memory;
 mod pointer;
 mod rename;
+mod references;
 mod replicas;
 mod retention;
 mod rollback;

@@ -14,9 +14,11 @@ use rollcall::api::{ContentHash, ManifestDigest};
 use rollcall::bucket::faulty::{Failure, Fault, Operation};
 use rollcall::bucket::probe::{Capabilities, Finding};
 use rollcall::bucket::{Attributes, Body, Bucket as _, Created};
-use rollcall::manifest::record::{Pin, Role};
+use rollcall::clock::TokioClock;
+use rollcall::manifest::record::{Pin, RetentionPolicy, Role};
 use rollcall::manifest::{Intent, Layout, References};
-use rollcall::upload::{INTENT_LIFE, Progress, Publish, SKEW, Tried, publish, publish_entries, read_manifest};
+use rollcall::retention::references::OwnFacts;
+use rollcall::upload::{INTENT_LIFE, Progress, Publish, SKEW, Tried, end_references, publish, publish_entries, read_manifest};
 use tokio_util::sync::CancellationToken;
 use world::{DAY, Prefix};
 
@@ -205,6 +207,66 @@ async fn every_doubt_stops_the_whole_sweep_with_its_reason() {
     prefix.refer(|own| own.retention = None).await;
     assert_eq!(prefix.sweep().await.unwrap_err().reason(), "KeepsEverything");
     assert_eq!(prefix.deleted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retention_goes_on_when_the_time_of_a_deleted_reader_is_over() {
+    // I5: a reader of another cluster, with and without a policy of its own, whose clock is years off.
+    for (policy, hours) in [(Some(30), 30), (Some(1), 24), (None, 720)] {
+        let prefix = Prefix::with_history(4).await;
+        let uses = [prefix.used("v1", Role::Active)];
+        let reader = |own: &mut OwnFacts| {
+            own.cluster = "d".into();
+            own.uses = uses.clone().into();
+            own.activated.clear();
+            own.retention = policy.map(|hours| RetentionPolicy { releases: 1, ttl_seconds: hours * 3600, pins: Vec::new() });
+        };
+        prefix.refer(reader).await;
+        let held = prefix.sweep().await;
+        assert_eq!(held.is_ok(), policy.is_some(), "without a policy everything stays while it is there: {held:?}");
+        let mut own = prefix.own();
+        reader(&mut own);
+        let wrong = TokioClock::starting_at("2001-01-01T00:00:00Z".parse().unwrap());
+        end_references(&*prefix.world.bucket, &prefix.world.layout, &own, &wrong).await.unwrap();
+        prefix.world.pass(Duration::from_secs(hours * 3600 - 60)).await;
+        prefix.sweep().await.unwrap();
+        assert_eq!(prefix.whole(), ["v1", "v3", "v4"], "{policy:?}: pods that it left behind may still load v1");
+        prefix.world.pass(Duration::from_secs(61)).await;
+        prefix.sweep().await.unwrap();
+        assert_eq!(prefix.whole(), ["v3", "v4"], "{policy:?}");
+        prefix.sweep().await.unwrap();
+        let documents = prefix.world.bucket.keys().into_iter().filter(|key| key.contains("/references/")).collect::<Vec<_>>();
+        assert_eq!(documents, [prefix.world.layout.references_of("c", "web/shop")], "nothing is left of it");
+        prefix.check();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_is_made_anew_while_a_sweep_clears_its_document_away_keeps_what_it_uses() {
+    // I5: the sweep has planned by what it read; the new document comes before its delete, and the delete names the old one.
+    let prefix = Prefix::with_history(4).await;
+    let uses = [prefix.used("v1", Role::Active)];
+    let reader = |own: &mut OwnFacts, uid: &str| {
+        (own.cluster, own.uid) = ("d".into(), uid.into());
+        own.uses = uses.clone().into();
+        own.activated.clear();
+    };
+    prefix.refer(|own| reader(own, "u1")).await;
+    let mut own = prefix.own();
+    reader(&mut own, "u1");
+    end_references(&*prefix.world.bucket, &prefix.world.layout, &own, &*prefix.world.clock).await.unwrap();
+    prefix.world.pass(2 * DAY).await;
+    // The new object writes during the grace of the sweep.
+    let anew = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        prefix.refer(|own| reader(own, "u2")).await;
+    };
+    let (swept, ()) = futures::join!(prefix.sweep(), anew);
+    swept.unwrap();
+    prefix.sweep().await.unwrap();
+    assert_eq!(prefix.whole(), ["v1", "v3", "v4"]);
+    assert!(prefix.world.bucket.stored(&prefix.world.layout.references_of("d", "web/shop")).is_some());
+    prefix.check();
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,6 +39,8 @@ fn references() -> References {
         references_version: FORMAT,
         cluster: "c".into(),
         release: "web/shop".into(),
+        uid: None,
+        deleted_at: None,
         since: at(0),
         written_at: at(9),
         retention: Some(RetentionPolicy { releases: 1, ttl_seconds: HOUR, pins: Vec::new() }),
@@ -169,6 +171,80 @@ fn every_cluster_counts_and_the_longest_time_wins() {
 fn without_any_references_nothing_goes() {
     // I5
     assert_eq!(roots(&with(|facts| facts.references.clear())), Err(Doubt::NoReferences));
+}
+
+/// A reader of another cluster that uses `v3`, deleted at this hour; the release of `references` stays.
+fn with_deleted(hour: u64, now: u64, change: impl FnOnce(&mut References)) -> Facts {
+    with(|facts| {
+        let mut reader = References { cluster: "d".into(), deleted_at: Some(at(hour)), ..references() };
+        reader.uses = vec![Use { digest: digest("v3"), role: Role::Active }];
+        reader.activated = vec![Activation { version: "v4".into(), digest: digest("v4"), sequence: 1, retired_at: None }];
+        change(&mut reader);
+        facts.references.push(reader);
+        facts.now = at(now);
+    })
+}
+
+#[test]
+fn what_a_deleted_release_used_stays_for_its_time_and_goes_then() {
+    // I5
+    let policy = |ttl: u64| Some(RetentionPolicy { releases: 1, ttl_seconds: ttl * HOUR, pins: Vec::new() });
+    let at_hour = |now| kept(&with_deleted(100, now, |reader| reader.retention = policy(48)));
+    assert_eq!(at_hour(148), ["v3", "v4", "v8", "v9"]);
+    assert_eq!(at_hour(149), ["v8", "v9"]);
+    // However short its own time was, pods that it left behind may still load.
+    let short = |now| kept(&with_deleted(100, now, |reader| reader.retention = policy(1)));
+    assert_eq!((short(124).len(), short(125).len()), (4, 2));
+}
+
+#[test]
+fn a_deleted_release_without_a_policy_keeps_what_it_used_for_a_month_and_stops_nobody() {
+    // I5
+    let at_hour = |now| kept(&with_deleted(100, now, |reader| reader.retention = None));
+    assert_eq!(at_hour(100 + 720), ["v3", "v4", "v8", "v9"]);
+    assert_eq!(at_hour(101 + 720), ["v8", "v9"]);
+}
+
+#[test]
+fn what_was_published_after_a_release_was_deleted_is_not_its_business() {
+    let deleted = with_deleted(100, 130, |reader| reader.retention = Some(RetentionPolicy { releases: 1, ttl_seconds: 50 * HOUR, pins: Vec::new() }));
+    let later = Facts { records: deleted.records.iter().cloned().chain([record("v10", 110)]).collect(), ..deleted };
+    let later = Facts { manifests: later.manifests.clone().into_iter().chain([(digest("v10"), at(110))]).collect(), ..later };
+    assert_eq!(kept(&later), ["v3", "v4", "v8", "v9"]);
+}
+
+#[test]
+fn a_pin_of_a_deleted_release_lasts_from_when_its_version_was_retired() {
+    // I5
+    let pin = Pin { pattern: "mail/**".into(), ttl_seconds: 200 * HOUR };
+    let pinned = |now| {
+        let policy = RetentionPolicy { releases: 1, ttl_seconds: HOUR, pins: vec![pin.clone()] };
+        let facts = with_deleted(100, now, |reader| reader.retention = Some(policy));
+        roots(&facts).unwrap().going[&digest("v4")].pins.len()
+    };
+    assert_eq!((pinned(300), pinned(301)), (1, 0));
+}
+
+#[test]
+fn where_every_release_was_deleted_nothing_goes() {
+    // I5: pods may go on with what they have, and no release says which.
+    for now in [101, 10_000] {
+        let facts = with(|facts| {
+            facts.references[0].deleted_at = Some(at(100));
+            facts.now = at(now);
+        });
+        assert_eq!(roots(&facts), Err(Doubt::NoReferences));
+    }
+}
+
+#[test]
+fn a_build_that_only_a_deleted_release_used_is_no_doubt_once_retention_took_it() {
+    let facts = with_deleted(100, 101, |_| {});
+    let mut facts = facts;
+    facts.manifests.remove(&digest("v3"));
+    assert!(matches!(roots(&facts), Err(Doubt::ManifestMissing { .. })));
+    facts.swept.insert(digest("v3"));
+    assert!(roots(&facts).is_ok());
 }
 
 #[test]

@@ -512,11 +512,56 @@ fn deletion_takes_the_candidate_back_and_then_lets_go() {
     observed.release.deleting = true;
     assert_eq!(unstages(&observed), Some(UnstageReason::Deleted));
     let mut unstaged = observed.with_pointer_unstaged();
-    assert_eq!(step(&unstaged), Step::RemoveFinalizer);
+    let end = Job::EndReferences { store: STORE.into() };
+    assert_eq!(step(&unstaged), Step::StartJob(end.clone()), "I5: the time of what it used runs");
+    unstaged.jobs.running = Some((end.clone(), UploadStatus::default()));
+    assert_eq!(step(&unstaged), Step::Nothing, "it is being said");
+    unstaged.jobs.running = None;
+    for ended in [JobEnd::ReferencesEnded, failed(Some(at(2_000))), failed(None)] {
+        unstaged.jobs.ended = vec![(end.clone(), ended)];
+        assert_eq!(step(&unstaged), Step::RemoveFinalizer, "a release can always go");
+    }
+    unstaged.jobs.ended.clear();
+    let gone = Observed { store: StoreFacts::Missing, ..unstaged.clone() };
+    assert_eq!(step(&gone), Step::RemoveFinalizer, "so it can without its store");
     unstaged.release.has_finalizer = false;
     assert_eq!(step(&unstaged), Step::Nothing);
     unstaged.pointer = PointerFacts::Absent;
     assert_eq!(step(&unstaged), Step::Nothing, "and never makes a pointer");
+}
+
+/// I5: made anew under the same name or another one, it stages nothing, and the time of the object of before runs.
+#[test]
+fn an_object_that_takes_over_active_pages_writes_what_it_uses_whatever_else_it_waits_for() {
+    let taken = |spoil: fn(&mut Observed)| {
+        let mut observed = fixture().activated("v1").activated("v2");
+        observed.release.status.references_written_by = Some("another-uid".into());
+        spoil(&mut observed);
+        observed
+    };
+    let write = Job::WriteReferences { store: STORE.into() };
+    let spoilt: [fn(&mut Observed); 3] =
+        [|_| {}, |observed| observed.release.spec.suspend = true, |observed| observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(owner("ns/other")), record: None }];
+    for spoil in spoilt {
+        let mut observed = taken(spoil);
+        assert_eq!(step(&observed), Step::StartJob(write.clone()));
+        observed.jobs.running = Some((write.clone(), UploadStatus::default()));
+        assert_eq!(step(&observed), Step::Nothing, "it is not broken off");
+        observed.jobs.running = None;
+        observed.jobs.ended = vec![(write.clone(), failed(Some(at(2_000))))];
+        let waiting = decide(&observed);
+        assert_eq!((waiting.step.clone(), &waiting.wait), (Step::Nothing, &Wait::Until(at(2_000))));
+        let told = status::next(&observed, &waiting, StepOutcome::Done);
+        assert!(told.conditions.iter().any(|it| it.type_ == "RetentionBlocked" && it.message.contains("sweeps do not know of it")));
+        observed.jobs.ended = vec![(write.clone(), JobEnd::ReferencesWritten)];
+        let written = status::next(&observed, &decide(&observed), StepOutcome::Done);
+        assert!(written.references_written_by.as_deref() == Some("release-uid") && written.conditions.iter().all(|it| it.type_ != "RetentionBlocked"));
+        observed.jobs.ended.clear();
+        observed.release.status.references_written_by = Some("release-uid".into());
+        assert_ne!(step(&observed), Step::StartJob(write.clone()), "I7: once");
+    }
+    assert_ne!(step(&taken(|observed| observed.release.deleting = true)), Step::StartJob(write.clone()));
+    assert_ne!(step(&taken(|observed| observed.store = StoreFacts::Missing)), Step::StartJob(write));
 }
 
 fn vanished_pointer() -> Observed {
@@ -712,6 +757,7 @@ fn a_config_map_that_nobody_labelled_as_a_pointer_is_left_alone() {
     let message = decision.blockers[0].message();
     assert!(message.contains("rollcall.dev/pointer=true rollcall.dev/release=shop"), "{message}");
     observed.release.deleting = true;
+    observed.jobs.ended = vec![(Job::EndReferences { store: STORE.into() }, JobEnd::ReferencesEnded)];
     assert_eq!(step(&observed), Step::RemoveFinalizer, "a release can always go");
 }
 

@@ -73,6 +73,16 @@ pub enum Job {
         /// At the flip, or once more when no stalled write can land any more.
         round: EntriesRound,
     },
+    /// Write into the bucket what the release uses, where another release object has done so until now or none has.
+    WriteReferences {
+        /// Which store: see [`StoreFacts::Usable`].
+        store: String,
+    },
+    /// Write into the bucket that the release is deleted, so that the time of what it used runs.
+    EndReferences {
+        /// Which store: see [`StoreFacts::Usable`].
+        store: String,
+    },
     /// Plan a sweep of the prefix, or carry it out.
     Sweep {
         /// Which half.
@@ -198,6 +208,10 @@ pub enum JobEnd {
         /// Before the first of them was looked at.
         at: Timestamp,
     },
+    /// The bucket says what the release uses.
+    ReferencesWritten,
+    /// The bucket says that the release is deleted, or it never said anything of it.
+    ReferencesEnded,
     /// A sweep is planned.
     Planned {
         /// For people.

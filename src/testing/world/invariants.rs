@@ -121,6 +121,7 @@ impl Checker {
                 self.report("I9", format!("{}: {fault}", change.key));
             }
             self.check_replica(&pointer(self.server.get(&pointer_key()).as_deref()));
+            self.check_references();
         }
         if change.key.plural == "pods" {
             self.check_readiness(change);
@@ -139,7 +140,21 @@ impl Checker {
         let now = pointer(self.server.get(&pointer_key()).as_deref());
         self.check_objects(&now);
         self.check_page(bucket, key);
+        self.check_references();
         self.check_pods();
+    }
+
+    /// I5: no document says that a release is deleted while it is there and says that it has written it. From then on its time would run.
+    fn check_references(&self) {
+        let Some(release) = self.release().filter(|release| release["metadata"]["deletionTimestamp"].is_null()) else { return };
+        let keys = self.bucket.keys().into_iter().filter(|key| key.starts_with(&self.layout.references()));
+        for key in keys.filter(|key| key.ends_with(&format!(".{NAMESPACE}.{APP}.json"))) {
+            let document: Value = self.bucket.bytes(&key).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+            let is_of_it = [&document["uid"], &release["status"]["referencesWrittenBy"]].contains(&&release["metadata"]["uid"]);
+            if is_of_it && !document["deletedAt"].is_null() {
+                self.report("I5", format!("{key} says that {APP} is deleted, and it is there"));
+            }
+        }
     }
 
     /// I4: no two leaders share an epoch, and it grows.

@@ -109,6 +109,8 @@ impl History {
             references_version: FORMAT,
             cluster: "c".into(),
             release: "web/shop".into(),
+            uid: None,
+            deleted_at: None,
             since: published(0),
             written_at: now,
             retention: Some(RetentionPolicy {

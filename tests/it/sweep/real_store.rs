@@ -67,6 +67,7 @@ impl Shop {
         OwnFacts {
             cluster: "c".into(),
             release: "web/shop".into(),
+            uid: "u1".into(),
             retention: Some(RetentionPolicy { releases: 2, ttl_seconds: 3600, pins: Vec::new() }),
             uses: [used(3, Role::Active), used(2, Role::Previous)].into(),
             activated: self.digests.iter().enumerate().map(activation).collect(),

@@ -61,6 +61,7 @@ impl Prefix {
         OwnFacts {
             cluster: "c".into(),
             release: "web/shop".into(),
+            uid: "u1".into(),
             retention: Some(RetentionPolicy { releases: 2, ttl_seconds: 3600, pins: Vec::new() }),
             uses: active.into_iter().chain(previous).collect(),
             activated: self.versions.iter().enumerate().map(activation).collect(),
