@@ -154,7 +154,7 @@ mod tests {
             serving_sequence: None,
             problem: None,
         };
-        Publication { revision, report, ready: false, reason: "NoActiveVersion", settled: true }
+        Publication { revision, report, ready: false, reason: "NoActiveVersion", settled: true, map_sequence: 0 }
     }
 
     /// Another pod has the name: nothing is acknowledged, and trying again is left to the next thing that there is to say.

@@ -70,7 +70,7 @@ pub enum Event {
     /// The application said what it renders with; `None` when it can no longer be asked.
     Confirmed {
         /// What it renders with.
-        digest: Option<ManifestDigest>,
+        rendered: Option<Rendered>,
     },
     /// A version was deleted.
     Evicted {
@@ -87,6 +87,15 @@ pub enum Event {
         /// Which.
         digest: ManifestDigest,
     },
+}
+
+/// What an application renders with, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The version whose name map it has.
+    pub digest: ManifestDigest,
+    /// The flip for which the agent gave it that map, where it says so: the same version may be flipped to again at other URLs.
+    pub sequence: Option<i64>,
 }
 
 /// What is to be done.
@@ -122,6 +131,8 @@ pub struct Publication {
     pub reason: &'static str,
     /// Whether every wanted version is here or has failed: nothing is gained by waiting longer.
     pub settled: bool,
+    /// The newest flip for which the agent's own pages and name map are served; 0 before the first.
+    pub map_sequence: i64,
 }
 
 /// Whether an application beside the agent renders pages.

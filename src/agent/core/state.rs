@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Effect, Event, PROBLEM_CHARS_MAX, Pace, Publication, Rendering};
+use super::{Effect, Event, PROBLEM_CHARS_MAX, Pace, Publication, Rendered, Rendering};
 use crate::api::pointer::PROTOCOL;
 use crate::api::report::pointer_named;
 use crate::api::{ForeignText, ManifestDigest, PointedVersion, Pointer, Report};
@@ -32,7 +32,7 @@ pub struct Core {
     pub(super) switching: Option<PointedVersion>,
     switch_failure: Option<Failure>,
     /// What the application says that it renders with; `None` when it cannot be asked.
-    confirmed: Option<ManifestDigest>,
+    confirmed: Option<Rendered>,
     /// What it said last: an application that cannot be asked for a moment renders what it rendered before.
     pub(super) rendered: Option<ManifestDigest>,
     /// First Ready of this instance is done: from now on a candidate never takes readiness away.
@@ -145,9 +145,9 @@ impl Core {
                 self.switching = None;
                 self.switch_failure = Some(Failure::after(self.switch_failure.as_ref(), problem, &self.pace, now));
             }
-            Event::Confirmed { digest } => {
-                self.rendered = digest.clone().or(self.rendered.take());
-                self.confirmed = digest;
+            Event::Confirmed { rendered } => {
+                self.rendered = rendered.as_ref().map(|rendered| rendered.digest.clone()).or(self.rendered.take());
+                self.confirmed = rendered;
             }
             Event::Evicted { digest } => {
                 self.held.remove(&digest);
@@ -335,7 +335,7 @@ impl Core {
             (Some(pointer), None) if pointer.active.is_none() => "NoActiveVersion",
             (Some(_), None) => "Available",
         };
-        Publication { revision: 0, ready: self.is_ready(), reason, settled: self.pointer.is_some() && settled, report }
+        Publication { revision: 0, ready: self.is_ready(), reason, settled: self.pointer.is_some() && settled, map_sequence: self.served_sequence().unwrap_or(0), report }
     }
 
     fn report(&self) -> Report {
@@ -349,10 +349,7 @@ impl Core {
             sequence: self.pointer.as_ref().map_or(0, |pointer| pointer.sequence),
             available: self.held.iter().filter(|(_, holding)| holding.is_available()).map(|(digest, _)| digest.clone()).collect(),
             serving: self.reported_serving(),
-            serving_sequence: match self.rendering {
-                Rendering::Agent => self.serving.as_ref().map(|_| self.serving_sequence),
-                Rendering::Application => None,
-            },
+            serving_sequence: self.reported_sequence(),
             problem: self.problem(),
         }
     }
@@ -360,7 +357,22 @@ impl Core {
     fn reported_serving(&self) -> Option<ManifestDigest> {
         match self.rendering {
             Rendering::Agent => self.serving.as_ref().map(|version| version.digest.clone()),
-            Rendering::Application => self.confirmed.clone(),
+            Rendering::Application => self.confirmed.as_ref().map(|rendered| rendered.digest.clone()),
+        }
+    }
+
+    /// The newest flip for which the agent serves.
+    fn served_sequence(&self) -> Option<i64> {
+        self.serving.as_ref().map(|_| self.serving_sequence)
+    }
+
+    /// No application has a name map of a later flip than the agent: a number above that is a mistake, and no flip converges by it.
+    fn reported_sequence(&self) -> Option<i64> {
+        match self.rendering {
+            Rendering::Agent => self.served_sequence(),
+            Rendering::Application => {
+                self.confirmed.as_ref()?.sequence.map(|said| said.min(self.served_sequence().unwrap_or(0)))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Core, Effect, Event, Pace, Publication, Rendering};
+use super::{Core, Effect, Event, Pace, Publication, Rendered, Rendering};
 use crate::api::{ManifestDigest, PointedVersion, Pointer};
 
 const PACE: Pace = Pace { retry_first: secs(1), retry_max: secs(30), age_floor: secs(3600) };
@@ -365,10 +365,49 @@ fn with_an_application_only_what_it_confirmed_is_reported_as_served() {
     life.read(pointer(Some("v1"), None, None, 1, 1));
     life.switched("v1");
     assert_eq!(life.publication().report.serving, None);
-    life.on(Event::Confirmed { digest: Some(digest("v0")) });
+    life.on(Event::Confirmed { rendered: Some(rendering("v0", None)) });
     assert_eq!(life.publication().report.serving, Some(digest("v0")), "the truth, wanted or not");
-    life.on(Event::Confirmed { digest: None });
+    life.on(Event::Confirmed { rendered: None });
     assert_eq!(life.publication().report.serving, None);
+}
+
+fn rendering(version: &str, sequence: Option<i64>) -> Rendered {
+    Rendered { digest: digest(version), sequence }
+}
+
+/// What is reported as served, and for which flip.
+fn served(life: &Life) -> (Option<ManifestDigest>, Option<i64>) {
+    let report = life.publication().report;
+    (report.serving, report.serving_sequence)
+}
+
+/// I9: the same version is flipped to again, at other URLs. An application that says for which flip it has its name map has not followed
+/// before it says so; of one that does not, only the version is known.
+#[test]
+fn an_application_that_names_the_flip_has_not_followed_one_to_the_same_version_before_it_says_so() {
+    let mut life = with_an_application_on(Some("v1"));
+    assert_eq!(served(&life), (Some(digest("v1")), None));
+    life.on(Event::Confirmed { rendered: Some(rendering("v1", Some(1))) });
+    assert_eq!((served(&life), life.publication().map_sequence), ((Some(digest("v1")), Some(1)), 1));
+    let moved = PointedVersion { base_url: "https://elsewhere.example.com/".into(), ..version("v1") };
+    let old = Pointer { previous: Some(version("v1")), ..pointer(Some("v1"), None, None, 2, 2) };
+    life.changed(Pointer { active: Some(moved.clone()), ..old });
+    life.on(Event::Switched { version: moved });
+    assert_eq!((served(&life), life.publication().map_sequence), ((Some(digest("v1")), Some(1)), 2), "it has the map of before");
+    assert!(life.publication().ready);
+    life.on(Event::Confirmed { rendered: Some(rendering("v1", Some(2))) });
+    assert_eq!(served(&life), (Some(digest("v1")), Some(2)));
+}
+
+/// A number from nowhere must not let a flip converge.
+#[test]
+fn no_application_is_believed_to_have_a_later_name_map_than_the_agent() {
+    let mut life = with_an_application_on(Some("v1"));
+    life.on(Event::Confirmed { rendered: Some(rendering("v1", Some(1_000_000))) });
+    assert_eq!(served(&life), (Some(digest("v1")), Some(1)));
+    let mut begun = Life::begun(Rendering::Application, &["v1"]);
+    begun.on(Event::Confirmed { rendered: Some(rendering("v1", Some(5))) });
+    assert_eq!(served(&begun), (Some(digest("v1")), Some(0)), "the agent serves nothing yet");
 }
 
 /// An application beside the agent, the active version loaded, of which the application says that it renders this one.
@@ -377,7 +416,7 @@ fn with_an_application_on(rendered: Option<&str>) -> Life {
     life.acknowledge();
     life.read(pointer(Some("v1"), None, None, 1, 1));
     life.switched("v1");
-    life.on(Event::Confirmed { digest: rendered.map(digest) });
+    life.on(Event::Confirmed { rendered: rendered.map(|version| rendering(version, None)) });
     life
 }
 
@@ -395,9 +434,9 @@ fn an_application_that_began_with_an_older_version_is_not_ready_before_it_render
     let mut life = with_an_application_on(None);
     assert!(!life.publication().ready, "nobody knows what it renders");
     flipped(&mut life, "v2", "v1", 2);
-    life.on(Event::Confirmed { digest: Some(digest("v1")) });
+    life.on(Event::Confirmed { rendered: Some(rendering("v1", None)) });
     assert!(!life.publication().ready, "the first Ready needs the active version");
-    life.on(Event::Confirmed { digest: Some(digest("v2")) });
+    life.on(Event::Confirmed { rendered: Some(rendering("v2", None)) });
     assert!(life.publication().ready);
 }
 
@@ -408,13 +447,13 @@ fn a_pod_is_not_ready_while_it_renders_what_is_neither_active_nor_previous() {
     flipped(&mut life, "v2", "v1", 2);
     assert!(life.publication().ready, "the previous version may be rendered");
     for unknown in [Some("v1"), None] {
-        life.on(Event::Confirmed { digest: unknown.map(digest) });
+        life.on(Event::Confirmed { rendered: unknown.map(|version| rendering(version, None)) });
     }
     assert!(life.publication().ready, "an application that cannot be asked for a moment renders what it rendered before");
     flipped(&mut life, "v3", "v2", 3);
     assert_eq!((life.publication().ready, life.publication().reason), (false, "Outdated"));
     assert!(life.at(10_000).iter().all(|effect| !matches!(effect, Effect::Publish(_))), "what it may render is kept");
-    life.on(Event::Confirmed { digest: Some(digest("v3")) });
+    life.on(Event::Confirmed { rendered: Some(rendering("v3", None)) });
     assert_eq!((life.publication().ready, life.publication().reason), (true, "Available"));
 }
 
@@ -489,7 +528,7 @@ fn what_is_served_or_confirmed_never_goes() {
     assert_eq!(life.available(), digests(&["v1"]));
 
     let mut life = with_an_unneeded_version();
-    life.on(Event::Confirmed { digest: Some(digest("v1")) });
+    life.on(Event::Confirmed { rendered: Some(rendering("v1", None)) });
     life.at(10_000);
     assert_eq!(life.available(), digests(&["v1", "v2"]));
 }
@@ -543,7 +582,7 @@ mod any_order {
             name.clone().prop_map(|name| Event::LoadFailed { digest: digest(name), problem: "x".into() }),
             name.clone().prop_map(|name| Event::Switched { version: version(name) }),
             Just(Event::SwitchFailed { problem: "x".into() }),
-            name.clone().prop_map(|name| Event::Confirmed { digest: Some(digest(name)) }),
+            name.clone().prop_map(|name| Event::Confirmed { rendered: Some(rendering(name, None)) }),
             name.clone().prop_map(|name| Event::Evicted { digest: digest(name) }),
             name.clone().prop_map(|name| Event::EvictFailed { digest: digest(name) }),
             name.prop_map(|name| Event::Lost { digest: digest(name) }),

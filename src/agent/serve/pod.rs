@@ -13,14 +13,12 @@ use axum::routing::{get, put};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::application::{Confirmation, digest_of};
+use super::application::{CONFIRMATION_BYTES_MAX, NotConfirmed, rendered};
 use super::{Shared, answer};
 use crate::agent::core::{Event, Publication};
 
 /// Longest wait of a long poll: below the 60 s after which many proxies give up.
 const WAIT_MAX: Duration = Duration::from_secs(50);
-/// Longest body of `PUT /v1/serving`: a digest or a version's label, and what JSON puts around it.
-const CONFIRMATION_BYTES_MAX: usize = 4096;
 
 pub(super) fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -93,16 +91,21 @@ fn revision_tag(publication: &Publication) -> String {
     format!("\"{}-{}\"", publication.report.instance, publication.revision)
 }
 
-/// The name map of the served version; with a wait, when it is another one than the caller has.
+/// The name map of the served version; with a wait, when it is another one than the caller has. Every answer, also one without a body,
+/// names the flip for which this map is served.
 async fn name_map(State(shared): State<Arc<Shared>>, Query(poll): Query<Poll>, headers: HeaderMap) -> Response<Body> {
     let mut catalogue = shared.catalogue.clone();
     let news = catalogue.wait_for(|catalogue| catalogue.name_map().is_some_and(|map| !answer::matches(&headers, &answer::tag(&map.hash))));
     let _news_or_waited = timeout(poll.wait(), news).await.map(|result| result.map(|_| ()));
+    // The number first: the map is at least as new, and an application that says too low a number is asked again; one that says too high
+    // a number would let a flip converge.
+    let sequence = shared.publications.borrow().as_ref().map_or(0, |publication| publication.map_sequence);
     let catalogue = Arc::clone(&shared.catalogue.borrow());
     let Some(map) = catalogue.name_map() else { return answer::text(StatusCode::SERVICE_UNAVAILABLE, "no version is active yet\n") };
     let mut answer = json(&headers, &answer::tag(&map.hash), map.json.clone());
     let digest = HeaderValue::from_str(map.digest.as_str()).expect("a digest is ASCII");
     answer.headers_mut().insert("rollcall-digest", digest);
+    answer.headers_mut().insert("rollcall-sequence", HeaderValue::from(sequence));
     answer
 }
 
@@ -123,19 +126,20 @@ fn json(request: &HeaderMap, tag: &str, body: String) -> Response<Body> {
     answer
 }
 
+const EXPECTED: &str = "expected {\"digest\": \"sha256:...\"} or {\"version\": \"...\"}, and \"sequence\": the number in Rollcall-Sequence, where it is known\n";
+
 /// The application says what it renders with. Only from inside the pod: whoever could lie here could make a flip unsafe (I11).
 async fn serving(State(shared): State<Arc<Shared>>, ConnectInfo(peer): ConnectInfo<SocketAddr>, body: Bytes) -> Response<Body> {
     if !peer.ip().to_canonical().is_loopback() {
         return answer::text(StatusCode::FORBIDDEN, "only from inside the pod, over the loopback address\n");
     }
-    let Ok(confirmation) = serde_json::from_slice::<Confirmation>(&body) else {
-        return answer::text(StatusCode::BAD_REQUEST, "expected {\"digest\": \"sha256:...\"} or {\"version\": \"...\"}\n");
-    };
     let catalogue = Arc::clone(&shared.catalogue.borrow());
-    let Some(digest) = digest_of(&confirmation, &catalogue) else {
-        return answer::text(StatusCode::NOT_FOUND, "no version of that name is known here\n");
+    let rendered = match rendered(&body, &catalogue) {
+        Ok(rendered) => rendered,
+        Err(NotConfirmed::Malformed) => return answer::text(StatusCode::BAD_REQUEST, EXPECTED),
+        Err(NotConfirmed::Unknown) => return answer::text(StatusCode::NOT_FOUND, "no version of that name is known here\n"),
     };
-    match shared.events.send(Event::Confirmed { digest: Some(digest) }).await {
+    match shared.events.send(Event::Confirmed { rendered: Some(rendered) }).await {
         Ok(()) => answer::text(StatusCode::NO_CONTENT, ""),
         Err(_) => answer::text(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending\n"),
     }

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::agent::catalogue::Known;
-use crate::agent::core::Publication;
+use crate::agent::core::{Publication, Rendered};
 use crate::agent::fetch::{Fetch, FetchError, FetchedManifest, Pieces};
 use crate::agent::mirror::Memory;
 use crate::agent::testing::{asset, entry, pointed};
@@ -154,7 +154,7 @@ impl World {
             serving_sequence: None,
             problem: None,
         };
-        self.publications.send_replace(Some(Publication { revision, report, ready: true, reason: "Available", settled }));
+        self.publications.send_replace(Some(Publication { revision, report, ready: true, reason: "Available", settled, map_sequence: 1 }));
     }
 }
 
@@ -402,6 +402,10 @@ async fn the_name_map_is_that_of_the_served_version() {
     assert!(answer.is(200, r#"{"assets/app-2.js":"https://cdn.example.com/shop/assets/app-2.js"}"#), "{answer:?}");
     assert_eq!(answer.headers["rollcall-digest"], world.known[0].pointed.digest.as_str());
     assert_eq!(answer.header(header::ETAG), format!("\"{}\"", ContentHash::of(answer.body.as_bytes())));
+    assert_eq!(answer.headers["rollcall-sequence"], "0", "nothing is published yet");
+    world.publish(1, 1, true);
+    let answer = world.ask_pod(Method::GET, "/v1/manifest", "10.0.0.9", "").await;
+    assert_eq!(answer.headers["rollcall-sequence"], "1");
 }
 
 /// I11: a wrong confirmation could let the next flip pass too early.
@@ -418,13 +422,20 @@ async fn only_the_pod_itself_confirms_what_it_renders_with() {
         ("::ffff:127.0.0.1", r#"{"version":"v1"}"#.into(), 204),
         ("127.0.0.1", r#"{"version":"v9"}"#.into(), 404),
         ("127.0.0.1", r#"{"digest":"v9"}"#.into(), 400),
+        ("127.0.0.1", format!(r#"{{"digest":"{digest}","sequence":7,"more":true}}"#), 204),
+        ("127.0.0.1", r#"{"version":"v1","sequence":8}"#.into(), 204),
+        ("127.0.0.1", format!(r#"{{"digest":"{digest}","sequence":-1}}"#), 400),
+        ("127.0.0.1", format!(r#"{{"digest":"{digest}","version":"v1"}}"#), 400),
+        ("127.0.0.1", r#"{"sequence":8}"#.into(), 400),
     ] {
         let answer = world.ask_pod(Method::PUT, "/v1/serving", from, &body).await;
         assert_eq!(answer.status, status, "{from} {body}: {}", answer.body);
     }
     let told: Vec<Event> = std::iter::from_fn(|| world.inbox.try_recv().ok()).collect();
-    let confirmed = |digest: &ManifestDigest| Event::Confirmed { digest: Some(digest.clone()) };
-    assert_eq!(told, [confirmed(&digest), confirmed(&other), confirmed(&digest)]);
+    let with = |digest: &ManifestDigest, sequence| Event::Confirmed { rendered: Some(Rendered { digest: digest.clone(), sequence }) };
+    let confirmed = |digest: &ManifestDigest| with(digest, None);
+    let numbered = [with(&digest, Some(7)), with(&digest, Some(8))];
+    assert_eq!(told, [vec![confirmed(&digest), confirmed(&other), confirmed(&digest)], numbered.to_vec()].concat());
 }
 
 #[tokio::test]
