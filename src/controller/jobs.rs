@@ -230,3 +230,36 @@ fn dated(failure: WorkFailure, attempt: u32, clock: &dyn Clock) -> JobFailure {
     };
     JobFailure { reason: failure.reason, message: failure.message, retry_at }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::TokioClock;
+
+    fn end() -> Job {
+        Job::EndReferences { store: "store/1".into() }
+    }
+
+    async fn done(jobs: &Jobs, key: &ReleaseKey, uid: &str) {
+        jobs.start(key, end(), |_, _| async { Ok(JobEnd::ReferencesEnded) });
+        while jobs.facts(key, uid).ended.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// I5: what the object of before wrote into the bucket, the one of the same name has not written.
+    #[tokio::test(start_paused = true)]
+    async fn a_release_that_is_made_anew_has_done_nothing_yet_and_what_ran_for_the_one_before_ends() {
+        let (changed, _heard) = mpsc::unbounded_channel();
+        let jobs = Jobs::new(changed, Arc::new(TokioClock::starting_at("2026-11-21T00:00:00Z".parse().unwrap())));
+        let key = ReleaseKey { namespace: "shop".into(), name: "web".into() };
+        jobs.facts(&key, "u1");
+        done(&jobs, &key, "u1").await;
+        assert!(jobs.facts(&key, "u2").ended.is_empty());
+        done(&jobs, &key, "u2").await;
+        jobs.start(&key, end(), |_, _| std::future::pending());
+        assert!(jobs.facts(&key, "u2").running.is_some());
+        let anew = jobs.facts(&key, "u3");
+        assert!(anew.running.is_none() && anew.ended.is_empty());
+    }
+}

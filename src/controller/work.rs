@@ -2,7 +2,7 @@
 //! a failure.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -74,18 +74,20 @@ impl Order {
         if !matches!(self.job, Job::EndReferences { .. }) {
             return self.attempt(progress, cancel).await;
         }
-        let last = Mutex::new(None);
+        let mut last = None;
         let tries = async {
             loop {
                 match self.clone().attempt(progress.clone(), cancel.clone()).await {
-                    Err(failure) if !matches!(failure.mending, Mending::Never) => *lock(&last) = Some(failure),
+                    Err(failure) if !matches!(failure.mending, Mending::Never) => last = Some(failure),
                     worked => return worked,
                 }
                 tokio::time::sleep(END_AGAIN_AFTER).await;
             }
         };
-        let ended = tokio::time::timeout(END_WITHIN, tries).await;
-        ended.unwrap_or_else(|_| Err(lock(&last).take().unwrap_or_else(|| unanswered(&self.layout))))
+        match tokio::time::timeout(END_WITHIN, tries).await {
+            Ok(worked) => worked,
+            Err(_) => Err(last.unwrap_or_else(|| unanswered(&self.layout))),
+        }
     }
 
     /// Waits for a place and does the work, unless the endpoint has been silent lately.
@@ -374,10 +376,6 @@ fn sweep_failure(failure: &SweepFailure, now: jiff::Timestamp) -> WorkFailure {
 fn unanswered(layout: &Layout) -> WorkFailure {
     let message = format!("the store did not answer within {} s, asked for {:?}", END_WITHIN.as_secs(), layout.references());
     WorkFailure { reason: "StoreUnavailable", message, mending: Mending::Seldom }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Passes the engine's figures on, for ever.

@@ -54,10 +54,9 @@ fn ended_text(layout: &Layout, (cluster, release): (&str, &str), ended: &Referre
                 "{key:?} says that release {release} of cluster {cluster} is gone; what it used stays until {until} at most. If it is there after all, its next staging or sweep takes the document back"
             ))
         }
-        Referred::Absent | Referred::Over | Referred::Successors => Err(format!(
-            "{key:?} is not there: `rollcall store check` lists the releases that use a prefix, each with its cluster"
-        )
-        .into()),
+        Referred::Absent | Referred::Over | Referred::Successors => {
+            Err(format!("{key:?} is not there: `rollcall store check` lists the releases that use a prefix, each with its cluster").into())
+        }
     }
 }
 

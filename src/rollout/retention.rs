@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{ManifestDigest, Pointer};
-use crate::api::status::cut;
 use crate::api::release::{HistoryEntry, Phase, PublishEntries, RetentionSpec, RetentionStatus, api_time};
+use crate::api::status::cut;
+use crate::api::{ManifestDigest, Pointer};
 use crate::manifest::record::{Activation, Pin, RetentionPolicy, Role, Use};
 use crate::retention::references::OwnFacts;
 use crate::retention::{Plan, Referrer, Tally};
@@ -199,7 +199,8 @@ pub fn shown(plan: &Plan, deleted: Option<Tally>, at: Timestamp) -> RetentionSta
         }
     };
     let silent = plan.referrers.iter().find_map(Referrer::advice);
-    let message = [plan.nested.first().map(ToString::to_string), silent].into_iter().flatten().fold(message, |all, one| format!("{all}; {one}"));
+    let message =
+        [plan.nested.first().map(ToString::to_string), silent].into_iter().flatten().fold(message, |all, one| format!("{all}; {one}"));
     RetentionStatus {
         message: cut(message, MESSAGE_BYTES),
         planned_at: Some(api_time(at)),
@@ -252,7 +253,8 @@ fn unprotected(observed: &Observed) -> Option<Blocked> {
     let tried = observed.jobs.ended.iter().find(|(job, _)| matches!(job, Job::WriteReferences { .. }));
     match tried {
         Some((_, JobEnd::Failed(failure))) => {
-            let message = format!("what this release uses could not be written into the store, so sweeps do not know of it: {}", failure.message);
+            let message =
+                format!("what this release uses could not be written into the store, so sweeps do not know of it: {}", failure.message);
             Some(Blocked::By(failure.reason, message))
         }
         Some(_) | None => Some(Blocked::AsToldBefore),

@@ -33,7 +33,11 @@ pub(super) async fn found(bucket: &dyn Bucket, prefixes: &BTreeSet<String>, now:
     }
     let more = said.len().saturating_sub(NAMED_MAX) + prefixes.len().saturating_sub(PREFIXES_MAX);
     said.truncate(NAMED_MAX);
-    let more = if more > 0 { format!("; and more: name one prefix with --to to see all of its releases ({more} are left out)") } else { String::new() };
+    let more = if more > 0 {
+        format!("; and more: name one prefix with --to to see all of its releases ({more} are left out)")
+    } else {
+        String::new()
+    };
     let all = if said.is_empty() { "no release says what it uses".to_owned() } else { said.join("; ") };
     advice.truncate(NAMED_MAX);
     Ok(match advice.join("; ") {
@@ -68,7 +72,10 @@ mod tests {
         assert_eq!(told.capability, Holds);
         assert!(told.evidence.contains("web/shop of cluster c, last written 2026-11-20T00:00:00Z"), "{told:?}");
         // The store's date counts, not the clock of who wrote it.
-        assert!(told.evidence.contains("web/old of cluster c, deleted 2026-11-21T00:00:00Z, keeps what it used until 2026-12-21"), "{told:?}");
+        assert!(
+            told.evidence.contains("web/old of cluster c, deleted 2026-11-21T00:00:00Z, keeps what it used until 2026-12-21"),
+            "{told:?}"
+        );
         let silent = look("2026-11-28T00:00:00Z").await;
         assert!(silent.capability == Unknown && silent.evidence.contains("store end-references"), "{silent:?}");
         bucket.overwrite(&Layout::new("web/", "").references_of("c", "web/bad"), "{}");

@@ -207,7 +207,8 @@ fn a_deleted_release_without_a_policy_keeps_what_it_used_for_a_month_and_stops_n
 
 #[test]
 fn what_was_published_after_a_release_was_deleted_is_not_its_business() {
-    let deleted = with_deleted(100, 130, |reader| reader.retention = Some(RetentionPolicy { releases: 1, ttl_seconds: 50 * HOUR, pins: Vec::new() }));
+    let deleted =
+        with_deleted(100, 130, |reader| reader.retention = Some(RetentionPolicy { releases: 1, ttl_seconds: 50 * HOUR, pins: Vec::new() }));
     let later = Facts { records: deleted.records.iter().cloned().chain([record("v10", 110)]).collect(), ..deleted };
     let later = Facts { manifests: later.manifests.clone().into_iter().chain([(digest("v10"), at(110))]).collect(), ..later };
     assert_eq!(kept(&later), ["v3", "v4", "v8", "v9"]);

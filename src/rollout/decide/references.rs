@@ -54,4 +54,3 @@ pub(super) fn write_beside(observed: &Observed, decided: Decision) -> Decision {
         _ => Decision { step: Step::StartJob(job), wait: Wait::Again, ..decided },
     }
 }
-

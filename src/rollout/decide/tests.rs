@@ -540,8 +540,11 @@ fn an_object_that_takes_over_active_pages_writes_what_it_uses_whatever_else_it_w
         observed
     };
     let write = Job::WriteReferences { store: STORE.into() };
-    let spoilt: [fn(&mut Observed); 3] =
-        [|_| {}, |observed| observed.release.spec.suspend = true, |observed| observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(owner("ns/other")), record: None }];
+    let spoilt: [fn(&mut Observed); 3] = [
+        |_| {},
+        |observed| observed.release.spec.suspend = true,
+        |observed| observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(owner("ns/other")), record: None },
+    ];
     for spoil in spoilt {
         let mut observed = taken(spoil);
         assert_eq!(step(&observed), Step::StartJob(write.clone()));
@@ -555,7 +558,10 @@ fn an_object_that_takes_over_active_pages_writes_what_it_uses_whatever_else_it_w
         assert!(told.conditions.iter().any(|it| it.type_ == "RetentionBlocked" && it.message.contains("sweeps do not know of it")));
         observed.jobs.ended = vec![(write.clone(), JobEnd::ReferencesWritten)];
         let written = status::next(&observed, &decide(&observed), StepOutcome::Done);
-        assert!(written.references_written_by.as_deref() == Some("release-uid") && written.conditions.iter().all(|it| it.type_ != "RetentionBlocked"));
+        assert!(
+            written.references_written_by.as_deref() == Some("release-uid")
+                && written.conditions.iter().all(|it| it.type_ != "RetentionBlocked")
+        );
         observed.jobs.ended.clear();
         observed.release.status.references_written_by = Some("release-uid".into());
         assert_ne!(step(&observed), Step::StartJob(write.clone()), "I7: once");

@@ -103,7 +103,8 @@ async fn a_document_of_an_older_controller_is_ended_and_taken_like_any_other() {
 async fn a_release_that_a_person_took_for_gone_takes_its_document_back() {
     // I5
     let place = Place::new();
-    let end = async |cluster: &str| end_references_of(&place.bucket, &place.layout, (cluster, "web/shop"), place.clock.now()).await.unwrap();
+    let end =
+        async |cluster: &str| end_references_of(&place.bucket, &place.layout, (cluster, "web/shop"), place.clock.now()).await.unwrap();
     assert_eq!(end("d").await, Referred::Absent);
     place.write(&own("u1", "v1")).await;
     assert!(matches!(end("c").await, Referred::Said(_)));

@@ -103,7 +103,14 @@ fn a_deleted_release_says_so_before_it_goes_wherever_the_controller_ends() {
         let mut world = world_on_v2().await;
         world.start_rival();
         settle(&mut world).await;
-        let written = |world: &World| world.bucket.log().iter().filter(|change| matches!(change, Change::Replaced { key, .. } if key.contains("/references/"))).count();
+        let written = |world: &World| {
+            world
+                .bucket
+                .log()
+                .iter()
+                .filter(|change| matches!(change, Change::Replaced { key, .. } if key.contains("/references/")))
+                .count()
+        };
         let before = written(&world);
         world.delete_release();
         settle(&mut world).await;
