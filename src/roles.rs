@@ -84,6 +84,7 @@ fn agent_settings(args: AgentArgs) -> agent::Settings {
         site,
         base_path: args.base_path.trim_end_matches('/').to_owned(),
         age_floor: Duration::from_secs(args.keep_hours.saturating_mul(3600)),
+        load_spread: Duration::from_millis(args.load_spread_milliseconds),
         drain: Duration::from_secs(args.drain_seconds),
         miss_rate: args.miss_rate,
         miss_burst: args.miss_burst,

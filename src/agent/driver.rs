@@ -103,7 +103,7 @@ impl Driver {
             library.completed(&digest);
         }
         let mut driver = Self {
-            core: Core::new((pod_uid, instance), &context.settings.config_map, rendering, context.settings.pace(), digests),
+            core: Core::new((pod_uid, instance.clone()), &context.settings.config_map, rendering, context.settings.pace(&instance), digests),
             context,
             library,
             began: Instant::now(),
@@ -182,7 +182,7 @@ impl Driver {
     }
 
     fn start_channels(&mut self) {
-        let (identity, pace) = (self.context.identity.clone(), self.context.settings.pace());
+        let (identity, pace) = (self.context.identity.clone(), self.context.settings.pace(&self.context.identity.instance));
         let client = self.context.client.clone();
         let follower = Follower {
             api: Api::namespaced(client.clone(), &identity.namespace),

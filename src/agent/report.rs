@@ -135,6 +135,7 @@ impl HttpChannel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::core::Lot;
     use crate::api::Report;
     use crate::api::pointer::PROTOCOL;
     use crate::clock::TokioClock;
@@ -174,7 +175,7 @@ mod tests {
         let (publish, publications) = watch::channel(Some(publication(1)));
         let (events, mut acknowledged) = mpsc::channel(8);
         let second = Duration::from_secs(1);
-        let pace = Pace { retry_first: second, retry_max: second, age_floor: second };
+        let pace = Pace { retry_first: second, retry_max: second, age_floor: second, load_spread: second, lot: Lot::Last };
         let api = Api::namespaced(server.client("agent"), builders::NAMESPACE);
         let task = tokio::spawn(ConditionChannel { api, identity, clock, pace, publications, events }.run());
         sleep(Duration::from_secs(60)).await;

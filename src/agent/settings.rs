@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::core::Pace;
+use super::core::{Lot, Pace};
 use crate::serving::Limits;
 
 /// Where the report goes. The HTTP endpoint answers in any case, when [`Settings::listen_pod`] is set.
@@ -51,6 +51,8 @@ pub struct Settings {
     pub retry_first: Duration,
     /// Longest delay between two attempts. Default 30 s.
     pub retry_max: Duration,
+    /// Agents of Ready pods begin to load a candidate within this time, each at a moment of its own. Default 2 s.
+    pub load_spread: Duration,
     /// How long to go on serving after the request to stop, not ready any more. Default 10 s: longer than endpoints take to
     /// forget a pod, shorter than the default grace period of 30 s.
     pub drain: Duration,
@@ -75,14 +77,17 @@ impl Settings {
             age_floor: Duration::from_secs(24 * 3600),
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
+            load_spread: Duration::from_secs(2),
             drain: Duration::from_secs(10),
             miss_rate: 20,
             miss_burst: 100,
         }
     }
 
-    pub(super) fn pace(&self) -> Pace {
-        Pace { retry_first: self.retry_first, retry_max: self.retry_max, age_floor: self.age_floor }
+    /// For the agent with this boot id.
+    pub(super) fn pace(&self, instance: &str) -> Pace {
+        let (retry_first, retry_max) = (self.retry_first, self.retry_max);
+        Pace { retry_first, retry_max, age_floor: self.age_floor, load_spread: self.load_spread, lot: Lot::of(instance) }
     }
 }
 

@@ -144,6 +144,38 @@ pub enum Rendering {
     Application,
 }
 
+/// What one agent drew, so that ten thousand of them do not do in one moment what a change of the pointer has all of them do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lot {
+    /// Drawn anew by each life of an agent.
+    Drawn(u64),
+    /// The one that waits longest.
+    Last,
+}
+
+impl Lot {
+    /// From the boot id, which no two lives share.
+    #[must_use]
+    pub fn of(instance: &str) -> Self {
+        Self::Drawn(instance.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+    }
+
+    /// This agent's part of a time; `nth` draws again.
+    #[must_use]
+    pub fn part_of(self, time: Duration, nth: u64) -> Duration {
+        match self {
+            Self::Last => time,
+            Self::Drawn(lot) => {
+                let mut mixed = lot.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                let thousandths = u32::try_from((mixed ^ (mixed >> 31)) % 1000).expect("below a thousand");
+                time / 1000 * thousandths
+            }
+        }
+    }
+}
+
 /// How long things take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -153,14 +185,25 @@ pub struct Pace {
     pub retry_max: Duration,
     /// How long a version stays after nothing wanted or served it: open tabs still ask for it.
     pub age_floor: Duration,
+    /// Agents of Ready pods begin to load a version within this time after it was staged, each at a moment of its own.
+    pub load_spread: Duration,
+    /// Which of these moments is this agent's, and how its repeats differ from those of others.
+    pub lot: Lot,
 }
 
 impl Pace {
-    /// Delay after this many failures in a row (from 1).
+    /// Delay after this many failures in a row (from 1): from half of what doubles to the whole of it.
     #[must_use]
     pub fn delay(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
-        self.retry_first.saturating_mul(1 << doublings).min(self.retry_max)
+        let half = self.retry_first.saturating_mul(1 << doublings).min(self.retry_max) / 2;
+        half + self.lot.part_of(half, u64::from(failures))
+    }
+
+    /// How long after it was first wanted a version's load begins.
+    #[must_use]
+    pub fn begin_after(&self, stage: i64) -> Duration {
+        self.lot.part_of(self.load_spread, stage.unsigned_abs())
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Core {
     pointer_problem: Option<String>,
     pub(super) held: BTreeMap<ManifestDigest, Holding>,
     loading: BTreeSet<ManifestDigest>,
+    /// When loads begin that do not begin at once.
+    begin_at: BTreeMap<ManifestDigest, Duration>,
     failures: BTreeMap<ManifestDigest, Failure>,
     pub(super) serving: Option<PointedVersion>,
     /// The newest flip for which it is served.
@@ -78,6 +80,7 @@ impl Core {
             pointer_problem: None,
             held: held.into_iter().map(|digest| (digest, Holding::default())).collect(),
             loading: BTreeSet::new(),
+            begin_at: BTreeMap::new(),
             failures: BTreeMap::new(),
             serving: None,
             serving_sequence: 0,
@@ -115,7 +118,8 @@ impl Core {
     pub fn wake_at(&self) -> Option<Duration> {
         let loads = self.failures.iter().filter(|(digest, _)| !self.loading.contains(digest)).map(|(_, failure)| failure.retry_at);
         let switch = self.switch_failure.iter().filter(|_| self.switch_target().is_some()).map(|failure| failure.retry_at);
-        loads.chain(switch).chain(self.eviction_due()).min()
+        let begins = self.begin_at.iter().filter(|(digest, _)| !self.failures.contains_key(*digest)).map(|(_, at)| *at);
+        loads.chain(begins).chain(switch).chain(self.eviction_due()).min()
     }
 
     /// The report as it stands.
@@ -247,17 +251,29 @@ impl Core {
     }
 
     fn load_wanted(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let due: Vec<PointedVersion> = self
-            .wanted()
-            .into_iter()
-            .filter(|version| !self.held.contains_key(&version.digest) && !self.loading.contains(&version.digest))
-            .filter(|version| self.failures.get(&version.digest).is_none_or(|failure| failure.retry_at <= now))
-            .cloned()
-            .collect();
-        for version in due {
-            self.loading.insert(version.digest.clone());
-            effects.push(Effect::Load(version));
+        let lacking = |version: &&PointedVersion| !self.held.contains_key(&version.digest) && !self.loading.contains(&version.digest);
+        let lacking: Vec<PointedVersion> = self.wanted().into_iter().filter(lacking).cloned().collect();
+        self.begin_at.retain(|digest, _| lacking.iter().any(|version| version.digest == *digest));
+        for version in lacking {
+            let repeat = self.failures.get(&version.digest).map(|failure| failure.retry_at);
+            if repeat.unwrap_or_else(|| self.begins_at(&version, now)) <= now {
+                self.begin_at.remove(&version.digest);
+                self.loading.insert(version.digest.clone());
+                effects.push(Effect::Load(version));
+            }
         }
+    }
+
+    /// A Ready pod has time for a candidate, and all of them see it in the same moment. What a pod lacks to be Ready, or what pages refer to
+    /// now, is loaded at once.
+    fn begins_at(&mut self, version: &PointedVersion, now: Duration) -> Duration {
+        let pointer = self.pointer.as_ref();
+        let is_candidate = pointer.is_some_and(|pointer| pointer.candidate.as_ref() == Some(version));
+        if !self.was_ready || !is_candidate {
+            return now;
+        }
+        let after = self.pace.begin_after(pointer.map_or(0, |pointer| pointer.stage));
+        *self.begin_at.entry(version.digest.clone()).or_insert(now + after)
     }
 
     fn abandon_unwanted(&mut self, effects: &mut Vec<Effect>) {
@@ -335,7 +351,14 @@ impl Core {
             (Some(pointer), None) if pointer.active.is_none() => "NoActiveVersion",
             (Some(_), None) => "Available",
         };
-        Publication { revision: 0, ready: self.is_ready(), reason, settled: self.pointer.is_some() && settled, map_sequence: self.served_sequence().unwrap_or(0), report }
+        Publication {
+            revision: 0,
+            ready: self.is_ready(),
+            reason,
+            settled: self.pointer.is_some() && settled,
+            map_sequence: self.served_sequence().unwrap_or(0),
+            report,
+        }
     }
 
     fn report(&self) -> Report {
@@ -370,9 +393,7 @@ impl Core {
     fn reported_sequence(&self) -> Option<i64> {
         match self.rendering {
             Rendering::Agent => self.served_sequence(),
-            Rendering::Application => {
-                self.confirmed.as_ref()?.sequence.map(|said| said.min(self.served_sequence().unwrap_or(0)))
-            }
+            Rendering::Application => self.confirmed.as_ref()?.sequence.map(|said| said.min(self.served_sequence().unwrap_or(0))),
         }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Core, Effect, Event, Pace, Publication, Rendered, Rendering};
+use super::{Core, Effect, Event, Lot, Pace, Publication, Rendered, Rendering};
 use crate::api::{ManifestDigest, PointedVersion, Pointer};
 
-const PACE: Pace = Pace { retry_first: secs(1), retry_max: secs(30), age_floor: secs(3600) };
+const PACE: Pace = Pace { retry_first: secs(1), retry_max: secs(30), age_floor: secs(3600), load_spread: secs(0), lot: Lot::Last };
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -223,6 +223,48 @@ fn a_failed_load_is_repeated_with_a_growing_delay() {
     assert_eq!(PACE.delay(40), secs(30));
     life.loaded("v2");
     assert_eq!((life.publication().report.problem, life.core.wake_at()), (None, None));
+}
+
+/// A Ready pod with this pace, to which a candidate is shown at second 100.
+fn with_a_candidate(pace: Pace) -> Life {
+    let mut life = Life::ready();
+    life.core.pace = pace;
+    life.now = secs(100);
+    assert_eq!(loads(&life.changed(pointer(Some("v1"), Some("v2"), None, 2, 1))), [] as [&str; 0]);
+    life
+}
+
+#[test]
+fn a_ready_pod_begins_a_load_at_a_moment_of_its_own_and_what_pages_refer_to_at_once() {
+    let spread = Pace { load_spread: secs(2), ..PACE };
+    let mut life = with_a_candidate(spread);
+    assert_eq!((life.core.wake_at(), loads(&life.at(101))), (Some(secs(102)), vec![]));
+    assert_eq!(loads(&life.at(102)), ["v2"]);
+    let mut life = with_a_candidate(spread);
+    life.changed(pointer(Some("v1"), None, None, 3, 1));
+    assert_eq!((life.core.wake_at(), loads(&life.at(200))), (None, vec![]), "nobody wants it any more");
+    let mut life = with_a_candidate(spread);
+    assert_eq!(loads(&life.changed(pointer(Some("v2"), None, Some("v1"), 2, 2))), ["v2"], "break-glass: pages refer to it now");
+    let mut life = Life::announced();
+    life.core.pace = spread;
+    assert_eq!(loads(&life.read(pointer(Some("v1"), Some("v2"), None, 2, 1))), ["v1", "v2"], "a pod that is not Ready waits for them");
+}
+
+/// The arithmetic of docs/performance.md: ten thousand agents of which none knows of another one.
+#[test]
+fn ten_thousand_agents_neither_begin_nor_repeat_in_the_same_moment() {
+    let of = |agent: u32| Pace { load_spread: secs(2), lot: Lot::of(&format!("life-{agent}")), ..PACE };
+    let most_within_100_ms = |time: &dyn Fn(Pace) -> Duration| {
+        let mut within = std::collections::BTreeMap::<u128, u32>::new();
+        (0..10_000).for_each(|agent| *within.entry(time(of(agent)).as_millis() / 100).or_default() += 1);
+        within.into_values().max().unwrap()
+    };
+    // 500 and 1,000 on average.
+    assert!(most_within_100_ms(&|pace| pace.begin_after(7)) < 650);
+    assert!(most_within_100_ms(&|pace| pace.delay(2)) < 1_150);
+    assert!((0..10_000).map(of).all(|pace| (secs(1)..=secs(2)).contains(&pace.delay(2)) && pace.begin_after(7) < secs(2)));
+    let firsts = |stage| (0..10_000).min_by_key(|agent| of(*agent).begin_after(stage));
+    assert_ne!(firsts(7), firsts(8), "another stage has another order");
 }
 
 #[test]

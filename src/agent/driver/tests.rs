@@ -174,7 +174,7 @@ impl World {
     }
 
     fn start(&self, instance: &str) -> JoinHandle<Result<(), AgentError>> {
-        let settings = Settings { age_floor: Duration::from_secs(600), ..Settings::new("shop") };
+        let settings = Settings { age_floor: Duration::from_secs(600), load_spread: Duration::ZERO, ..Settings::new("shop") };
         tokio::spawn(run(self.context(instance, settings), std::future::pending()))
     }
 
