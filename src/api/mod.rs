@@ -17,6 +17,7 @@ pub mod schema;
 mod source;
 pub mod status;
 pub mod store;
+pub mod watched;
 
 pub use build::{BuildManifestSpec, BuildSpec, Format};
 pub use digest::{ContentHash, ManifestDigest};

@@ -22,6 +22,9 @@ pub const LABEL_RELEASE: &str = "rollcall.dev/release";
 /// Label of the pointer `ConfigMap`, so that the controller's watch sees pointers and nothing else.
 pub const LABEL_POINTER: &str = "rollcall.dev/pointer";
 
+/// Annotation of pods from which the agent's component takes the name of its pointer.
+pub const ANNOTATION_POINTER: &str = "rollcall.dev/pointer";
+
 /// A new value asks for another attempt; copied to `status.lastHandledRequest`.
 pub const ANNOTATION_REQUESTED_AT: &str = "rollcall.dev/requestedAt";
 

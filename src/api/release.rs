@@ -80,7 +80,8 @@ pub struct AssetReleaseSpec {
     /// How the build is read. The default suits what the usual tools write.
     #[serde(default)]
     pub build: BuildSpec,
-    /// The workloads whose pods must have the version before pages refer to it.
+    /// The workloads whose pods must have the version before pages refer to it. Pods of one that you take out of the list are asked until
+    /// they are gone: see `status.selectors`.
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other.workloadRef == one.workloadRef))")
@@ -272,7 +273,8 @@ pub struct ActivationSpec {
     #[serde(default = "proceed")]
     pub on_zero_replicas: ProceedOrWait,
     /// A target that does not exist: `Wait`, because a typing error looks the same, or `Proceed`, when the release stands in an
-    /// earlier wave than its code.
+    /// earlier wave than its code. Pods of it that are there although their workload is gone are asked in either case: see
+    /// `status.selectors`.
     #[serde(default = "wait")]
     pub on_missing_workload: ProceedOrWait,
     /// Break-glass: skips named gates for one version. Kept in event, metric and history.
@@ -338,7 +340,7 @@ pub struct OverrideSpec {
 /// Gates that break-glass may name.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 pub enum SkippableGate {
-    /// Every target exists.
+    /// Every target exists. Pods of one that is gone are asked all the same.
     WorkloadsExist,
     /// A target without pods, where `onZeroReplicas` is `Wait`.
     PodsExist,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ManifestDigest;
 use super::foreign::escaped;
 use super::retention::RetentionStatus;
+use super::watched::WatchedSelector;
 
 /// What the controller last did and saw.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
@@ -62,6 +63,12 @@ pub struct AssetReleaseStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub replicas: Vec<ReplicaStatus>,
+    /// The selectors by which pods are watched: of each target the last one that was seen, also while its workload is missing; and those
+    /// of former targets, and former ones of a target, until they have had no pod for ten minutes. Pods of all of them are asked before
+    /// each flip.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub selectors: Vec<WatchedSelector>,
     /// The attempt that was given up and is not tried again until the spec changes or `rollcall.dev/requestedAt` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_up: Option<GivenUp>,
@@ -107,6 +114,7 @@ impl Default for AssetReleaseStatus {
             references_written_by: None,
             retention: None,
             replicas: Vec::new(),
+            selectors: Vec::new(),
             given_up: None,
             last_stage: 0,
             epoch: 0,
@@ -168,7 +176,7 @@ pub struct CandidateStatus {
     pub upload: Option<UploadStatus>,
     /// How far the roll call is, for each target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 32))]
     pub targets: Vec<TargetStatus>,
 }
 
@@ -192,7 +200,7 @@ pub struct UploadStatus {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetStatus {
-    /// `Kind/name` of the workload.
+    /// `Kind/name` of the workload; with `(former)` when `spec.targets` does not name it any more, or it has another selector by now.
     #[schemars(length(max = 280))]
     pub name: String,
     /// Pods that count.

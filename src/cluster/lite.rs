@@ -22,6 +22,9 @@ pub struct PodLite {
     /// Phase, conditions, address.
     #[serde(default)]
     pub status: PodStatusLite,
+    /// The pointer that its agent was given, when its annotation says so: the only annotation that is kept.
+    #[serde(skip)]
+    pub pointer: Option<Box<str>>,
 }
 
 /// What is looked at of a pod's spec.

@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
 
-use crate::api::names::AGENT_CONTAINER;
+use crate::api::names::{AGENT_CONTAINER, ANNOTATION_POINTER};
 use crate::api::release::ReportSpec;
 
 use super::calls::CallError;
@@ -26,6 +26,9 @@ use hub::{Hub, Watcher};
 use member::{Member, Pods};
 use polls::{Asks, Polls};
 use selector::{Handle, Taken};
+
+/// Longest name of an object.
+const OBJECT_NAME_BYTES_MAX: usize = 253;
 
 /// `namespace` and `name` of a release.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -236,6 +239,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Only what is looked at: managedFields, labels and annotations are most of a pod's size, and the last two are of any size.
 fn slim(mut pod: PodLite) -> (String, Arc<PodLite>) {
+    let pointer = pod.metadata.annotations.as_mut().and_then(|annotations| annotations.remove(ANNOTATION_POINTER));
+    pod.pointer = pointer.filter(|name| name.len() <= OBJECT_NAME_BYTES_MAX).map(String::into_boxed_str);
     let ObjectMeta { name, uid, resource_version, creation_timestamp, deletion_timestamp, .. } = pod.metadata;
     let key = name.clone().unwrap_or_default();
     pod.metadata = ObjectMeta { name, uid, resource_version, creation_timestamp, deletion_timestamp, ..ObjectMeta::default() };

@@ -24,6 +24,7 @@ mod retry;
 mod run;
 mod source;
 mod store;
+mod targets;
 mod unseen;
 mod work;
 mod writers;

@@ -5,20 +5,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::Selector;
 use kube::{Api, ResourceExt};
 
 use crate::api::names::{AGENT_CONTAINER, ANNOTATION_REQUESTED_AT, CONDITION_ASSETS, FINALIZER, is_object_name};
-use crate::api::release::{AssetReleaseSpec, TargetSpec, WorkloadKind};
+use crate::api::release::{AssetReleaseSpec, TargetSpec};
 use crate::api::report::InvalidReport;
 use crate::api::{AssetRelease, ForeignText, Pointer, Report};
-use crate::cluster::lite::{ContainerLite, DaemonSetLite, DeploymentLite, Message, PodLite, StatefulSetLite};
-use crate::cluster::pods::{ReleaseKey, Snapshot, Wish};
+use crate::cluster::lite::{ContainerLite, Message, PodLite};
+use crate::cluster::pods::{ReleaseKey, Snapshot};
 use crate::cluster::pointer::PointerObject;
-use crate::cluster::{Call, CallError, Class, nodes};
+use crate::cluster::{Call, nodes};
 use crate::rollout::observed::{
     Inheritance, Observed, OtherPointer, PodFacts, PointerFacts, Predecessor, PrefixFacts, Presence, ReleaseFacts, ReportFacts, StoreFacts,
     TargetFacts,
@@ -28,6 +25,7 @@ use super::context::Context;
 use super::prefix;
 use super::retry::Failure;
 use super::store::{FoundStore, find_store};
+use super::targets::{self, remembered};
 
 /// One look, and the handles that a step needs.
 pub(super) struct Look {
@@ -46,12 +44,13 @@ pub(super) struct Look {
 /// Looks at everything that a decision about this release may need; `None` when the release is gone.
 pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &ReleaseKey) -> Result<Option<Look>, Failure> {
     let client = &cx.outside.client;
-    let selectors = find_selectors(cx, key, &trigger.spec.targets).await?;
+    let plan = targets::plan(cx, key, trigger).await?;
     // From here on facts are timed: the step that moves the pointer rests on them.
     let begun_at = cx.outside.clock.now();
     let pointer = PointerObject::new(client.clone(), &key.namespace, &trigger.spec.pointer.config_map_name, &key.name);
     let pointer_facts = pointer.read().await?;
-    let targets = observe_targets(cx, key, &trigger.spec, selectors, pointer_of(&pointer_facts)).await?;
+    let follows = (trigger.spec.pointer.config_map_name.as_str(), pointer_of(&pointer_facts));
+    let targets = targets::look(cx, key, plan, follows).await?;
     let other_pointer = find_other_pointer(cx, key, &targets).await;
     let asking = release_facts(trigger, key);
     let predecessor = find_predecessor(cx, key, &trigger.spec).await?;
@@ -62,7 +61,7 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
     let Some(release) = Call::new("get", "AssetRelease", &key.namespace, &key.name).find(api.get_opt(&key.name)).await? else {
         return Ok(None);
     };
-    if release.spec != trigger.spec || release.metadata.uid != trigger.metadata.uid || is_deleting(&release) != is_deleting(trigger) {
+    if is_another(&release, trigger) {
         // The trigger was older than the release: what was looked at so far is not what the release speaks of.
         return Box::pin(observe(cx, &release, key)).await;
     }
@@ -103,6 +102,14 @@ fn pointer_of(facts: &PointerFacts) -> Option<&Pointer> {
     }
 }
 
+/// Whether something was looked at by what the release does not say any more: what is wished for, or whose pods are remembered.
+fn is_another(release: &AssetRelease, trigger: &AssetRelease) -> bool {
+    release.spec != trigger.spec
+        || release.metadata.uid != trigger.metadata.uid
+        || is_deleting(release) != is_deleting(trigger)
+        || remembered(release) != remembered(trigger)
+}
+
 fn is_deleting(release: &AssetRelease) -> bool {
     release.metadata.deletion_timestamp.is_some()
 }
@@ -124,30 +131,6 @@ fn release_facts(release: &AssetRelease, key: &ReleaseKey) -> ReleaseFacts {
         spec: release.spec.clone(),
         status: release.status.clone().unwrap_or_default(),
     }
-}
-
-/// Workloads asked for side by side: at 100 ms a GET, 40 targets take half a second.
-const WORKLOADS_AT_ONCE: usize = 8;
-
-/// The selectors of all targets, in the spec's order. They may be older than a second: a workload's selector never changes.
-async fn find_selectors(cx: &Context, key: &ReleaseKey, specs: &[TargetSpec]) -> Result<Vec<Option<String>>, Failure> {
-    cx.pods.keep_only(key, &specs.iter().map(TargetSpec::display_name).collect::<Vec<_>>());
-    let asked: Vec<_> = specs.iter().map(|spec| find_selector(cx, key, spec)).collect();
-    futures::stream::iter(asked).buffered(WORKLOADS_AT_ONCE).try_collect().await
-}
-
-async fn observe_targets(
-    cx: &Context,
-    key: &ReleaseKey,
-    spec: &AssetReleaseSpec,
-    selectors: Vec<Option<String>>,
-    pointer: Option<&Pointer>,
-) -> Result<Vec<TargetFacts>, Failure> {
-    let (mut facts, config_map) = (Vec::new(), spec.pointer.config_map_name.as_str());
-    for target in spec.targets.iter().zip(selectors) {
-        facts.push(observe_target(cx, key, target, (config_map, pointer)).await?);
-    }
-    Ok(facts)
 }
 
 /// The release whose place this one takes; looked at after the pointer, whose resource version fences what rests on it.
@@ -181,58 +164,7 @@ async fn find_other_pointer(cx: &Context, key: &ReleaseKey, targets: &[TargetFac
     Some(other)
 }
 
-async fn observe_target(
-    cx: &Context,
-    key: &ReleaseKey,
-    (spec, selector): (&TargetSpec, Option<String>),
-    (config_map, pointer): (&str, Option<&Pointer>),
-) -> Result<TargetFacts, Failure> {
-    let stage = pointer.map_or(0, |pointer| pointer.stage);
-    let Some(selector) = selector else {
-        return Ok(TargetFacts { target: spec.clone(), exists: false, seen_since_stage: None, pods: Vec::new() });
-    };
-    let wish = Wish { selector, report: spec.report.clone(), stage };
-    let snapshot = cx.pods.look(key, &spec.display_name(), &wish);
-    if let Some(error) = snapshot.refused {
-        return Err(error.into());
-    }
-    let mut pods: Vec<PodFacts> = snapshot.pods.values().map(|pod| pod_facts(pod, spec, &snapshot, config_map)).collect();
-    find_unreachable(cx, &mut pods, &snapshot, pointer).await;
-    Ok(TargetFacts { target: spec.clone(), exists: true, seen_since_stage: snapshot.seen_since_stage, pods })
-}
-
-/// The workload's selector as text; `None` when the workload is not there.
-async fn find_selector(cx: &Context, key: &ReleaseKey, spec: &TargetSpec) -> Result<Option<String>, Failure> {
-    let (client, name) = (cx.outside.client.clone(), spec.workload_ref.name.as_str());
-    let call = Call::new("get", &format!("{:?}", spec.workload_ref.kind), &key.namespace, name);
-    let found: Option<LabelSelector> = match spec.workload_ref.kind {
-        WorkloadKind::Deployment => {
-            let api: Api<DeploymentLite> = Api::namespaced(client, &key.namespace);
-            call.find(api.get_opt(name)).await?.map(|it| it.spec.selector)
-        }
-        WorkloadKind::StatefulSet => {
-            let api: Api<StatefulSetLite> = Api::namespaced(client, &key.namespace);
-            call.find(api.get_opt(name)).await?.map(|it| it.spec.selector)
-        }
-        WorkloadKind::DaemonSet => {
-            let api: Api<DaemonSetLite> = Api::namespaced(client, &key.namespace);
-            call.find(api.get_opt(name)).await?.map(|it| it.spec.selector)
-        }
-    };
-    Ok(found.map(selector_text).transpose()?)
-}
-
-fn selector_text(selector: LabelSelector) -> Result<String, CallError> {
-    let parsed = Selector::try_from(selector).map_err(|error| CallError {
-        call: "read the workload's selector".into(),
-        class: Class::Invalid,
-        cause: error.to_string(),
-        code: None,
-    })?;
-    Ok(parsed.to_string())
-}
-
-fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, config_map: &str) -> PodFacts {
+pub(super) fn pod_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, config_map: &str) -> PodFacts {
     let uid = pod.uid().to_owned();
     let created_at = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     PodFacts {
@@ -314,7 +246,7 @@ fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str
 
 /// Asks for the nodes of pods that are not Ready and have not reported this stage, or serve another version than the active one: only
 /// those can be excused for their node.
-async fn find_unreachable(cx: &Context, pods: &mut [PodFacts], snapshot: &Snapshot, pointer: Option<&Pointer>) {
+pub(super) async fn find_unreachable(cx: &Context, pods: &mut [PodFacts], snapshot: &Snapshot, pointer: Option<&Pointer>) {
     let now = cx.outside.clock.now();
     let stage = pointer.map_or(0, |pointer| pointer.stage);
     let active = pointer.and_then(|pointer| Some((&pointer.active.as_ref()?.digest, pointer.sequence)));

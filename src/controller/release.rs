@@ -136,6 +136,7 @@ fn is_unwatched(blocker: &Blocker) -> bool {
             | Blocker::ReplicaIncomplete { .. }
             | Blocker::WorkloadMissing { .. }
             | Blocker::NotConverged { .. }
+            | Blocker::SelectorsUnrecorded { .. }
             | Blocker::PointerUnreadable { .. }
             | Blocker::PointerContested { .. }
             | Blocker::PointerVanished { .. }

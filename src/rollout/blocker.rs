@@ -204,6 +204,13 @@ pub enum Blocker {
         /// Each with what it serves.
         pods: Vec<LaggingPod>,
     },
+    /// The status does not say yet by which selectors pods are watched.
+    SelectorsUnrecorded {
+        /// `Kind/name` of each target.
+        targets: Vec<String>,
+        /// Former selectors, where they leave no room.
+        former: Vec<String>,
+    },
     /// `activation.mode` is `Manual` and the version is not approved.
     NotApproved {
         /// The version that waits.
@@ -311,6 +318,7 @@ impl Blocker {
             Self::PodsMissing { .. } => "PodsMissing",
             Self::PodsFollowAnother { .. } => "PodsFollowAnotherPointer",
             Self::NotConverged { .. } => "NotConverged",
+            Self::SelectorsUnrecorded { .. } => "SelectorsUnrecorded",
             Self::NotApproved { .. } => "NotApproved",
             Self::PublishingEntries { .. } => "PublishingEntries",
             Self::StepFailed { .. } => "StepFailed",
@@ -383,6 +391,7 @@ impl Blocker {
                 format!("{reported} of {counted} pods have reported; waiting for {}", some_pods(pods))
             }
             Self::NotConverged { pods } => format!("pods that do not serve the active version yet: {}", some_pods(pods)),
+            Self::SelectorsUnrecorded { targets, former } => selectors_message(targets, former),
             Self::NotApproved { version } => {
                 format!("every other gate holds: set activation.approvedVersion to {version:?} to activate it")
             }
@@ -446,6 +455,7 @@ impl Blocker {
             | Self::PodsMissing { .. }
             | Self::PodsFollowAnother { .. }
             | Self::NotConverged { .. }
+            | Self::SelectorsUnrecorded { .. }
             | Self::NotApproved { .. }
             | Self::StepFailed { .. }
             | Self::StepLost { .. }
@@ -519,6 +529,17 @@ pub(super) fn some_of(names: &[String]) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
+}
+
+fn selectors_message(targets: &[String], former: &[String]) -> String {
+    let targets = some_of(targets);
+    if former.is_empty() {
+        return format!("the selectors of {targets} are being written to status.selectors, which comes before the flip");
+    }
+    format!(
+        "status.selectors has no room for those of {targets}: delete the pods of former selectors, which are forgotten ten minutes later: {}",
+        some_of(former)
+    )
 }
 
 fn some_pods(pods: &[LaggingPod]) -> String {

@@ -53,8 +53,11 @@ fn may_return(observed: &Observed, pod: &PodFacts) -> bool {
 
 fn lagging(observed: &Observed, who: impl Fn(&PodFacts) -> bool) -> Vec<LaggingPod> {
     let asked = counted(observed).filter(|(_, pod)| who(pod));
-    let mut lagging: Vec<_> =
-        asked.filter_map(|(target, pod)| Some(LaggingPod { name: pod.name.clone(), why: serves_other(observed, target, pod)? })).collect();
+    let lags = |(target, pod): (&TargetFacts, &PodFacts)| {
+        let why = format!("{}{}", target.standing.prefix(), serves_other(observed, target, pod)?);
+        Some(LaggingPod { name: pod.name.clone(), why })
+    };
+    let mut lagging: Vec<_> = asked.filter_map(lags).collect();
     lagging.sort();
     lagging
 }

@@ -18,7 +18,7 @@ use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason
 use super::gates::{self, FLIP_GATES};
 use super::observed::{BuildSource, Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, ReplicaEnd, StoreFacts};
 use super::roll_call::RollCall;
-use super::{converging, replicas, retention, roll_call};
+use super::{converging, replicas, retention, roll_call, watched};
 
 mod adopt;
 mod entries;
@@ -55,7 +55,8 @@ pub fn decide(observed: &Observed) -> Decision {
     let alone = replicas::without_backfill(observed);
     let decided = renew_the_claim_beside(observed, by_rules(alone.as_ref().unwrap_or(observed)));
     let decided = references::write_beside(observed, decided);
-    lead::under_our_epoch(observed, replicas::beside(observed, decided))
+    let decided = lead::under_our_epoch(observed, replicas::beside(observed, decided));
+    if decided.wait == Wait::Again { decided } else { decided.until_also(watched::look_at(observed)) }
 }
 
 fn by_rules(observed: &Observed) -> Decision {

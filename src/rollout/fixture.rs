@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::api::pointer::PROTOCOL;
 use crate::api::release::AssetReleaseStatus;
+use crate::api::watched::WatchedSelector;
 use crate::api::{ManifestDigest, PointedVersion, Pointer, Report};
 use crate::manifest::readers::{BuildNames, Decided};
 use crate::manifest::{BuildSummary, Layout, Owner, VersionRecord};
@@ -50,7 +51,14 @@ pub(crate) fn fixture() -> Observed {
         other_pointer: None,
     };
     let target = observed.release.spec.targets[0].clone();
-    observed.targets.push(TargetFacts { target, exists: true, seen_since_stage: Some(0), pods: Vec::new() });
+    observed.targets.push(TargetFacts {
+        target,
+        standing: Standing::Present,
+        selector: Some(SELECTOR.into()),
+        seen_since_stage: Some(0),
+        pods: Vec::new(),
+    });
+    observed.release.status.selectors = vec![WatchedSelector::of(&observed.targets[0].target, SELECTOR)];
     observed.with_pointer(Pointer::empty())
 }
 
@@ -91,6 +99,9 @@ pub(crate) fn owner(release: &str) -> Owner {
 pub(crate) fn verified(missing: &[&str]) -> JobEnd {
     JobEnd::Verified { missing: missing.iter().map(ToString::to_string).collect(), name_map: Some("{}".into()), headers: None, at: at(990) }
 }
+
+/// The selector of the fixture's target.
+pub(crate) const SELECTOR: &str = "app=web";
 
 /// The store of the fixture.
 pub(crate) const STORE: &str = "store-uid/1";
@@ -177,6 +188,7 @@ impl Observed {
         for (facts, target) in self.targets.iter_mut().zip(&self.release.spec.targets) {
             facts.target = target.clone();
         }
+        self.release.status.selectors = super::watched::next(&self);
         self
     }
 

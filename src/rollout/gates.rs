@@ -7,9 +7,10 @@ use crate::api::release::{ActivationMode, ProceedOrWait, SkippableGate};
 
 use super::blocker::Blocker;
 use super::converging;
-use super::observed::{Job, JobEnd, Observed, PodFacts, ReportFacts};
+use super::observed::{Job, JobEnd, Observed, PodFacts, ReportFacts, Standing, TargetFacts};
 use super::replicas;
 use super::roll_call::{self, Followers};
+use super::watched;
 
 /// A named precondition.
 pub struct Gate {
@@ -30,6 +31,7 @@ pub const FLIP_GATES: &[Gate] = &[
     Gate { skippable: Some(SkippableGate::EveryPodReported), holds: pods_follow_this_pointer },
     Gate { skippable: Some(SkippableGate::EveryPodReported), holds: every_pod_reported },
     Gate { skippable: None, holds: previous_flip_has_converged },
+    Gate { skippable: None, holds: selectors_are_recorded },
     Gate { skippable: Some(SkippableGate::Approved), holds: version_is_approved },
 ];
 
@@ -88,7 +90,7 @@ fn workloads_exist(observed: &Observed) -> Result<(), Blocker> {
     if observed.release.spec.activation.on_missing_workload == ProceedOrWait::Proceed {
         return Ok(());
     }
-    let targets = names(observed, |target| !target.exists);
+    let targets = names(observed, |target| target.standing == Standing::Missing);
     if targets.is_empty() { Ok(()) } else { Err(Blocker::WorkloadMissing { targets }) }
 }
 
@@ -98,7 +100,8 @@ fn pods_exist(observed: &Observed) -> Result<(), Blocker> {
         return Ok(());
     }
     let followers = observed.found().map_or(Followers::WithAgent, |found| Followers::of_candidate(&found.pointer));
-    let targets = names(observed, |target| target.exists && !target.pods.iter().any(|pod| roll_call::counts(target, pod, followers)));
+    let is_empty = |target: &TargetFacts| !target.pods.iter().any(|pod| roll_call::counts(target, pod, followers));
+    let targets = names(observed, |target| target.standing == Standing::Present && is_empty(target));
     if targets.is_empty() { Ok(()) } else { Err(Blocker::NoPods { targets }) }
 }
 
@@ -116,7 +119,7 @@ pub(super) fn pods_were_seen(observed: &Observed) -> Result<(), Blocker> {
 fn seen_since(observed: &Observed, stage: i64) -> Result<(), Blocker> {
     let targets = names(observed, |target| {
         let not_asked = target.pods.iter().any(|pod| !pod.finished && pod.report == ReportFacts::NotAsked);
-        target.exists && (not_asked || target.seen_since_stage.is_none_or(|seen| seen < stage))
+        target.selector.is_some() && (not_asked || target.seen_since_stage.is_none_or(|seen| seen < stage))
     });
     if targets.is_empty() { Ok(()) } else { Err(Blocker::PodsUnseen { targets }) }
 }
@@ -158,6 +161,11 @@ fn previous_flip_has_converged(observed: &Observed) -> Result<(), Blocker> {
     if pods.is_empty() { Ok(()) } else { Err(Blocker::NotConverged { pods }) }
 }
 
+/// I11: whoever comes next finds in the status whose pods to ask, also when the workload is gone by then.
+fn selectors_are_recorded(observed: &Observed) -> Result<(), Blocker> {
+    watched::are_recorded(observed)
+}
+
 /// Approval is never implied.
 fn version_is_approved(observed: &Observed) -> Result<(), Blocker> {
     let spec = &observed.release.spec;
@@ -169,6 +177,6 @@ fn version_is_approved(observed: &Observed) -> Result<(), Blocker> {
     }
 }
 
-fn names(observed: &Observed, wanted: impl Fn(&super::observed::TargetFacts) -> bool) -> Vec<String> {
-    observed.targets.iter().filter(|target| wanted(target)).map(|target| target.target.display_name()).collect()
+fn names(observed: &Observed, wanted: impl Fn(&TargetFacts) -> bool) -> Vec<String> {
+    observed.targets.iter().filter(|target| wanted(target)).map(TargetFacts::name).collect()
 }

@@ -21,6 +21,7 @@ pub mod retention;
 pub mod roll_call;
 pub mod status;
 pub mod unseen;
+pub mod watched;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -33,7 +33,7 @@ pub struct Observed {
     pub prefix: PrefixFacts,
     /// Work that runs beside the loop.
     pub jobs: JobFacts,
-    /// The workloads and their pods, one for each of `spec.targets`, in that order.
+    /// The workloads and their pods: one for each of `spec.targets`, in that order, and then the former ones that are still watched.
     pub targets: Vec<TargetFacts>,
     /// The release that `spec.adoptFrom` names.
     pub predecessor: Option<Predecessor>,
@@ -253,15 +253,51 @@ pub struct BucketFault {
 /// One target.
 #[derive(Debug, Clone)]
 pub struct TargetFacts {
-    /// As the spec has it.
+    /// As the spec has it; a former one as it was.
     pub target: TargetSpec,
-    /// Whether the workload exists.
-    pub exists: bool,
+    /// Whether it still is a target, and has its workload.
+    pub standing: Standing,
+    /// The selector by which its pods are watched: its workload's, or the last one that was seen of it. `None` when there never was one.
+    pub selector: Option<String>,
     /// The stage number after whose write the view of the pods was begun; `None` when there is no view yet.
     pub seen_since_stage: Option<i64>,
-    /// Every pod that the workload's selector matches, by name. Not only those that the workload owns: any of them can get
-    /// the Service's traffic, so any of them counts.
+    /// Every pod that the selector matches, by name. Not only those that the workload owns: any of them can get
+    /// the Service's traffic, so any of them counts. Of a former target those that no other target has, and that follow this pointer.
     pub pods: Vec<PodFacts>,
+}
+
+/// How a target stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Its workload is there.
+    Present,
+    /// Its workload is not there. Its pods, if there are any, were left behind.
+    Missing,
+    /// The spec does not name it any more, or its workload has another selector by now.
+    Former,
+}
+
+impl Standing {
+    /// What comes before what is known of a pod, for people.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Present => "",
+            Self::Missing => "its workload is missing, ",
+            Self::Former => "of a former target, ",
+        }
+    }
+}
+
+impl TargetFacts {
+    /// `Kind/name`, and whether it is a former one.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.standing {
+            Standing::Present | Standing::Missing => self.target.display_name(),
+            Standing::Former => format!("{} (former)", self.target.display_name()),
+        }
+    }
 }
 
 /// One pod.

@@ -9,7 +9,7 @@ use crate::api::foreign::shown;
 use crate::api::{ManifestDigest, Pointer};
 
 use super::blocker::LaggingPod;
-use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
+use super::observed::{Observed, PodFacts, ReportFacts, Standing, TargetFacts};
 
 /// After this time a pod on a node that does not answer is excused: one dead node must not block a hotfix. Five minutes is when
 /// Kubernetes itself gives up on such a pod (the default toleration of `node.kubernetes.io/unreachable`).
@@ -93,13 +93,15 @@ pub fn of_staged(observed: &Observed, pointer: &Pointer) -> Vec<RollCall> {
         now: observed.now,
         followers: Followers::of_candidate(pointer),
     };
-    observed.targets.iter().map(|target| call(target, &question)).collect()
+    let is_shown = |target: &TargetFacts, roll: &RollCall| target.standing != Standing::Former || roll.counted + roll.excused.len() > 0;
+    let rolls = observed.targets.iter().map(|target| (target, call(target, &question)));
+    rolls.filter(|(target, roll)| is_shown(target, roll)).map(|(_, roll)| roll).collect()
 }
 
 /// Calls the roll of one target.
 #[must_use]
 pub fn call(target: &TargetFacts, question: &Question<'_>) -> RollCall {
-    let mut roll = RollCall { name: target.target.display_name(), ..RollCall::default() };
+    let mut roll = RollCall { name: target.name(), ..RollCall::default() };
     for pod in target.pods.iter().filter(|pod| counts(target, pod, question.followers)) {
         if has_reported(pod, question) {
             roll.counted += 1;
@@ -110,9 +112,9 @@ pub fn call(target: &TargetFacts, question: &Question<'_>) -> RollCall {
             Excuse::Now => roll.excused.push(pod.name.clone()),
             Excuse::At(at) => {
                 roll.next_change = roll.next_change.map_or(Some(at), |next| Some(next.min(at)));
-                roll.add_missing(pod, question);
+                roll.add_missing(target, pod, question);
             }
-            Excuse::Never => roll.add_missing(pod, question),
+            Excuse::Never => roll.add_missing(target, pod, question),
         }
     }
     roll.missing.sort();
@@ -121,9 +123,10 @@ pub fn call(target: &TargetFacts, question: &Question<'_>) -> RollCall {
 }
 
 impl RollCall {
-    fn add_missing(&mut self, pod: &PodFacts, question: &Question<'_>) {
+    fn add_missing(&mut self, target: &TargetFacts, pod: &PodFacts, question: &Question<'_>) {
         self.counted += 1;
-        self.missing.push(LaggingPod { name: pod.name.clone(), why: why_not_reported(pod, question) });
+        let why = format!("{}{}", target.standing.prefix(), why_not_reported(pod, question));
+        self.missing.push(LaggingPod { name: pod.name.clone(), why });
         if !pod.ready && pod.unreachable_since.is_none() {
             let soon = question.now + NODE_LOOKED_AT_AFTER;
             self.next_change = Some(self.next_change.map_or(soon, |next| next.min(soon)));

@@ -17,7 +17,7 @@ use super::deadline::{approval_wait, deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, Step};
 use super::observed::{Job, Observed, PodFacts, PrefixFacts, SweepAct};
 use super::roll_call::{self, Followers, RollCall};
-use super::{replicas, retention};
+use super::{replicas, retention, watched};
 
 /// What became of a decision's step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,9 @@ pub enum StepOutcome {
 }
 
 const NAMES_MAX: usize = 10;
+
+/// Targets of a candidate that are shown; those of the spec come first.
+const TARGETS_MAX: usize = 32;
 
 /// The next status.
 #[must_use]
@@ -52,6 +55,7 @@ pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> A
         references_written_by: retention::references_written_by(observed),
         retention: retention::status(observed),
         replicas: replicas::status(observed),
+        selectors: watched::next(observed),
         given_up: view.given_up(),
         last_stage: previous.last_stage.max(view.pointer.as_ref().map_or(0, |pointer| pointer.stage)),
         epoch: observed.epoch.unwrap_or(previous.epoch),
@@ -162,7 +166,7 @@ impl View<'_> {
             approval_wait_seconds: self.approval_wait_seconds(),
             awaiting_approval_since: self.awaiting_approval_since(),
             upload: self.upload(),
-            targets: self.decision.rolls.iter().map(target_status).collect(),
+            targets: self.decision.rolls.iter().take(TARGETS_MAX).map(target_status).collect(),
         })
     }
 

@@ -125,8 +125,14 @@ pub fn deployment() -> Value {
 /// A workload of this kind, whose pods have its name as their label `app`.
 #[must_use]
 pub fn workload(kind: &str, name: &str) -> Value {
+    workload_of(kind, name, name)
+}
+
+/// A workload of this kind and name, whose pods have another label `app`.
+#[must_use]
+pub fn workload_of(kind: &str, name: &str, app: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": []}}}})
+        "spec": {"selector": {"matchLabels": {"app": app}}, "template": {"metadata": {"labels": {"app": app}}, "spec": {"containers": []}}}})
 }
 
 /// A target of a release: a workload, and how its pods report.

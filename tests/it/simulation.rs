@@ -13,6 +13,7 @@ mod crashes;
 mod http;
 mod leaders;
 mod memory;
+mod orphans;
 mod pointer;
 mod rename;
 mod references;

@@ -46,7 +46,7 @@ fn server(report: usize) -> Arc<ApiServer> {
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
                 "name": format!("shop-{pod}"), "namespace": "shop", "labels": {"app": "shop"},
-                "annotations": {"much": "z".repeat(100_000)},
+                "annotations": {"much": "z".repeat(100_000), ANNOTATION_POINTER: "shop-assets"},
             },
             "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "i"}]},
             "status": {"phase": "Running", "conditions": conditions},
@@ -97,6 +97,7 @@ async fn releases_with_the_same_pods_share_one_view_and_hold_each_pod_once() {
         assert_eq!(held.len(), PODS, "each pod is held once");
         let bytes: usize = held.values().map(|pod| serde_json::to_vec(&**pod).unwrap().len()).sum();
         assert!(bytes <= PODS * (report.min(REPORT_BYTES_MAX) + 500), "{bytes} bytes for reports of {report}");
+        assert!(held.values().all(|pod| pod.pointer.as_deref() == Some("shop-assets")));
         assert!(held.values().all(|pod| pod.condition(CONDITION_ASSETS).unwrap().message.as_ref() == Some(&kept)));
         for number in 0..RELEASES {
             views.keep_only(&release(number), &[]);

@@ -55,7 +55,10 @@ impl Blocker {
                 "Two releases name one workload in `spec.targets`, or the agents of its pods were given another pointer (the annotation `rollcall.dev/pointer` of the kustomize component, `--pointer`). Nothing is wrong with the pods: do not delete them. While a workload moves from that pointer to this one, this goes away with the rolling update; where that waits for this release in its turn, skip `EveryPodReported` once by `activation.override`, for the build that the pods serve already."
             }
             Self::NotConverged { .. } => {
-                "After a flip this lasts seconds. If it stays: an application that renders pages has not confirmed the new name map, or an agent cannot switch; both are in the pod's report. Nothing skips this gate; deleting the pod helps. A pod that is not Ready counts while it says that it serves an older version, because it may be Ready again without a restart; it does not count while its agent's container does not run, nor after its node has not answered for five minutes. `silentPods: ExcuseAfter` excuses here only pods that have no agent and never reported (*has no agent*), that long after the flip."
+                "After a flip this lasts seconds. If it stays: an application that renders pages has not confirmed the new name map, or an agent cannot switch; both are in the pod's report. Nothing skips this gate; deleting the pod helps. A pod that is not Ready counts while it says that it serves an older version, because it may be Ready again without a restart; it does not count while its agent's container does not run, nor after its node has not answered for five minutes. Pods whose workload is missing, and those of a former target or selector (`status.selectors`), serve pages as all others do, and count until they are gone: delete them when nothing needs them. `silentPods: ExcuseAfter` excuses here only pods that have no agent and never reported (*has no agent*), that long after the flip."
+            }
+            Self::SelectorsUnrecorded { .. } => {
+                "Nothing to do: the next write of the status records them. If it stays, the field is lost on its way: apply the CRDs of this version, which have `status.selectors`. If there is no room, pods of very many former targets or selectors still run: delete those pods."
             }
             Self::NotApproved { .. } => {
                 "Look at the candidate, then set `activation.approvedVersion`. The deadline stands still meanwhile."
@@ -275,6 +278,7 @@ fn of_the_roll_call() -> Vec<Blocker> {
             pods: vec!["cart-5b8c-q7m".into()],
         },
         Blocker::NotConverged { pods: pod("serves sha256:5f3a…") },
+        Blocker::SelectorsUnrecorded { targets: targets(), former: Vec::new() },
         Blocker::NotApproved { version: version() },
         Blocker::PublishingEntries { version: version() },
         Blocker::StepFailed { message: "apply ConfigMap shop/shop-assets failed: configmaps is forbidden".into() },

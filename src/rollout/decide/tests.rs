@@ -304,7 +304,7 @@ fn the_view_of_the_pods_must_not_be_older_than_the_stage() {
 #[test]
 fn missing_workloads_and_pods_block_as_the_spec_says() {
     let mut missing = fixture().after_v1().staged();
-    missing.targets[0].exists = false;
+    missing.targets[0].standing = Standing::Missing;
     assert_eq!(first_reason(&missing), "WorkloadMissing");
     assert!(flips(&missing.spec(|spec| spec.activation.on_missing_workload = ProceedOrWait::Proceed)));
     let none = fixture().after_v1().staged();

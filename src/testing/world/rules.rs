@@ -9,7 +9,8 @@ use super::kubelet::{pod_key, says_ready};
 use super::lives::is_controller;
 use crate::api::names::{CONDITION_ASSETS, POINTER_KEY};
 use crate::api::{Pointer, Report};
-use crate::testing::apiserver::{ApiServer, Before, Hook, Seen, Verb};
+use crate::testing::apiserver::{ApiServer, Before, Hook, Key, Kind, Seen, Verb};
+use crate::testing::builders::NAMESPACE;
 
 /// A rule of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum Rule {
     QuorumRead,
     /// A report names the pointer that it answers. Without it the controller sees no such name, as in the reports of older agents.
     NamedPointer,
+    /// Pods are watched by the last selector that was seen. Without it the status seems to remember only what is there anyway.
+    LastSelector,
     /// A new leader raises the epoch first. Without it everything seems to have been written under its own epoch.
     Epoch,
 }
@@ -72,6 +75,21 @@ impl Without {
         }
     }
 
+    /// Hides what is remembered of workloads that are gone or have another selector, and of those that are no targets any more.
+    fn forget_selectors(&self, object: &mut Value) {
+        let targets = object["spec"]["targets"].as_array().cloned().unwrap_or_default();
+        let is_there = |told: &Value| {
+            let (kind, name) = (told["kind"].as_str().unwrap_or_default(), told["name"].as_str().unwrap_or_default());
+            let workload = self.server.get(&Key::new(Kind::named(kind), NAMESPACE, name));
+            let app = workload.map(|workload| workload["spec"]["selector"]["matchLabels"]["app"].clone());
+            let is_target = targets.iter().any(|target| target["workloadRef"]["name"] == name);
+            is_target && app.is_some_and(|app| told["selector"] == format!("app={}", app.as_str().unwrap_or_default()))
+        };
+        if let Some(selectors) = object["status"]["selectors"].as_array_mut() {
+            selectors.retain(is_there);
+        }
+    }
+
     fn hide_report(object: &mut Value) {
         let conditions = object["status"]["conditions"].as_array_mut();
         let is_ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
@@ -91,6 +109,7 @@ impl Hook for Without {
             }
             Rule::NamedPointer if is_pod && is_controller(&seen.actor) => Self::change_report(object, |report| report.pointer = None),
             Rule::Epoch if is_controller(&seen.actor) => self.show_own_epoch(seen, object),
+            Rule::LastSelector if seen.key.plural == "assetreleases" && is_controller(&seen.actor) => self.forget_selectors(object),
             Rule::ConvergeGate if is_pod && is_controller(&seen.actor) => {
                 let active = self.pointer().active.map(|active| active.digest);
                 Self::change_report(object, |report| (report.serving, report.serving_sequence) = (active, None));

@@ -103,6 +103,18 @@ impl World {
         self.server.create("user", &builders::workload(kind, name)).expect("a new name");
     }
 
+    /// Makes a workload whose pods have another label than its name.
+    pub fn add_workload_of(&self, kind: &str, name: &str, app: &str) {
+        self.trace.note("user", &format!("makes {kind} {name} of pods with app={app}"));
+        self.server.create("user", &builders::workload_of(kind, name, app)).expect("a new name");
+    }
+
+    /// Deletes a workload and leaves its pods behind, as `kubectl delete --cascade=orphan` does.
+    pub fn orphan_pods_of(&self, kind: &str, name: &str) {
+        self.trace.note("user", &format!("deletes {kind} {name} and orphans its pods"));
+        self.server.delete("user", &Key::new(Kind::named(kind), NAMESPACE, name)).expect("it is there");
+    }
+
     /// Changes the template of a workload: its pods are replaced as its kind has it, by pods with this sidecar.
     pub fn roll_out(&self, kind: &str, name: &str, sidecar: Sidecar) {
         self.trace.note("user", &format!("rolls out {kind} {name}"));

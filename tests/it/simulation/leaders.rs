@@ -35,6 +35,8 @@ enum Rest {
     GivenUp,
     WithRetention,
     WithReplica,
+    WithOrphans,
+    WithFormerPods,
 }
 
 impl Rest {
@@ -71,6 +73,16 @@ impl Rest {
             }
             Self::WithRetention => world.change_release(&json!({"retention": {"releases": 2, "ttl": "24h"}})),
             Self::WithReplica => world.add_replica(None),
+            Self::WithOrphans => {
+                world.change_release(&json!({"activation": {"onMissingWorkload": "Proceed"}}));
+                world.orphan_pods_of("Deployment", "web");
+                world.release("v2");
+            }
+            Self::WithFormerPods => {
+                world.orphan_pods_of("Deployment", "web");
+                world.add_workload_of("Deployment", "web", "shop");
+                world.release("v2");
+            }
         }
         settle(world).await;
     }
@@ -79,8 +91,10 @@ impl Rest {
 /// I7: nothing that only one of two processes remembers may be in what they write.
 #[test]
 fn two_controllers_that_see_the_same_world_come_to_rest_and_write_nothing() {
-    use Rest::{Active, AwaitingApproval, GivenUp, OverHttp, PagesInTheBucket, Suspended, WithReplica, WithRetention};
-    for rest in [Active, PagesInTheBucket, OverHttp, AwaitingApproval, Suspended, GivenUp, WithRetention, WithReplica] {
+    use Rest::{Active, AwaitingApproval, GivenUp, OverHttp, PagesInTheBucket, Suspended};
+    use Rest::{WithFormerPods, WithOrphans, WithReplica, WithRetention};
+    let alone = [Active, PagesInTheBucket, OverHttp, AwaitingApproval, Suspended, GivenUp];
+    for rest in alone.into_iter().chain([WithRetention, WithReplica, WithOrphans, WithFormerPods]) {
         run(async || {
             let mut world = World::new(1);
             world.start_rival();

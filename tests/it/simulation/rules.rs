@@ -97,6 +97,24 @@ fn without_asking_pods_that_are_not_ready_a_flapping_pod_serves_an_old_page() {
     });
 }
 
+/// Flip(v2) while one pod serves v1 -> its Deployment goes and leaves it behind -> Flip(v3) -> a new pod holds v3 and v2 only.
+#[test]
+fn without_the_last_selector_an_orphaned_pod_serves_an_old_page() {
+    needs(Rule::LastSelector, "I11", async |world| {
+        two_pods_on_v1(world).await;
+        world.hold_pages("a", Hold::Back);
+        world.release("v2");
+        seconds(world, 30).await;
+        assert_eq!(world.active().as_deref(), Some("v2"));
+        world.orphan_pods_of("Deployment", "web");
+        world.change_release(&json!({"activation": {"mode": "Manual", "onMissingWorkload": "Proceed"}}));
+        v3_flips_while_deaf(world, "a").await;
+        world.add_pod("c");
+        seconds(world, 20).await;
+        world.hold_pages("a", Hold::Off);
+    });
+}
+
 /// Flip(v2) while one pod still serves v1 -> a new pod loads v2 only.
 #[test]
 fn without_previous_a_new_pod_cannot_serve_the_page_that_was_active_before() {
