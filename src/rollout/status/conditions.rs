@@ -9,7 +9,7 @@ use crate::api::status::{MESSAGE_BYTES_MAX, cut};
 use crate::manifest::BuildSummary;
 use crate::rollout::blocker::{Blocker, LaggingPod};
 use crate::rollout::decision::{PointerChange, Step};
-use crate::rollout::observed::{Job, JobEnd, PrefixFacts};
+use crate::rollout::observed::{Job, JobEnd, PrefixFacts, StoreFacts};
 use crate::rollout::{converging, gates, replicas, retention};
 
 use super::{View, step_text, tally};
@@ -143,14 +143,27 @@ impl View<'_> {
     }
 
     fn store_verified(&self) -> Verdict {
-        if self.is_active() || (self.is_on_its_way() && self.verified_for_stage() && self.replicated_for_stage()) {
-            let everywhere = self.whole_places();
-            return match self.drifted_headers() {
-                Some(drift) => Verdict::yes(OTHER_HEADERS, format!("{everywhere}; {drift}")),
-                None => Verdict::yes("Complete", everywhere),
-            };
+        if !self.is_active() && !(self.is_on_its_way() && self.verified_for_stage() && self.replicated_for_stage()) {
+            return self.not_yet("NotVerified");
         }
-        self.not_yet("NotVerified")
+        if let Some(unverified) = self.is_active().then(|| self.active_unverified()).flatten() {
+            return unverified;
+        }
+        let everywhere = self.whole_places();
+        match self.drifted_headers() {
+            Some(drift) => Verdict::yes(OTHER_HEADERS, format!("{everywhere}; {drift}")),
+            None => Verdict::yes("Complete", everywhere),
+        }
+    }
+
+    /// Why nothing can be claimed of the active version (I9): Rollcall's own flips rest on a look at the store, those of another hand do
+    /// not, and where the store is gone nobody knows whether it is the one that was looked at.
+    fn active_unverified(&self) -> Option<Verdict> {
+        let unknown = |why: &str| Verdict::no("NotAsked", format!("the store was not asked for version {:?}: {why}", self.version()));
+        if self.observed.own_pointer().is_none() {
+            return Some(unknown("another hand wrote the pointer"));
+        }
+        (self.observed.store == StoreFacts::Missing).then(|| unknown("the AssetStore does not exist"))
     }
 
     /// Whether the store is asked, or was, for what is going on. What a process still knows of an attempt that is at a halt, another one
@@ -178,9 +191,14 @@ impl View<'_> {
 
     fn whole_places(&self) -> String {
         let admitted = || replicas::status(self.observed).iter().filter(|replica| replica.admitted).count();
-        match if self.is_active() { admitted() } else { replicas::of_store(self.observed).len() } {
-            0 => "the store has every object".to_owned(),
-            count => format!("the store has every object, and so have its replicas ({count})"),
+        // Once it is active nobody looks again: what was seen was seen before the flip (I9).
+        match (self.is_active(), if self.is_active() { admitted() } else { replicas::of_store(self.observed).len() }) {
+            (true, 0) => "the store had every object when the version was activated".to_owned(),
+            (true, count) => {
+                format!("the store had every object when the version was activated, and its admitted replicas ({count}) have it")
+            }
+            (false, 0) => "the store has every object".to_owned(),
+            (false, count) => format!("the store has every object, and so have its replicas ({count})"),
         }
     }
 

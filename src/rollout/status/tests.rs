@@ -82,7 +82,30 @@ fn headers_that_differ_are_told_and_stop_nothing() {
     let status = status_of(&observed);
     let said = condition(&status, STORE_VERIFIED).unwrap();
     assert_eq!((said.status.as_str(), said.reason.as_str()), ("True", "CompleteWithOtherHeaders"));
-    assert_eq!(said.message, "the store has every object; 1 of 16 objects looked at have other headers");
+    let whole = "the store had every object when the version was activated";
+    assert_eq!(said.message, format!("{whole}; 1 of 16 objects looked at have other headers"));
+}
+
+/// I9: what Rollcall flipped to was looked at before; what another hand wrote was not, and a store that is gone may not be the same one.
+#[test]
+fn the_store_is_said_to_have_an_active_version_only_if_it_was_asked_for_it() {
+    let active = fixture().activated("v1").activated("v2").reporting("a", &["v1", "v2"], "v2");
+    let said = |observed: &Observed| {
+        let told = condition(&status_of(observed), STORE_VERIFIED).unwrap().clone();
+        (told.status, told.reason, told.message)
+    };
+    let (status, reason, message) = said(&active);
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Complete"));
+    assert_eq!(message, "the store had every object when the version was activated");
+    let mut contested = active.clone();
+    contested.pointer_mut().contested_by = Some("kubectl-edit".into());
+    let mut gone = active;
+    gone.store = StoreFacts::Missing;
+    for (unknown, why) in [(contested, "another hand wrote the pointer"), (gone, "the AssetStore does not exist")] {
+        let (status, reason, message) = said(&unknown);
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "NotAsked"), "{message}");
+        assert!(message.ends_with(why), "{message}");
+    }
 }
 
 /// I9: what Flux checks of every status of its own kinds.
