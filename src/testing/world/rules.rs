@@ -85,7 +85,7 @@ impl Without {
             let is_target = targets.iter().any(|target| target["workloadRef"]["name"] == name);
             is_target && app.is_some_and(|app| told["selector"] == format!("app={}", app.as_str().unwrap_or_default()))
         };
-        if let Some(selectors) = object["status"]["selectors"].as_array_mut() {
+        if let Some(selectors) = object.pointer_mut("/status/selectors").and_then(Value::as_array_mut) {
             selectors.retain(is_there);
         }
     }
