@@ -7,6 +7,7 @@ pub mod build;
 pub mod conditions;
 pub mod digest;
 pub mod foreign;
+pub mod moment;
 pub mod names;
 pub mod pointer;
 pub mod recreated;

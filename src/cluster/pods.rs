@@ -165,6 +165,11 @@ impl PodViews {
         gone.iter().for_each(|target| views.leave(release, target));
     }
 
+    /// Releases that look at pods.
+    pub fn releases(&self) -> Vec<ReleaseKey> {
+        lock(&self.views).uses.keys().map(|(release, _)| release.clone()).collect()
+    }
+
     /// The LIST that the new use waits for: the first of a new view, or one more of a view that others have.
     fn join(&self, views: &mut Views, release: &ReleaseKey, source: &Source, wish: &Wish) -> (Arc<Hub>, u64) {
         let taken = Taken::apart(&source.selector);

@@ -1,11 +1,13 @@
 //! Everything that a pass may use, and everything that outlives a pass. Nothing in it is needed to be right after a restart.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use kube::Client;
+use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::mpsc;
 
+use crate::api::AssetRelease;
 use crate::clock::Clock;
 use crate::cluster::nodes::Nodes;
 use crate::cluster::pods::{PodViews, ReleaseKey};
@@ -67,6 +69,8 @@ pub struct Context {
     pub(super) losses: Attempts,
     /// Steps in a row that were lost.
     pub(super) lost_steps: Attempts,
+    /// The releases that there are, once the loop runs.
+    releases: OnceLock<Store<AssetRelease>>,
     nodes: Mutex<Nodes>,
     memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
     cluster: tokio::sync::OnceCell<String>,
@@ -124,6 +128,7 @@ impl Context {
             attempts: Attempts::default(),
             losses: Attempts::default(),
             lost_steps: Attempts::default(),
+            releases: OnceLock::new(),
             nodes: Mutex::default(),
             memory: Mutex::default(),
             cluster: tokio::sync::OnceCell::new(),
@@ -159,6 +164,27 @@ impl Context {
             *entry = Memory { uid: uid.into(), ..Memory::default() };
         }
         change(entry);
+    }
+
+    /// From now on these are the releases that there are.
+    pub(super) fn goes_by(&self, releases: Store<AssetRelease>) {
+        // One loop for each context.
+        let _ = self.releases.set(releases);
+    }
+
+    /// After a pass: what it has begun of a release that went meanwhile would have no end.
+    pub(super) fn forget_if_gone(&self, key: &ReleaseKey) {
+        let Some(releases) = self.releases.get() else { return };
+        if releases.get(&ObjectRef::new(&key.name).within(&key.namespace)).is_none() {
+            self.forget(key);
+        }
+    }
+
+    /// After a listing: it does not say what went since the one before.
+    pub(super) fn forget_all_gone(&self) {
+        let mut known: BTreeSet<ReleaseKey> = self.memory.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        known.extend(self.pods.releases());
+        known.iter().for_each(|key| self.forget_if_gone(key));
     }
 
     /// Drops everything about a release that is gone.

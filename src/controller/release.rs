@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use crate::api::AssetRelease;
+use crate::api::moment::later;
 use crate::cluster::Class;
 use crate::cluster::pods::ReleaseKey;
 use crate::rollout::blocker::LossCause;
@@ -30,29 +31,36 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Lost steps in a row that are told: the third comes a second and a half after the first.
 const LOSSES_UNTIL_TOLD: u32 = 3;
 
-/// One pass. Its failures are logged, counted and turned into a delay here; kube's error policy never sees one.
+/// One pass, and whatever a release leaves behind that went during it.
 pub async fn reconcile(release: Arc<AssetRelease>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
     let key = ReleaseKey { namespace: release.namespace().unwrap_or_default(), name: release.name_any() };
+    let action = counted(&release, &cx, &key).await;
+    cx.forget_if_gone(&key);
+    Ok(action)
+}
+
+/// One pass. Its failures are logged, counted and turned into a delay here; kube's error policy never sees one.
+async fn counted(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Action {
     let measured = cx.metrics.pass();
     // Boxed: the futures of all calls of a pass are too large for the stack of every worker.
-    let outcome = guarded(Box::pin(pass(&release, &cx, &key))).await;
+    let outcome = guarded(Box::pin(pass(release, cx, key))).await;
     let (told, failure) = match outcome {
         Ok(Ended::Well(action)) => {
             measured.ended(None);
-            cx.attempts.succeeded(&key);
-            return Ok(action);
+            cx.attempts.succeeded(key);
+            return action;
         }
         Ok(Ended::StepFailed(failure)) => (true, failure),
         Err(failure) => (false, failure),
     };
     measured.ended(Some(&failure));
-    let attempt = cx.attempts.failed(&key);
+    let attempt = cx.attempts.failed(key);
     let pause = delay(failure.class(), attempt);
     tracing::warn!(release.namespace = %key.namespace, release.name = %key.name, error = %failure, retry_in = ?pause, "pass failed");
     if !told {
-        tell_failure(&cx, &key, &failure, attempt).await;
+        tell_failure(cx, key, &failure, attempt).await;
     }
-    Ok(Action::requeue(pause))
+    Action::requeue(pause)
 }
 
 /// How a pass ended that could look and tell.
@@ -116,7 +124,7 @@ fn next_look(decision: &Decision, published: Published, now: Timestamp) -> Actio
         Published::Later(at) => Some(at),
         Published::UpToDate | Published::Lost => None,
     };
-    let unwatched = decision.blockers.iter().any(is_unwatched).then(|| now + LOOK_AGAIN_AFTER);
+    let unwatched = decision.blockers.iter().any(is_unwatched).then(|| later(now, LOOK_AGAIN_AFTER));
     match [decided, status, unwatched].into_iter().flatten().min() {
         Some(at) => Action::requeue(Duration::try_from(at.duration_since(now)).unwrap_or_default()),
         None => Action::await_change(),

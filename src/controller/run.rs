@@ -54,6 +54,7 @@ pub async fn run(
 ) {
     let (shutdown, _jobs) = (shutdown.shared(), JobsEndWithIt(cx.clone()));
     let (releases, writer) = reflector::store();
+    cx.goes_by(releases.clone());
     let seen = tell_when_known(merged(&cx, Api::<AssetRelease>::namespaced, Api::all), cx.settings.namespaces.len().max(1), ready);
     let stream = forget_the_gone(reflector(writer, seen), cx.clone()).touched_objects();
     let stores = asset_store::run(cx.clone(), changes.stores);
@@ -84,15 +85,18 @@ pub async fn run(
     cx.jobs.end().await;
 }
 
-/// A release that is gone is not looked at again, so nobody else would drop its views and jobs.
+/// A release that is gone is not looked at again, so nobody else would drop its views and jobs. One that went while the watch was broken
+/// is missing in the next listing, and no event tells of it.
 fn forget_the_gone(
     seen: impl Stream<Item = Result<Event<AssetRelease>, watcher::Error>> + Send,
     cx: Arc<Context>,
 ) -> impl Stream<Item = Result<Event<AssetRelease>, watcher::Error>> + Send {
-    seen.inspect(move |event| {
-        if let Ok(Event::Delete(release)) = event {
+    seen.inspect(move |event| match event {
+        Ok(Event::Delete(release)) => {
             cx.forget(&ReleaseKey { namespace: release.namespace().unwrap_or_default(), name: release.name_any() });
         }
+        Ok(Event::InitDone) => cx.forget_all_gone(),
+        Ok(Event::Apply(_) | Event::InitApply(_) | Event::Init) | Err(_) => {}
     })
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 mod claims;
 mod crashes;
+mod gone;
 mod http;
 mod leaders;
 mod memory;
