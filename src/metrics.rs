@@ -136,7 +136,7 @@ impl Metrics {
                 let excused = decision.rolls.iter().map(|roll| roll.excused.len()).sum::<usize>();
                 self.excused.inc_by(excused as u64);
                 if let Some(staged_at) = observed.found().and_then(|found| found.pointer.staged_at) {
-                    self.roll_call_seconds.observe(observed.now.duration_since(staged_at).as_secs_f64());
+                    self.roll_call_seconds.observe(observed.now.duration_since(staged_at).as_secs_f64().max(0.0));
                 }
             }
         }

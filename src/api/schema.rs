@@ -116,6 +116,7 @@ fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
         let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else { continue };
         root.title = None;
         for_each(root, &mut as_the_api_server_wants_it);
+        for_each(root, &mut with_years_that_can_be_read);
         if let Some(status) = property(root, "status") {
             default_observed_generation(status);
             bound_conditions(status);
@@ -144,6 +145,14 @@ fn as_the_api_server_wants_it(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     if matches!(schema.additional_properties, Some(JSONSchemaPropsOrBool::Bool(false))) {
         schema.additional_properties = None;
+    }
+}
+
+/// One object with a moment that no reader knows keeps a whole listing from being read: the API server takes 9999-12-31, and time ends here
+/// some hours before.
+fn with_years_that_can_be_read(schema: &mut JSONSchemaProps) {
+    if schema.format.as_deref() == Some("date-time") {
+        schema.pattern = Some("^([0-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-".into());
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::calls::{Call, Class};
 use super::lite::NodeLite;
+use crate::api::moment::later;
 
 /// A node is asked again after this time. Excusing takes five minutes, so half a minute is exact enough.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -59,13 +60,13 @@ impl Nodes {
     #[must_use]
     pub fn fresh(&self, node: &str, now: Timestamp) -> Option<NodeState> {
         let (looked_at, state) = self.seen.get(node)?;
-        (now < *looked_at + LOOK_AGAIN_AFTER).then_some(*state)
+        (now < later(*looked_at, LOOK_AGAIN_AFTER)).then_some(*state)
     }
 
     /// Remembers answers.
     pub fn remember(&mut self, answers: Vec<(String, NodeState)>, now: Timestamp) {
         if self.seen.len() + answers.len() > NODES_MAX {
-            self.seen.retain(|_, (looked_at, _)| now < *looked_at + LOOK_AGAIN_AFTER);
+            self.seen.retain(|_, (looked_at, _)| now < later(*looked_at, LOOK_AGAIN_AFTER));
         }
         self.seen.extend(answers.into_iter().map(|(node, state)| (node, (now, state))));
     }

@@ -10,6 +10,7 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::api::foreign::shown;
+use crate::api::moment::later;
 use crate::api::names::FIELD_MANAGER;
 use crate::api::{AssetRelease, AssetReleaseStatus, ContentHash};
 use crate::cluster::pods::ReleaseKey;
@@ -79,7 +80,7 @@ pub(super) async fn publish(
     }
     if !tells_epoch
         && status::differs_in_progress_only(current, &next)
-        && let Some(at) = cx.recall(key, &observed.release.uid).status_written_at.map(|written| written + PROGRESS_EVERY)
+        && let Some(at) = cx.recall(key, &observed.release.uid).status_written_at.map(|written| later(written, PROGRESS_EVERY))
         && observed.now < at
     {
         return Ok(Published::Later(at));
@@ -95,7 +96,7 @@ fn is_lead(step: &Step) -> bool {
 fn is_beginning(cx: &Context, key: &ReleaseKey, observed: &Observed, decision: &Decision) -> Option<Timestamp> {
     let first_look = cx.recall(key, &observed.release.uid).first_look.unwrap_or(observed.now);
     cx.remember(key, &observed.release.uid, |memory| memory.first_look = Some(first_look));
-    let at = first_look + VIEWS_ARRIVE_WITHIN;
+    let at = later(first_look, VIEWS_ARRIVE_WITHIN);
     let is_unseen = matches!(decision.blockers.first(), Some(Blocker::PodsUnseen { .. }));
     (is_unseen && observed.now < at && observed.release.status.active.is_some()).then_some(at)
 }
@@ -104,15 +105,15 @@ fn is_beginning(cx: &Context, key: &ReleaseKey, observed: &Observed, decision: &
 fn is_just_staged(observed: &Observed, decision: &Decision) -> Option<Timestamp> {
     let is_roll_call = matches!(decision.blockers.first(), Some(Blocker::PodsUnseen { .. } | Blocker::PodsMissing { .. }));
     let staged_at = observed.found()?.pointer.staged_at?;
-    let is_just_now = (staged_at..staged_at + REPORTS_COME_WITHIN).contains(&observed.now);
-    (is_roll_call && decision.step == Step::Nothing && is_just_now).then_some(staged_at + REPORTS_COME_WITHIN)
+    let at = later(staged_at, REPORTS_COME_WITHIN);
+    (is_roll_call && decision.step == Step::Nothing && (staged_at..at).contains(&observed.now)).then_some(at)
 }
 
 /// The store is only just asked.
 fn is_just_asked(observed: &Observed, decision: &Decision) -> Option<Timestamp> {
     let PrefixFacts::Asked { since } = observed.prefix else { return None };
     let is_asking = matches!(decision.blockers.first(), Some(Blocker::AskingStore { .. })) && decision.step == Step::Nothing;
-    let at = since + STORES_ANSWER_WITHIN;
+    let at = later(since, STORES_ANSWER_WITHIN);
     (is_asking && observed.now < at).then_some(at)
 }
 

@@ -130,7 +130,7 @@ fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &Store
     let active = pointer
         .and_then(|pointer| pointer.active.as_ref())
         .is_some_and(|active| active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url);
-    let sweeps = retention::due_at(release).is_some_and(|at| at <= now);
+    let sweeps = retention::due_at(release, now).is_some_and(|at| at <= now);
     let fills = rollout::replicas::are_to_be_filled(store, &release.status);
     let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !sweeps && !fills;
     !(release.deleting || release.spec.suspend || is_idle)

@@ -7,6 +7,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::api::AssetRelease;
+use crate::api::moment::later;
 use crate::api::names::FIELD_MANAGER;
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, CallError, Class};
@@ -65,7 +66,7 @@ async fn show(cx: &Context, key: &ReleaseKey, blocker: &Blocker) -> Result<(), C
 async fn tell_once(cx: &Context, key: &ReleaseKey, release: &AssetRelease, blocker: &Blocker, now: Timestamp) {
     let uid = release.uid().unwrap_or_default();
     let told = cx.recall(key, &uid).told_failure;
-    if told.is_some_and(|(reason, at)| reason == blocker.reason() && now < at + EVENT_EVERY) {
+    if told.is_some_and(|(reason, at)| reason == blocker.reason() && now < later(at, EVENT_EVERY)) {
         return;
     }
     cx.remember(key, &uid, |memory| memory.told_failure = Some((blocker.reason(), now)));

@@ -34,6 +34,10 @@ pub fn next(before: Option<&References>, own: &OwnFacts, now: Timestamp) -> Refe
         let retired_at = activation.retired_at.or(retired_before);
         activated.insert(activation.sequence, Activation { retired_at, ..activation.clone() });
     }
+    // A status or a document that names a time to come would keep its version until then.
+    for activation in activated.values_mut() {
+        activation.retired_at = activation.retired_at.map(|at| at.min(now));
+    }
     let latest = activated.keys().next_back().copied();
     // The status forgot when: then the time runs from now, which only keeps it longer.
     for activation in activated.values_mut().filter(|activation| Some(activation.sequence) != latest) {
@@ -46,7 +50,7 @@ pub fn next(before: Option<&References>, own: &OwnFacts, now: Timestamp) -> Refe
         release: own.release.clone(),
         uid: Some(own.uid.clone()),
         deleted_at: None,
-        since: before.map_or(now, |before| before.since),
+        since: before.map_or(now, |before| before.since.min(now)),
         written_at: now,
         retention: own.retention.clone(),
         uses: own.uses.iter().cloned().collect(),

@@ -3,6 +3,8 @@
 
 use jiff::Timestamp;
 
+use crate::api::moment::{later, past};
+
 use super::blocker::{LaggingPod, some_of};
 use super::observed::{Observed, PodFacts, ReportFacts, TargetFacts};
 use super::roll_call::{Followers, NODE_LOOKED_AT_AFTER, UNREACHABLE_EXCUSED_AFTER, counts, follows, follows_on};
@@ -32,8 +34,8 @@ pub fn next_change(observed: &Observed) -> Option<Timestamp> {
     let pods = counted(observed).filter(|(target, pod)| serves_other(observed, target, pod).is_some());
     let changes = pods.filter_map(|(target, pod)| match pod.unreachable_since {
         _ if pod.ready => excused_from_serving_at(observed, target, pod),
-        Some(since) => Some(since + UNREACHABLE_EXCUSED_AFTER),
-        None => Some(observed.now + NODE_LOOKED_AT_AFTER),
+        Some(since) => Some(later(since, UNREACHABLE_EXCUSED_AFTER)),
+        None => Some(later(observed.now, NODE_LOOKED_AT_AFTER)),
     });
     changes.filter(|at| *at > observed.now).min()
 }
@@ -47,7 +49,7 @@ fn may_return(observed: &Observed, pod: &PodFacts) -> bool {
         ReportFacts::OfAnother(_) => true,
         ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) => false,
     };
-    let is_unreachable = pod.unreachable_since.is_some_and(|since| since + UNREACHABLE_EXCUSED_AFTER <= observed.now);
+    let is_unreachable = pod.unreachable_since.is_some_and(|since| later(since, UNREACHABLE_EXCUSED_AFTER) <= observed.now);
     says_what && pod.agent_runs && !is_unreachable
 }
 
@@ -98,8 +100,10 @@ fn is_excused_from_serving(observed: &Observed, target: &TargetFacts, pod: &PodF
 /// the flip on stand for it. A pod that has an agent may have said that it serves the version before: it is never excused (I11).
 fn excused_from_serving_at(observed: &Observed, target: &TargetFacts, pod: &PodFacts) -> Option<Timestamp> {
     let never_spoke = pod.report == ReportFacts::Silent && !pod.has_agent;
-    let since = observed.found().and_then(|found| found.pointer.activated_at).unwrap_or(observed.now).max(pod.created_at);
-    target.target.excuse_after().filter(|_| never_spoke).map(|patience| since + patience)
+    // A flip that is dated later than now is not waited for until then: the pod's own time counts.
+    let flipped_at = observed.found().and_then(|found| found.pointer.activated_at).map(|at| past(at, observed.now));
+    let since = flipped_at.map_or(observed.now, |at| at.unwrap_or(Timestamp::MIN)).max(pod.created_at);
+    target.target.excuse_after().filter(|_| never_spoke).map(|patience| later(since, patience))
 }
 
 /// Who serves the active version when nobody lags behind: nothing is claimed of pods of which nobody knows what they serve (I9).

@@ -25,6 +25,8 @@ pub mod watched;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod moments;
 
 pub use blocker::Blocker;
 pub use decide::decide;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::moment::{later, past};
 use crate::api::release::{HistoryEntry, Phase, PublishEntries, RetentionSpec, RetentionStatus, api_time};
 use crate::api::status::cut;
 use crate::api::{ManifestDigest, Pointer};
@@ -24,12 +25,12 @@ const MESSAGE_BYTES: usize = 1024;
 /// Names shown in status.
 const NAMES_MAX: usize = 10;
 
-/// When the next sweep is due; `None` without `spec.retention`.
+/// When the next sweep is due; `None` without `spec.retention`. A last one that is dated later than now is not believed.
 #[must_use]
-pub fn due_at(release: &ReleaseFacts) -> Option<Timestamp> {
+pub fn due_at(release: &ReleaseFacts, now: Timestamp) -> Option<Timestamp> {
     release.spec.retention.as_ref()?;
     let last = release.status.retention.as_ref().and_then(|retention| retention.swept_at.as_ref());
-    Some(last.map_or(Timestamp::UNIX_EPOCH, |last| last.0.saturating_add(EVERY).unwrap_or(Timestamp::MAX)))
+    Some(last.and_then(|last| past(last.0, now)).map_or(Timestamp::UNIX_EPOCH, |last| later(last, EVERY)))
 }
 
 /// The sweep's job, while one is due. First the plan, so that status shows it, then its execution.
@@ -40,7 +41,7 @@ pub fn job(observed: &Observed) -> Option<Job> {
     let active = found.pointer.active.as_ref().filter(|active| observed.is_wanted(active))?;
     let pages_are_out =
         observed.release.spec.entries.publish == PublishEntries::Pods || observed.entries_are_published(found.pointer.sequence);
-    let due = due_at(&observed.release).filter(|at| pages_are_out && *at <= observed.now)?;
+    let due = due_at(&observed.release, observed.now).filter(|at| pages_are_out && *at <= observed.now)?;
     let job = |act| Job::Sweep { act, active: active.digest.clone(), retention: retention.clone(), due };
     let planned = job(SweepAct::Plan);
     let has_plan = observed.jobs.ended.iter().any(|(ended, end)| match end {
@@ -67,7 +68,7 @@ pub fn decide(observed: &Observed) -> Option<Decision> {
 /// When to look again on account of retention.
 #[must_use]
 pub fn look_at(observed: &Observed) -> Option<Timestamp> {
-    let due = due_at(&observed.release)?;
+    let due = due_at(&observed.release, observed.now)?;
     let retry = job(observed).and_then(|job| match observed.jobs.end_of(&job) {
         Some(JobEnd::Failed(failure)) => failure.retry_at,
         _ => None,
@@ -224,12 +225,17 @@ pub fn status(observed: &Observed) -> Option<RetentionStatus> {
     let before = observed.release.status.retention.clone();
     match last_plan(observed).map(|(_, shown)| shown.clone()) {
         Some(shown) => {
-            let is_older = before.as_ref().is_some_and(|before| before.planned_at > shown.planned_at);
+            let is_older = planned_at(before.as_ref(), observed.now) > shown.planned_at.as_ref().map(|at| at.0);
             let swept_at = shown.swept_at.clone().or_else(|| before.as_ref()?.swept_at.clone());
             if is_older { before } else { Some(RetentionStatus { swept_at, ..shown }) }
         }
         None => before,
     }
+}
+
+/// When another process has planned, as far as that is believed.
+fn planned_at(told: Option<&RetentionStatus>, now: Timestamp) -> Option<Timestamp> {
+    past(told?.planned_at.as_ref()?.0, now)
 }
 
 /// Why retention is at a halt.
@@ -262,7 +268,7 @@ fn unprotected(observed: &Observed) -> Option<Blocked> {
 }
 
 fn sweep_blocked(observed: &Observed) -> Option<Blocked> {
-    due_at(&observed.release).filter(|at| *at <= observed.now)?;
+    due_at(&observed.release, observed.now).filter(|at| *at <= observed.now)?;
     let due = job(observed);
     let last = observed.jobs.ended.iter().find(|(job, _)| matches!(job, Job::Sweep { .. }));
     match last {
@@ -281,7 +287,7 @@ pub fn is_kept(observed: &Observed, history: &[HistoryEntry], digest: &ManifestD
     let (kept, shown) = last_plan(observed)?;
     let planned_at = shown.planned_at.as_ref()?;
     // Another process has planned since: its word is in the status.
-    let is_outdated = observed.release.status.retention.as_ref().is_some_and(|told| told.planned_at.as_ref() > Some(planned_at));
+    let is_outdated = self::planned_at(observed.release.status.retention.as_ref(), observed.now) > Some(planned_at.0);
     if is_outdated {
         return None;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::foreign::shown;
+use crate::api::moment::later;
 use crate::api::{ManifestDigest, Pointer};
 
 use super::blocker::LaggingPod;
@@ -128,7 +129,7 @@ impl RollCall {
         let why = format!("{}{}", target.standing.prefix(), why_not_reported(pod, question));
         self.missing.push(LaggingPod { name: pod.name.clone(), why });
         if !pod.ready && pod.unreachable_since.is_none() {
-            let soon = question.now + NODE_LOOKED_AT_AFTER;
+            let soon = later(question.now, NODE_LOOKED_AT_AFTER);
             self.next_change = Some(self.next_change.map_or(soon, |next| next.min(soon)));
         }
     }
@@ -171,9 +172,9 @@ enum Excuse {
 }
 
 fn excuse(target: &TargetFacts, pod: &PodFacts, question: &Question<'_>) -> Excuse {
-    let unreachable = pod.unreachable_since.map(|since| since + UNREACHABLE_EXCUSED_AFTER);
+    let unreachable = pod.unreachable_since.map(|since| later(since, UNREACHABLE_EXCUSED_AFTER));
     let patience = target.target.excuse_after().filter(|_| is_silent(pod, question.stage));
-    let silent = patience.map(|patience| question.staged_at.max(pod.created_at) + patience);
+    let silent = patience.map(|patience| later(question.staged_at.max(pod.created_at), patience));
     match unreachable.into_iter().chain(silent).min() {
         Some(at) if at <= question.now => Excuse::Now,
         Some(at) => Excuse::At(at),

@@ -139,7 +139,7 @@ impl View<'_> {
         let jobs = &self.observed.jobs;
         let runs = matches!(&jobs.running, Some((Job::Publish { version, .. }, _)) if version == self.version());
         let candidate = self.observed.release.status.candidate.as_ref().filter(|candidate| candidate.version == self.version());
-        let seen = |upload: &UploadStatus| upload.objects_sent + upload.objects_reused;
+        let seen = |upload: &UploadStatus| upload.objects_sent.saturating_add(upload.objects_reused);
         match (jobs.upload_of(self.version()), candidate.and_then(|candidate| candidate.upload.clone())) {
             (Some(ours), Some(told)) if !runs && seen(&told) >= seen(&ours) => Some(told),
             (ours, told) => ours.or(told),

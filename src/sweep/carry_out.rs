@@ -10,14 +10,14 @@ use super::facts::intent_lives;
 use super::read::Cache;
 use super::replicas;
 use super::survey::Survey;
-use super::{DELETE_WINDOW, PARALLEL, SweepFailure, Tools};
+use super::{PARALLEL, SweepFailure, Tools};
 use crate::bucket::{Bucket, BucketError, Expected, Swapped};
 use crate::manifest::record::{Buried, FORMAT};
 use crate::manifest::{Intent, Layout, Swept, Tombstone, TombstonePhase};
 use crate::retention::Tally;
 use crate::retention::sweep::Doomed;
 use crate::upload::documents::{Lasts, encoded};
-use crate::upload::{Grave, INTENT_LIFE, SKEW, free_at, graves};
+use crate::upload::{DELETE_WINDOW, Grave, INTENT_LIFE, SKEW, free_at, graves};
 
 /// Objects of one tombstone: a publish reads the whole of it.
 const PART: usize = 1000;
@@ -35,7 +35,8 @@ pub(super) async fn round(tools: &Tools, layout: &Layout, id: &str, survey: &mut
     let planned: BTreeMap<&Buried, u64> = round.iter().map(|doomed| (&doomed.object, doomed.bytes)).collect();
     let mut deleted = Tally::default();
     for grave in graves(tools.bucket.as_ref(), layout).await? {
-        let is_due = tools.clock.now().duration_since(grave.tombstone.at).unsigned_abs() >= tools.grace;
+        let now = tools.clock.now();
+        let is_due = now.duration_since(grave.warned_at(now)).unsigned_abs() >= tools.grace;
         if grave.tombstone.phase != TombstonePhase::Warned || !is_due {
             continue;
         }
@@ -145,16 +146,13 @@ async fn mark_swept(tools: &Tools, layout: &Layout, survey: &Survey) -> Result<(
 pub(super) async fn tidy(tools: &Tools, layout: &Layout, survey: &Survey) -> Result<(), SweepFailure> {
     let (bucket, now) = (tools.bucket.as_ref(), tools.clock.now());
     for grave in graves(bucket, layout).await? {
-        let is_over = match grave.tombstone.phase {
-            TombstonePhase::Warned => grave.tombstone.objects.is_empty(),
-            TombstonePhase::Deleting { usable_from } => now > usable_from,
-        };
+        let is_over = grave.usable_from(now).map_or(grave.tombstone.objects.is_empty(), |usable_from| now > usable_from);
         if is_over {
             bucket.delete(&grave.place, &grave.etag).await?;
         }
     }
     for (listed, intent) in Cache::<Intent>::default().all(bucket, &layout.intents()).await? {
-        if !intent_lives(&intent, now) {
+        if !intent_lives(&intent, &listed, now) {
             bucket.delete(&listed.key, &listed.etag).await?;
         }
     }

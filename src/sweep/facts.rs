@@ -2,6 +2,9 @@
 //! Never judges them: that is `retention`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::read::Cache;
 use super::{SweepFailure, Tools};
@@ -12,7 +15,7 @@ use crate::retention::Facts;
 use crate::retention::references::ends_at;
 use crate::retention::roots::Doubt;
 use crate::upload::dated_by_store;
-use crate::upload::documents::list_all;
+use crate::upload::documents::{believed, list_all};
 use crate::upload::{INTENT_LIFE, ReadFailure, SKEW};
 
 /// What was read before and need not be read again.
@@ -51,9 +54,9 @@ pub(super) async fn read(tools: &Tools, layout: &Layout, known: &mut Known) -> R
     known.over = references.iter().filter(|(one, _)| is_over(one)).map(|(_, listed)| listed.clone()).collect();
     Ok(Facts {
         now,
-        intents: intents.into_iter().map(|(_, intent)| intent).filter(|intent| intent_lives(intent, now)).collect(),
-        records: records.into_iter().map(|(_, record)| record).collect(),
-        references: references.into_iter().map(|(references, _)| references).collect(),
+        intents: intents.into_iter().filter(|(listed, intent)| intent_lives(intent, listed, now)).map(|(_, intent)| intent).collect(),
+        records: records.into_iter().map(|(listed, record)| dated(record, &listed, now)).collect(),
+        references: references.into_iter().map(|(references, listed)| all_dated(references, &listed, now)).collect(),
         manifests: manifests
             .iter()
             .filter_map(|one| Some((layout.digest_at(&layout.manifests(), &one.key)?, one.last_modified)))
@@ -64,7 +67,23 @@ pub(super) async fn read(tools: &Tools, layout: &Layout, known: &mut Known) -> R
     })
 }
 
+/// A record whose date is one of the past: a time that never comes would keep its build for ever.
+fn dated(record: VersionRecord, listed: &Listed, now: Timestamp) -> VersionRecord {
+    VersionRecord { published_at: believed(record.published_at, Duration::ZERO, listed.last_modified, now), ..record }
+}
+
+/// The same of what a release refers to.
+fn all_dated(mut references: References, listed: &Listed, now: Timestamp) -> References {
+    let past = |at: Timestamp| believed(at, Duration::ZERO, listed.last_modified, now);
+    references.since = past(references.since);
+    for activation in &mut references.activated {
+        activation.retired_at = activation.retired_at.map(past);
+    }
+    references
+}
+
 /// Whether the publish of this intent may still act.
-pub(super) fn intent_lives(intent: &Intent, now: jiff::Timestamp) -> bool {
-    now.duration_since(intent.started_at) <= jiff::SignedDuration::try_from(INTENT_LIFE + SKEW).expect("a day fits")
+pub(super) fn intent_lives(intent: &Intent, listed: &Listed, now: Timestamp) -> bool {
+    let started_at = believed(intent.started_at, Duration::ZERO, listed.last_modified, now);
+    now.duration_since(started_at) <= jiff::SignedDuration::try_from(INTENT_LIFE + SKEW).expect("a day fits")
 }

@@ -43,9 +43,6 @@ use crate::upload::replica::Place;
 /// listings lag, and for people who see a plan and do not like it.
 pub const GRACE: Duration = Duration::from_secs(5 * 60);
 
-/// Deletes are sent only this long after a tombstone was moved to `Deleting`: 1,000 of them take seconds.
-pub const DELETE_WINDOW: Duration = Duration::from_secs(10 * 60);
-
 /// Requests in flight.
 const PARALLEL: usize = 32;
 

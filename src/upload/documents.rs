@@ -1,11 +1,15 @@
 //! Rollcall's own small documents in the bucket: JSON with a format number.
 //! Never reads one leniently: what is not understood is an error that names the key.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::ContentHash;
+use crate::api::moment::later;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Listed, Walk};
 use crate::manifest::claim::FORMAT_WITH_EXCLUSIONS;
 use crate::manifest::object::{IMMUTABLE, REVALIDATE};
@@ -100,6 +104,14 @@ documents! {
     References: references_version, REFERENCES_BYTES_MAX;
     TriedOut: tried_version, BYTES_MAX;
     WriterLock: lock_version, BYTES_MAX;
+}
+
+/// A moment that a document names, which may lie so far after its writing. One that lies beyond, as seen from now, was written by a clock
+/// that is wrong or by a hand: then the store's clock says when it was written. Only then, because a listing may be older than what is
+/// read after it.
+pub(crate) fn believed(said: Timestamp, ahead: Duration, written_at: Timestamp, now: Timestamp) -> Timestamp {
+    let ahead = ahead + super::SKEW;
+    if said <= later(now, ahead) { said } else { said.min(later(written_at, ahead)) }
 }
 
 /// Reads a document; `None` when there is none.

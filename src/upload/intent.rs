@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::documents::{Lasts, ReadFailure, encoded, list_all, read};
+use super::documents::{Lasts, ReadFailure, believed, encoded, list_all, read};
 use super::{Publish, PublishFailure, Tools};
 use crate::api::ManifestDigest;
-use crate::bucket::{Bucket, BucketError, Created, Expected, SIGNED_REQUEST_LIFE, Swapped};
+use crate::api::moment::later;
+use crate::bucket::{Bucket, BucketError, Created, Expected, Listed, SIGNED_REQUEST_LIFE, Swapped};
 use crate::manifest::record::FORMAT;
 use crate::manifest::{Intent, Layout};
 
@@ -77,7 +78,7 @@ pub(super) async fn withdraw(tools: &Tools, request: &Publish, digest: &Manifest
     let (bucket, ours) = (&*tools.bucket, key(request, digest));
     for listed in list_all(bucket, &ours_begin(&request.layout, &request.intent_id(digest))).await? {
         let is_dead = match read::<Intent>(bucket, &listed.key).await {
-            Ok(Some(intent)) => tools.clock.now() > dies(&intent, SIGNED_REQUEST_LIFE),
+            Ok(Some(intent)) => tools.clock.now() > dies(tools, &intent, &listed, SIGNED_REQUEST_LIFE),
             Ok(None) | Err(ReadFailure::Malformed { .. }) => false,
             Err(ReadFailure::Bucket(error)) => return Err(error),
         };
@@ -94,8 +95,9 @@ fn ours_begin(layout: &Layout, intent_id: &str) -> String {
 }
 
 /// When an intent stops to count, if its publish can act for `life` after the intent's date.
-fn dies(intent: &Intent, life: Duration) -> Timestamp {
-    intent.started_at.saturating_add(life + SKEW).expect("a duration of days never needs a calendar")
+fn dies(tools: &Tools, intent: &Intent, listed: &Listed, life: Duration) -> Timestamp {
+    let started_at = believed(intent.started_at, Duration::ZERO, listed.last_modified, tools.clock.now());
+    later(started_at, life + SKEW)
 }
 
 async fn delete(bucket: &dyn Bucket, key: &str, etag: &str) -> Result<(), BucketError> {
@@ -117,7 +119,7 @@ pub(super) async fn other_live(tools: &Tools, request: &Publish, digest: &Manife
     for listed in list_all(bucket, &request.layout.intents()).await?.into_iter().filter(|listed| listed.key != ours) {
         let Some(intent) = read::<Intent>(bucket, &listed.key).await? else { continue };
         let life = if listed.key.starts_with(&same_id) { SIGNED_REQUEST_LIFE } else { INTENT_LIFE };
-        if intent.digest != *digest && tools.clock.now() <= dies(&intent, life) {
+        if intent.digest != *digest && tools.clock.now() <= dies(tools, &intent, &listed, life) {
             return Ok(Some(intent));
         }
     }

@@ -57,7 +57,7 @@ pub(crate) use references::dated_by_store;
 pub use references::{Referred, all_references, end_references, end_references_of, inherit_references, write_references};
 pub use single_writer::{Holder, SingleWriter};
 pub(crate) use tombstones::free_at;
-pub use tombstones::{Grave, Usable, graves, take_out};
+pub use tombstones::{DELETE_WINDOW, Grave, Usable, graves, take_out};
 pub use tried::{Origin, Tried};
 pub use verify::{Verified, VerifyFailure, verify};
 

@@ -1,12 +1,17 @@
 //! Tombstones, "I am about to delete these objects", as those see them who need the objects.
 //! Never touches a key under which a delete may be on its way, and never reads tombstones before its own intent is written.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::SKEW;
-use super::documents::{Lasts, ReadFailure, encoded, list_all, read};
+use super::documents::{Lasts, ReadFailure, believed, encoded, list_all, read};
 use crate::bucket::{Bucket, BucketError, Expected, SIGNED_REQUEST_LIFE, Swapped};
 use crate::manifest::{Layout, Tombstone, TombstonePhase};
+
+/// Deletes are sent only this long after a tombstone was moved to `Deleting`: 1,000 of them take seconds.
+pub const DELETE_WINDOW: Duration = Duration::from_secs(10 * 60);
 
 /// How often a lost race for a tombstone is tried again: it has two steps in its life, and few need a key of it at once.
 const TRIES: usize = 8;
@@ -20,6 +25,27 @@ pub struct Grave {
     pub place: String,
     /// Its token, not newer than what it says: a change on that ground is lost if it has changed since.
     pub etag: String,
+    /// When it was written, by the store's clock; not newer than what it says.
+    pub written_at: Timestamp,
+}
+
+impl Grave {
+    /// When its objects were warned of.
+    #[must_use]
+    pub fn warned_at(&self, now: Timestamp) -> Timestamp {
+        believed(self.tombstone.at, Duration::ZERO, self.written_at, now)
+    }
+
+    /// From when on its keys may be used, if deletes were sent under it.
+    #[must_use]
+    pub fn usable_from(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.tombstone.phase {
+            TombstonePhase::Warned => None,
+            TombstonePhase::Deleting { usable_from } => {
+                Some(believed(usable_from, DELETE_WINDOW + SIGNED_REQUEST_LIFE + SKEW, self.written_at, now))
+            }
+        }
+    }
 }
 
 /// Whether keys may be used.
@@ -49,7 +75,7 @@ pub async fn graves(bucket: &dyn Bucket, layout: &Layout) -> Result<Vec<Grave>, 
     let mut graves = Vec::new();
     for listed in list_all(bucket, &layout.tombstones()).await? {
         if let Some(tombstone) = read::<Tombstone>(bucket, &listed.key).await? {
-            graves.push(Grave { tombstone, place: listed.key, etag: listed.etag });
+            graves.push(Grave { tombstone, place: listed.key, etag: listed.etag, written_at: listed.last_modified });
         }
     }
     Ok(graves)
@@ -89,17 +115,17 @@ async fn look(bucket: &dyn Bucket, layout: &Layout, now: Timestamp, needs: &(dyn
         let Some(needed) = grave.tombstone.objects.iter().find(|object| needs(&object.key)).map(|object| object.key.clone()) else {
             continue;
         };
-        match grave.tombstone.phase {
-            TombstonePhase::Warned => {
+        match grave.usable_from(now) {
+            None => {
                 if !spare(bucket, &grave, needs).await? {
                     return Ok(Look::Lost);
                 }
             }
-            TombstonePhase::Deleting { usable_from } if now <= usable_from => {
+            Some(usable_from) if now <= usable_from => {
                 let (first, latest) = waits.unwrap_or((needed, usable_from));
                 waits = Some((first, latest.max(usable_from)));
             }
-            TombstonePhase::Deleting { .. } => over.push(grave),
+            Some(_) => over.push(grave),
         }
     }
     if let Some((key, until)) = waits {
@@ -119,4 +145,29 @@ async fn spare(bucket: &dyn Bucket, grave: &Grave, needs: &(dyn Fn(&str) -> bool
     tombstone.objects.retain(|object| !needs(&object.key));
     let (body, attributes) = encoded(&tombstone, Lasts::ForNow);
     Ok(bucket.replace(&grave.place, body, &attributes, &Expected::ETag(grave.etag.clone())).await? == Swapped::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(60 * minute).unwrap()
+    }
+
+    fn grave(at: Timestamp, phase: TombstonePhase, written_at: Timestamp) -> Grave {
+        let tombstone = Tombstone { tombstone_version: 1, at, phase, objects: Vec::new() };
+        Grave { tombstone, place: "p".into(), etag: "e".into(), written_at }
+    }
+
+    /// What an honest clock wrote is taken as it is, also where the listing is older than what was read after it.
+    #[test]
+    fn dates_are_believed_unless_no_clock_can_have_written_them() {
+        let warned = |said| grave(said, TombstonePhase::Warned, at(3)).warned_at(at(10));
+        assert_eq!((warned(at(10)), warned(at(12)), warned(Timestamp::MIN)), (at(10), at(12), Timestamp::MIN));
+        assert_eq!((warned(at(13)), warned(Timestamp::MAX)), (at(5), at(5)), "then by when it was written");
+        let usable = |said| grave(at(0), TombstonePhase::Deleting { usable_from: said }, at(3)).usable_from(at(10));
+        assert_eq!((usable(at(39)), usable(at(40))), (Some(at(39)), Some(at(32))), "10 + 15 + 2 minutes, and 2 more");
+        assert_eq!((usable(Timestamp::MAX), grave(at(0), TombstonePhase::Warned, at(3)).usable_from(at(10))), (Some(at(32)), None));
+    }
 }

@@ -2,6 +2,7 @@
 //! After whatever happened, every build that anything refers to is there, whole (I5), and no object has changed its bytes (I3).
 
 mod crashes;
+mod dates;
 mod model;
 mod races;
 mod real_store;

@@ -64,3 +64,21 @@ fn an_absent_object_means_the_same_as_an_empty_one() {
         });
     }
 }
+
+/// One object that cannot be read would stop the watch of all.
+#[test]
+fn every_moment_that_the_api_server_takes_can_be_read() {
+    let mut found = 0;
+    for mut root in roots() {
+        for_each(&mut root, &mut |schema| {
+            if schema.format.as_deref() != Some("date-time") {
+                return;
+            }
+            found += 1;
+            assert_eq!(schema.pattern.as_deref(), Some("^([0-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"), "years 0000 to 9998");
+        });
+    }
+    assert!(found >= 12, "{found}");
+    let read = |text: &str| text.parse::<jiff::Timestamp>().is_ok();
+    assert!(read("0000-01-01T00:00:00Z") && read("9998-12-31T23:59:59.999999Z") && !read("9999-12-31T23:59:59Z"));
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ApiResource, DynamicObject, ObjectMeta, PostParams};
 use kube::{Api, Client};
 
 use super::core::{Event, Found, Record};
@@ -14,6 +14,8 @@ use super::core::{Event, Found, Record};
 #[derive(Clone)]
 pub struct LeaseObject {
     api: Api<Lease>,
+    /// For reads: no process would lead as long as a time stands in the Lease that cannot be read.
+    reader: Api<DynamicObject>,
     name: String,
     request_max: Duration,
 }
@@ -25,13 +27,17 @@ impl LeaseObject {
     /// The Lease of this name. Each request ends after `request_max`.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, request_max: Duration) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), request_max }
+        let reader = Api::namespaced_with(client.clone(), namespace, &ApiResource::erase::<Lease>(&()));
+        Self { api: Api::namespaced(client, namespace), reader, name: name.to_owned(), request_max }
     }
 
     pub(super) async fn read(self) -> (Event, Last) {
-        match self.bounded(self.api.get_opt(&self.name)).await {
+        match self.bounded(self.reader.get_opt(&self.name)).await {
             Ok(None) => (Event::Read(None), None),
-            Ok(Some(lease)) => (Event::Read(Some(found(&lease))), Some(Box::new(lease))),
+            Ok(Some(object)) => match readable(object) {
+                Ok(lease) => (Event::Read(Some(found(&lease))), Some(Box::new(lease))),
+                Err(error) => (Event::Failed(format!("the Lease cannot be read: {error}")), None),
+            },
             Err(event) => (event, None),
         }
     }
@@ -68,6 +74,15 @@ impl LeaseObject {
     }
 }
 
+/// The Lease without times that no reader knows: they are for people, and the next write puts others there.
+fn readable(object: DynamicObject) -> serde_json::Result<Lease> {
+    let DynamicObject { metadata, mut data, .. } = object;
+    if let Some(spec) = data["spec"].as_object_mut() {
+        spec.retain(|name, value| !name.ends_with("Time") || serde_json::from_value::<MicroTime>(value.clone()).is_ok());
+    }
+    Ok(Lease { metadata, spec: serde_json::from_value(data["spec"].take())? })
+}
+
 fn found(lease: &Lease) -> Found {
     let spec = lease.spec.clone().unwrap_or_default();
     let record = Record {
@@ -88,5 +103,23 @@ fn spec(before: LeaseSpec, record: &Record) -> LeaseSpec {
         renew_time: record.renewed_at.map(MicroTime),
         lease_transitions: Some(i32::try_from(record.epoch).unwrap_or(i32::MAX)),
         ..before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_with_a_time_that_cannot_be_read_has_a_holder_all_the_same() {
+        let lease = serde_json::json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "rollcall"},
+            "spec": {"holderIdentity": "one", "leaseTransitions": 7, "strategy": "x",
+                "acquireTime": "9999-12-31T23:59:59.999999Z", "renewTime": "2026-11-20T16:05:50.000000Z"}});
+        assert!(serde_json::from_value::<Lease>(lease.clone()).is_err(), "else this is not needed");
+        let lease = readable(serde_json::from_value(lease).unwrap()).unwrap();
+        let record = found(&lease).record;
+        assert_eq!((record.holder.as_str(), record.epoch, record.acquired_at), ("one", 7, None));
+        assert_eq!(record.renewed_at, Some("2026-11-20T16:05:50Z".parse().unwrap()));
+        assert_eq!(lease.spec.unwrap().strategy.as_deref(), Some("x"), "what others wrote stays");
     }
 }

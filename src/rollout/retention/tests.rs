@@ -49,7 +49,7 @@ fn a_sweep_is_planned_then_carried_out_then_not_due_for_a_day() {
 
     let after_sweep = ended(after_plan, SweepAct::CarryOut, swept());
     assert_eq!(started(&after_sweep), None, "its status is not written yet");
-    let mut told = after_sweep.clone();
+    let mut told = after_sweep.clone().at(at(100_400));
     told.release.status.retention = status(&after_sweep);
     assert_eq!(told.release.status.retention, Some(*shown_at(100_400, true)));
     assert_eq!((started(&told), decide(&told).wait), (None, Wait::Until(at(100_400) + SignedDuration::from_hours(24))));

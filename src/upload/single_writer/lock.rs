@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::documents::{Lasts, ReadFailure, encoded, read};
+use super::super::documents::{Lasts, ReadFailure, believed, encoded, read};
 use super::super::tombstones::free_at;
 use super::Holder;
 use super::tenure::{Tenure, Working};
@@ -251,7 +251,8 @@ impl Lock {
     /// The token first: what is read then is not older.
     async fn look(&self) -> Result<Option<(String, WriterLock)>, BucketError> {
         let Some(stored) = self.bucket.head(&self.key).await? else { return Ok(None) };
-        Ok(self.read().await?.map(|lock| (stored.etag, lock)))
+        let until = |until| believed(until, HOLDS_FOR, stored.last_modified, self.clock.now());
+        Ok(self.read().await?.map(|lock| (stored.etag, WriterLock { until: lock.until.map(until), ..lock })))
     }
 
     async fn read(&self) -> Result<Option<WriterLock>, BucketError> {

@@ -420,3 +420,15 @@ fn a_holder_is_named_without_its_host() {
     let holder = Holder::named("rollcall publish", "ci-runner-7", "id".into());
     assert_eq!(holder.name, format!("rollcall publish on host {}", &ContentHash::of(b"ci-runner-7").to_string()[..8]));
 }
+
+/// A clock that was wrong, or a hand: the lock counts from when the store says that it was written.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_holds_until_another_century_is_free_when_an_honest_one_would_be() {
+    let world = World::new();
+    let lock = serde_json::json!({"lockVersion": 1, "holder": "x", "tenure": "x/0", "until": "9000-01-01T00:00:00Z"});
+    world.memory.overwrite(&Layout::new("", "shop/").lock(), lock.to_string());
+    let process = world.process("one");
+    assert!(told(&process.create("shop/a.js", "a").await).contains("x writes below this prefix"));
+    tokio::time::sleep(SIGNED_REQUEST_LIFE + 3 * SKEW + Duration::from_secs(300)).await;
+    assert_eq!(process.create("shop/a.js", "a").await, Ok(Created::New));
+}
