@@ -48,12 +48,13 @@ load_images() {
   ctr images import "$images/naive-image.tar" > /dev/null
 }
 
-# The keys are ours, so that the shop's Secret can be made without reading the store's.
-install_chart() {
+# The keys are ours, so that the shop's Secret can be made without reading the store's. More options go to helm.
+# shellcheck disable=SC2120 # not all who call it have any
+install_chart() { # [OPTION…]
   helm install rollcall "$root/charts/rollcall" --namespace rollcall --create-namespace --wait --timeout 60s \
     --set image.repository=rollcall.local/rollcall,image.tag=dev,image.pullPolicy=Never \
     --set devStore.enabled=true,devStore.accessKeyId=demo,devStore.secretAccessKey=demo-secret \
-    --set "egress.allowedHosts={$builds},secrets[0].namespace=$namespace,secrets[0].name=store-keys" > "$scratch/helm.log" 2>&1 \
+    --set "egress.allowedHosts={$builds},secrets[0].namespace=$namespace,secrets[0].name=store-keys" "$@" > "$scratch/helm.log" 2>&1 \
     || { cat "$scratch/helm.log" >&2; return 1; }
 }
 

@@ -2,7 +2,10 @@
 //! Its own code and not the product's: a judge that shares the closure check with the accused would share its mistakes.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use lol_html::{RewriteStrSettings, element, rewrite_str};
 use url::Url;
 
@@ -77,6 +80,54 @@ pub fn resolve(url: &Url, names: &[String]) -> Vec<Url> {
     names.iter().filter_map(|name| url.join(name).ok()).collect()
 }
 
+/// Different bytes that are remembered of one path; a page that differs each time is read each time.
+const EDITIONS_MAX: usize = 64;
+
+/// What a file was found to need, remembered by its very bytes: a file is read once, and compared after that.
+#[derive(Default)]
+pub struct Library {
+    read: Mutex<HashMap<String, Vec<(Bytes, Arc<Read>)>>>,
+}
+
+/// A file that was read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Of a page: its version.
+    pub version: Option<String>,
+    /// What it needs.
+    pub needs: Vec<Url>,
+}
+
+impl Library {
+    /// A page.
+    pub fn page(&self, url: &Url, html: &Bytes) -> Arc<Read> {
+        self.remembered(url, html, || {
+            let page = of_page(&String::from_utf8_lossy(html));
+            Read { version: page.version, needs: resolve(url, &page.references) }
+        })
+    }
+
+    /// Anything else.
+    pub fn asset(&self, url: &Url, content_type: &str, body: &Bytes) -> Arc<Read> {
+        self.remembered(url, body, || Read { version: None, needs: of_asset(url, content_type, body) })
+    }
+
+    fn remembered(&self, url: &Url, body: &Bytes, read: impl FnOnce() -> Read) -> Arc<Read> {
+        let mut all = self.read.lock().expect("nothing panics while it holds what was read");
+        if let Some(editions) = all.get(url.path())
+            && let Some((_, known)) = editions.iter().find(|(bytes, _)| bytes == body)
+        {
+            return Arc::clone(known);
+        }
+        let fresh = Arc::new(read());
+        let editions = all.entry(url.path().to_owned()).or_default();
+        if editions.len() < EDITIONS_MAX {
+            editions.push((body.clone(), Arc::clone(&fresh)));
+        }
+        fresh
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +161,14 @@ mod tests {
         let url = Url::parse("http://shop/x/assets/home.css").unwrap();
         let found = of_asset(&url, "text/css", b"a{b:url(../c.png)}");
         assert_eq!(found.iter().map(Url::as_str).collect::<Vec<_>>(), ["http://shop/x/c.png"]);
+    }
+
+    #[test]
+    fn a_file_is_read_once_for_each_of_its_editions() {
+        let (library, url) = (Library::default(), Url::parse("http://shop/a.css").unwrap());
+        let first = library.asset(&url, "text/css", &"a{b:url(c.png)}".into());
+        assert!(Arc::ptr_eq(&first, &library.asset(&url, "text/css", &"a{b:url(c.png)}".into())));
+        assert_eq!(library.asset(&url, "text/css", &"a{b:url(d.png)}".into()).needs[0].path(), "/d.png");
+        assert_eq!(library.page(&url, &r#"<meta name="shop-version" content="v7">"#.into()).version.as_deref(), Some("v7"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::judge::Flaw;
 
@@ -12,9 +12,11 @@ use crate::judge::Flaw;
 const EXAMPLES_MAX: usize = 10;
 
 /// One piece that failed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
+    /// Number of the page load.
+    pub load: u64,
     /// When it was judged.
     pub at: Timestamp,
     /// The piece.
@@ -27,8 +29,8 @@ pub struct Failure {
     pub flaw: Flaw,
     /// What was seen.
     pub seen: String,
-    /// Who answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Who answered, by name, or where the Service led to, by address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
 }
 
@@ -43,8 +45,10 @@ pub struct PageLoad {
     pub took: Duration,
     /// GETs, the page's own included.
     pub requests: u64,
-    /// Connections that were tried again.
-    pub retries: u64,
+    /// Connections that could not be made and were tried again.
+    pub connect_retries: u64,
+    /// Kept connections that had ended and were replaced.
+    pub kept_retries: u64,
     /// Pieces that failed; the page is broken when there is one.
     pub failures: Vec<Failure>,
 }
@@ -78,7 +82,8 @@ pub struct Tally {
     page_loads: u64,
     broken: u64,
     requests: u64,
-    retries: u64,
+    connect_retries: u64,
+    kept_retries: u64,
     versions: BTreeMap<String, OfVersion>,
     flaws: BTreeMap<Flaw, u64>,
     statuses: BTreeMap<String, u64>,
@@ -93,6 +98,7 @@ struct Summary<'a> {
     broken: u64,
     requests: u64,
     connect_retries: u64,
+    kept_retries: u64,
     versions: &'a BTreeMap<String, OfVersion>,
     failed_pieces: &'a BTreeMap<Flaw, u64>,
     failed_statuses: &'a BTreeMap<String, u64>,
@@ -107,7 +113,8 @@ impl Tally {
         self.page_loads += 1;
         self.broken += broken;
         self.requests += load.requests;
-        self.retries += load.retries;
+        self.connect_retries += load.connect_retries;
+        self.kept_retries += load.kept_retries;
         self.took.push(load.took);
         let fresh = OfVersion { page_loads: 0, broken: 0, first: load.started, last: load.started };
         let version = self.versions.entry(name_of(&load.version)).or_insert(fresh);
@@ -140,7 +147,8 @@ impl Tally {
             page_loads: self.page_loads,
             broken: self.broken,
             requests: self.requests,
-            connect_retries: self.retries,
+            connect_retries: self.connect_retries,
+            kept_retries: self.kept_retries,
             versions: &self.versions,
             failed_pieces: &self.flaws,
             failed_statuses: &self.statuses,
@@ -169,12 +177,12 @@ mod tests {
     fn load(version: &str, second: i64, failures: Vec<Failure>) -> PageLoad {
         let started = Timestamp::from_second(second).unwrap();
         let took = Duration::from_millis(second.unsigned_abs());
-        PageLoad { version: version.into(), started, took, requests: 20, retries: 0, failures }
+        PageLoad { version: version.into(), started, took, requests: 20, connect_retries: 0, kept_retries: 0, failures }
     }
 
     fn missing() -> Failure {
         let (at, url) = (Timestamp::UNIX_EPOCH, "http://shop/a.js".into());
-        Failure { at, url, page: "/".into(), version: "v2".into(), flaw: Flaw::Status, seen: "404".into(), pod: None }
+        Failure { load: 1, at, url, page: "/".into(), version: "v2".into(), flaw: Flaw::Status, seen: "404".into(), pod: None }
     }
 
     #[test]
