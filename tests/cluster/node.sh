@@ -163,6 +163,7 @@ pause_image() {
 }
 
 # syncFrequency: the default of a minute would make a mounted ConfigMap late by as much; 5 s gives 2 to 7 s.
+# crashLoopBackOff: tests kill containers on purpose; with the default, each is started later than the time before, by up to 5 minutes.
 start_kubelet() {
   cat > kubelet.yaml <<K
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -177,6 +178,7 @@ localStorageCapacityIsolation: false
 makeIPTablesUtilChains: false
 oomScoreAdj: 0
 syncFrequency: 5s
+crashLoopBackOff: {maxContainerRestartPeriod: 10s}
 address: $HOST
 readOnlyPort: 0
 tlsCertFile: $STATE/server.crt

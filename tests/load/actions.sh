@@ -163,12 +163,13 @@ with_api() {
 }
 
 do_kill_api() {
-  local state=$ROLLCALL_CLUSTER_STATE
   with_api
   begins
-  kill -KILL "$(cat "$state/parts/apiserver.pid")"
-  # Its own session and none of our descriptors: it outlives this event.
-  (cd "$state" && exec 6>&- && setsid bash parts/apiserver.command >> log/apiserver.log 2>&1 < /dev/null & echo $! > "$state/parts/apiserver.pid")
+  cd "$ROLLCALL_CLUSTER_STATE"
+  kill -KILL "$(cat parts/apiserver.pid)"
+  # A session of its own and none of our descriptors: it outlives this event.
+  setsid bash parts/apiserver.command >> log/apiserver.log 2>&1 < /dev/null 6>&- &
+  echo $! > parts/apiserver.pid
   until_done kubectl --request-timeout=3s get --raw /readyz
 }
 

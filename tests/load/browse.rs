@@ -47,7 +47,7 @@ pub struct Settings {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=512))]
     clients: u64,
     /// Seconds; SIGINT and SIGTERM end it earlier.
-    #[arg(long = "for", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=14_400))]
+    #[arg(long = "for", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=21_600))]
     seconds: u64,
     /// Page loads.
     #[arg(long, default_value_t = 100_000)]

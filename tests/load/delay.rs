@@ -39,7 +39,7 @@ pub struct Settings {
     #[arg(long)]
     file: PathBuf,
     /// Seconds; then it ends.
-    #[arg(long = "for", value_parser = clap::value_parser!(u64).range(1..=14_400))]
+    #[arg(long = "for", value_parser = clap::value_parser!(u64).range(1..=21_600))]
     seconds: u64,
 }
 

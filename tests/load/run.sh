@@ -42,7 +42,7 @@ finish() {
 
 start_delay() {
   echo 0 > "$run/delay"
-  "$built/rollcall-load" delay --listen "10.88.0.1:$slow_port" --to 10.88.0.1:16443 --file "$run/delay" --for 14400 > /dev/null 2> "$scratch/delay.log" &
+  "$built/rollcall-load" delay --listen "10.88.0.1:$slow_port" --to 10.88.0.1:16443 --file "$run/delay" --for 21600 > /dev/null 2> "$scratch/delay.log" &
   processes+=($!)
 }
 
@@ -86,7 +86,7 @@ begin_site() {
 # One page load in eight with a new connection for each of its pieces, the others with connections that stay.
 groups=(new kept)
 start_visitors() { # NAME CLIENTS RATE
-  "$built/rollcall-load" browse --url "$site" --page "" --page about.html --connections "$1" --clients "$2" --rate "$3" --pause 0 --for 14400 \
+  "$built/rollcall-load" browse --url "$site" --page "" --page about.html --connections "$1" --clients "$2" --rate "$3" --pause 0 --for 21600 \
     --max-loads 100000000 --builds "$scratch/site/builds" --failures "$run/$1.failures" --live 2 > "$run/$1.json" 2> "$run/$1.log" &
   echo $! > "$run/$1.visitors"
   processes+=($!)

@@ -326,11 +326,10 @@ fn flaws(run: &Run) -> BTreeMap<String, u64> {
 
 /// The worst first, then by time.
 fn examples(run: &Run) -> Vec<Example> {
-    let of_group = |(name, (_, failures)): (&String, &(Group, Vec<Failure>))| {
-        let name = name.clone();
-        failures.iter().map(move |failure| (cause(run, failure), name.clone(), failure)).collect::<Vec<_>>()
-    };
-    let mut all: Vec<_> = run.visitors.iter().flat_map(of_group).collect();
+    let mut all = Vec::new();
+    for (name, (_, failures)) in &run.visitors {
+        all.extend(failures.iter().map(|failure| (cause(run, failure), name.clone(), failure)));
+    }
     all.sort_by_key(|(cause, _, failure)| (*cause, failure.at));
     all.into_iter().take(EXAMPLES_MAX).map(|(cause, visitors, failure)| example(run, cause, visitors, failure)).collect()
 }
@@ -346,29 +345,20 @@ fn example(run: &Run, cause: Cause, visitors: String, failure: &Failure) -> Exam
 }
 
 fn reasons(verdict: &Verdict) -> Vec<String> {
-    let mut reasons = Vec::new();
-    let mut fails = |fails: bool, reason: String| {
-        if fails {
-            reasons.push(reason);
-        }
-    };
     let count = |cause: Cause| verdict.broken.get(&cause).copied().unwrap_or(0);
-    let (wrong, silent, facts) = (count(Cause::Wrong), count(Cause::Silence), &verdict.facts);
-    fails(wrong > 0, format!("{wrong} page loads got a wrong or missing piece"));
-    fails(silent > 0, format!("{silent} page loads got no whole answer, and no SIGKILL or SIGSTOP of the pod explains it"));
-    let loads = verdict.page_loads;
-    fails(loads < facts.wanted, format!("{loads} page loads of {} that were wanted", facts.wanted));
-    fails(facts.flips == 0, "the pointer never moved".into());
-    if let Some(why) = &facts.unsettled {
-        fails(true, format!("the release did not settle when everything was over: {why}"));
-    }
-    for (name, row) in &verdict.controls {
-        fails(row.broken.values().sum::<u64>() == 0, format!("the control group {name} had no broken page, so this run proves nothing"));
-    }
-    for (name, carried) in &verdict.events {
-        fails(carried.done == 0, format!("{name} was never carried out ({} attempts failed)", carried.failed));
-    }
-    reasons
+    let (wrong, silent, loads, facts) = (count(Cause::Wrong), count(Cause::Silence), verdict.page_loads, &verdict.facts);
+    let visitors = [
+        (wrong > 0).then(|| format!("{wrong} page loads got a wrong or missing piece")),
+        (silent > 0).then(|| format!("{silent} page loads got no whole answer, and no SIGKILL or SIGSTOP of the pod explains it")),
+        (loads < facts.wanted).then(|| format!("{loads} page loads of {} that were wanted", facts.wanted)),
+        (facts.flips == 0).then(|| "the pointer never moved".to_owned()),
+        facts.unsettled.as_ref().map(|why| format!("the release did not settle when everything was over: {why}")),
+    ];
+    let idle = verdict.controls.iter().filter(|(_, row)| row.broken.values().sum::<u64>() == 0);
+    let idle = idle.map(|(name, _)| format!("the control group {name} had no broken page, so this run proves nothing"));
+    let undone = verdict.events.iter().filter(|(_, carried)| carried.done == 0);
+    let undone = undone.map(|(name, carried)| format!("{name} was never carried out ({} attempts failed)", carried.failed));
+    visitors.into_iter().flatten().chain(idle).chain(undone).collect()
 }
 
 #[cfg(test)]
