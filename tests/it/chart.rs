@@ -211,6 +211,27 @@ fn two_replicas_elect_a_leader_by_a_lease_of_their_own() {
     assert!(pod["topologySpreadConstraints"].is_null() && !words(&pod["containers"][0]["args"]).contains(&"--no-leader-elect"));
 }
 
+/// Also where the names of what lies in the cluster begin with the namespace: the Lease lies in the namespace, and its name does not.
+#[test]
+fn the_lease_has_one_name_in_arguments_rights_and_policy_wherever_it_is_installed() {
+    let Some(helm) = helm() else { return };
+    for (release, namespace, name) in
+        [("rollcall", "rollcall-system", "rollcall"), ("rollcall", "rollcall", "rollcall"), ("web", "tools", "web-rollcall")]
+    {
+        let objects = template(&helm, release, namespace, &[]).unwrap();
+        let container = &named(&objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0];
+        let wanted = format!("--leader-elect-resource-name={name}");
+        assert!(words(&container["args"]).contains(&wanted.as_str()), "{wanted} in {namespace}");
+        let expected = ["create".to_owned(), format!("get [{name}]"), format!("update [{name}]")];
+        let rights = rights(named(&objects, "Role", &format!("{name}-leader")));
+        assert_eq!(rights, expected.map(|right| format!("coordination.k8s.io/leases {right}")).into(), "in {namespace}");
+        let policies = of_kind(&objects, "ValidatingAdmissionPolicy");
+        let lease = policies.iter().find(|policy| policy["metadata"]["name"].as_str().unwrap().ends_with("-controller-lease")).unwrap();
+        let rule = lease["spec"]["validations"][0]["expression"].as_str().unwrap();
+        assert!(rule.contains(&format!("object.metadata.name == '{name}'")), "in {namespace}: {rule}");
+    }
+}
+
 /// The program that is started takes the command lines that the chart writes.
 #[test]
 fn the_program_understands_what_the_chart_starts_it_with() {
