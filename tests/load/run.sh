@@ -34,6 +34,8 @@ processes=()
 say() { echo "load: $(date -u +%T) $*" >&2; }
 
 finish() {
+  local code=$?
+  [ "$code" = 0 ] || [ -z "${ROLLCALL_CLUSTER_STATE:-}" ] || explain 2> /dev/null
   [ ${#processes[@]} = 0 ] || kill -TERM "${processes[@]}" 2> /dev/null || true
   rm -rf "$scratch"
 }
@@ -165,8 +167,8 @@ explain() {
     kubectl -n rollcall logs "$pod" > "$results/logs/${pod##*/}.log" 2> /dev/null || true
     kubectl -n rollcall logs "$pod" --previous > "$results/logs/${pod##*/}.previous.log" 2> /dev/null || true
   done
+  kubectl get pods -A -o wide > "$results/logs/pods" || true
   k get assetrelease shop -o yaml > "$results/logs/release.yaml" || true
-  k get pods -o wide > "$results/logs/pods" || true
   k get events --sort-by=.lastTimestamp > "$results/logs/events" || true
   for pod in $(k get pods -l app=shop -o name); do
     k logs "$pod" -c rollcall-agent > "$results/logs/${pod##*/}.log" 2> /dev/null || true
