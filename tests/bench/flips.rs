@@ -49,7 +49,7 @@ fn pause(number: usize) -> Duration {
 }
 
 /// Below zero when the event came before the acknowledgement.
-fn milliseconds(flip: &Flip) -> f64 {
+pub fn milliseconds(flip: &Flip) -> f64 {
     let between = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64() * 1000.0;
     between(flip.reported, flip.seen) - between(flip.seen, flip.reported)
 }

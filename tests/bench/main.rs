@@ -6,10 +6,12 @@ mod channel;
 mod figures;
 mod flips;
 mod idle;
+mod many;
 mod objects;
 mod pods;
 mod pointer;
 mod programs;
+mod scale;
 mod tarpits;
 mod world;
 
@@ -93,6 +95,14 @@ enum Measure {
         #[arg(long, default_value_t = 120)]
         seconds: u64,
     },
+    /// From the last report of very many pods to the flipped pointer, and what a report costs.
+    Many {
+        /// Flips that are measured.
+        #[arg(long, default_value_t = 20)]
+        count: usize,
+    },
+    /// What very many releases cost.
+    Scale(scale::Options),
     /// From a new version in the spec to the flipped pointer, beside tenants whose stores never answer.
     Tarpits {
         /// New versions for each arrangement of tarpits.
@@ -107,6 +117,8 @@ async fn main() -> ExitCode {
     let told = match &arguments.measure {
         Measure::Flips { channel, count } => flips::measure(&arguments.given, *channel, *count).await,
         Measure::Tarpits { count } => tarpits::measure(&arguments.given, *count).await,
+        Measure::Many { count } => many::measure(&arguments.given, *count).await,
+        Measure::Scale(options) => scale::measure(&arguments.given, options).await,
         Measure::Idle { audit, user, seconds } => idle::measure(&arguments.given, audit, user, *seconds).await,
     };
     match told.and_then(|table| Ok(std::io::stdout().write_all(table.as_bytes())?)) {

@@ -86,6 +86,18 @@ pub fn release(channel: Channel, version: &str, source: &Value) -> Value {
     }})
 }
 
+/// A release whose versions lie in the store already, and whose pods report by condition.
+pub fn published_release(name: &str, version: &str) -> Value {
+    json!({"apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetRelease", "metadata": {"name": name}, "spec": {
+        "storeRef": {"name": "store"},
+        "prefix": format!("{name}/"),
+        "version": version,
+        "source": {"published": {}},
+        "targets": [{"workloadRef": {"kind": "Deployment", "name": name}, "report": {"podCondition": {}}}],
+        "pointer": {"configMapName": format!("{name}-assets")},
+    }})
+}
+
 pub fn node() -> Value {
     json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
 }
@@ -95,8 +107,8 @@ pub fn node_status(now: &str) -> Value {
     json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Played", "lastHeartbeatTime": now}]}})
 }
 
-pub fn pod(name: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "shop"}}, "spec": {
+pub fn pod(name: &str, app: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": app}}, "spec": {
         "nodeName": NODE,
         "readinessGates": [{"conditionType": CONDITION_ASSETS}],
         "containers": [{"name": "agent", "image": "none", "ports": [{"containerPort": REPORT_PORT}]}],

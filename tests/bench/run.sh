@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # `make bench`: the shipped, static controller on a real API server, each measurement in a cluster of its own; the figures go to
-# OUT (target/bench) as JSON and to the terminal as tables. About 25 minutes with nothing else on the machine.
+# OUT (target/bench) as JSON and to the terminal as tables. About 45 minutes with nothing else on the machine.
 # It must never measure another build than the shipped one, nor change a cluster that it has not made.
 #
-#   run.sh [condition|http|tarpits|idle|idle-many|sweep-plan|publish]…     all of them without a word
-#   FLIPS=300 BUMPS=60 PODS=100 SECONDS_IDLE=120 LOG=info
+#   run.sh [condition|http|tarpits|idle|idle-many|scale|many-pods|sweep-plan|publish]…     all of them without a word
+#   FLIPS=300 BUMPS=60 PODS=100 SECONDS_IDLE=120 LOG=info RELEASES=1000 NAMESPACES=10
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -53,6 +53,8 @@ inside() { # what
     tarpits) pods=${PODS:-3} measure=(tarpits --count "${BUMPS:-60}") ;;
     idle) measure=(idle --audit "$ROLLCALL_CLUSTER_STATE/audit.log" --seconds "${SECONDS_IDLE:-120}") ;;
     idle-many) pods=2000 measure=(idle --audit "$ROLLCALL_CLUSTER_STATE/audit.log" --seconds "${SECONDS_IDLE:-120}") ;;
+    scale) measure=(scale --audit "$ROLLCALL_CLUSTER_STATE/audit.log" --seconds "${SECONDS_IDLE:-120}" --releases "${RELEASES:-1000}" --namespaces "${NAMESPACES:-10}") ;;
+    many-pods) pods=${PODS:-10000} measure=(many --count "${FLIPS:-20}") ;;
     *) echo "bench: nothing is called '$1'" >&2; exit 2 ;;
   esac
   "$programs/rollcall-bench" --rollcall "$programs/rollcall" --admin "$KUBECONFIG" --account "$scratch/account.kubeconfig" \
@@ -64,7 +66,7 @@ if [ "${1:-}" = inside ]; then
   inside "$2"
   exit
 fi
-[ $# -gt 0 ] || set -- condition http tarpits idle idle-many sweep-plan publish
+[ $# -gt 0 ] || set -- condition http tarpits idle idle-many scale many-pods sweep-plan publish
 compile
 # No cluster and no store: manifests of 1,000 versions, compressed and local. Two processors; the median of five.
 sweep_plan() {

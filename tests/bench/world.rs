@@ -116,7 +116,7 @@ impl World {
 }
 
 /// The administrator's.
-async fn config(given: &Given) -> Result<Config, Failure> {
+pub async fn config(given: &Given) -> Result<Config, Failure> {
     Ok(Config::from_custom_kubeconfig(Kubeconfig::read_from(&given.admin)?, &KubeConfigOptions::default()).await?)
 }
 
@@ -141,7 +141,7 @@ async fn make_objects(client: &Client) -> Result<(), Failure> {
     let nodes: Api<Node> = Api::all(client.clone());
     create(&nodes, objects::node()).await?;
     tokio::spawn(beat(nodes));
-    account(client).await
+    account(client, NAMESPACE).await
 }
 
 /// Makes an object.
@@ -154,8 +154,8 @@ where
 }
 
 /// A pod is refused before its namespace has its ServiceAccount.
-async fn account(client: &Client) -> Result<(), Failure> {
-    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client.clone(), NAMESPACE);
+pub async fn account(client: &Client, namespace: &str) -> Result<(), Failure> {
+    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let begun = Instant::now();
     while accounts.get_opt("default").await?.is_none() {
         if begun.elapsed() > Duration::from_secs(30) {
@@ -167,7 +167,7 @@ async fn account(client: &Client) -> Result<(), Failure> {
 }
 
 /// For ever: the node is alive.
-async fn beat(nodes: Api<Node>) {
+pub async fn beat(nodes: Api<Node>) {
     loop {
         let status = objects::node_status(&SystemClock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         // A heartbeat that fails is followed by the next one; five in a row may fail.
