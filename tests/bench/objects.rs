@@ -43,6 +43,13 @@ pub fn keys_binding() -> Value {
         "subjects": [{"kind": "ServiceAccount", "name": "rollcall", "namespace": "rollcall-system"}]})
 }
 
+/// The right to write a pod's own report.
+pub fn agents_binding() -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "agents"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "rollcall-agent"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default"}]})
+}
+
 pub fn tarpit_store(number: usize, endpoint: &str) -> Value {
     json!({"apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetStore", "metadata": {"name": format!("store-{number}")}, "spec": {
         "bucket": {"name": BUCKET, "endpoint": format!("http://{endpoint}"), "forcePathStyle": true},

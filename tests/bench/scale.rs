@@ -30,7 +30,7 @@ const PODS: usize = 10;
 /// Objects made or changed side by side.
 const PARALLEL: usize = 16;
 /// Nothing here takes longer unless something is broken.
-const WAIT_MAX: Duration = Duration::from_secs(1_800);
+const WAIT_MAX: Duration = Duration::from_secs(900);
 /// A controller that makes no request for this long is quiet; a watch is renewed after a minute.
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -90,6 +90,7 @@ struct Stage<'a> {
     client: Client,
     places: Vec<Place>,
     ready: watch::Receiver<BTreeMap<Place, String>>,
+    failure: watch::Receiver<Option<String>>,
 }
 
 /// Activates all, rests, moves all to the next version, and starts the controller anew.
@@ -101,9 +102,9 @@ pub async fn measure(given: &Given, options: &Options) -> Result<String, Failure
     make_objects(&client, &places).await?;
     let prefixes: Vec<String> = places.iter().map(|place| format!("{}/", place.release)).collect();
     shelf::fill(given, &prefixes).await?;
-    crowd::gather(&client, &places, PODS).await?;
+    let failure = crowd::gather(&client, &places, PODS).await?;
     let ready = watch_releases(client.clone());
-    let stage = Stage { given, options, client, places, ready };
+    let stage = Stage { given, options, client, places, ready, failure };
     let figures = stage.play().await?;
     std::fs::write(&given.out, serde_json::to_vec_pretty(&figures)?)?;
     Ok(told(&figures))
@@ -178,7 +179,12 @@ impl Stage<'_> {
     async fn all_ready(&self, version: &str) -> Result<(), Failure> {
         let mut ready = self.ready.clone();
         let all = ready.wait_for(|ready| ready.values().filter(|active| *active == version).count() >= self.places.len());
-        if timeout(WAIT_MAX, all).await.is_ok_and(|all| all.is_ok()) {
+        let mut failure = self.failure.clone();
+        let ended = tokio::select! {
+            all = timeout(WAIT_MAX, all) => all.is_ok_and(|all| all.is_ok()),
+            failed = failure.wait_for(Option::is_some) => return Err(failed?.clone().unwrap_or_default().into()),
+        };
+        if ended {
             return Ok(());
         }
         let known = self.ready.borrow();
@@ -226,6 +232,7 @@ async fn make_objects(client: &Client, places: &[Place]) -> Result<(), Failure> 
         world::create::<Role>(&Api::namespaced(client.clone(), name), objects::keys_role()).await?;
         world::create::<RoleBinding>(&Api::namespaced(client.clone(), name), objects::keys_binding()).await?;
         world::create::<AssetStore>(&Api::namespaced(client.clone(), name), objects::asset_store()).await?;
+        world::create::<RoleBinding>(&Api::namespaced(client.clone(), name), objects::agents_binding()).await?;
         world::account(client, name).await?;
     }
     let deployments = places.iter().map(|place| async {

@@ -11,7 +11,6 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
 use rollcall::api::Pointer;
 use rollcall::api::names::{LABEL_POINTER, LABEL_RELEASE, POINTER_KEY};
-use rollcall::cluster::lite::PodLite;
 use rollcall::cluster::streams::events;
 use tokio::sync::{Semaphore, watch};
 
@@ -26,7 +25,9 @@ const PARALLEL: usize = 16;
 type Pods = Vec<(String, String)>;
 
 /// Makes that many pods for each place, running and Ready, and lets them follow their pointers from now on.
-pub async fn gather(client: &Client, places: &[Place], each: usize) -> Result<(), Failure> {
+/// The first report that could not be written is what the receiver gets.
+pub async fn gather(client: &Client, places: &[Place], each: usize) -> Result<watch::Receiver<Option<String>>, Failure> {
+    let (failed, failure) = watch::channel(None);
     let wanted = places.iter().flat_map(|place| (0..each).map(move |number| (place.clone(), number)));
     let made: Vec<(Place, (String, String))> =
         stream::iter(wanted).map(|(place, number)| create(client, place, number)).buffered(PARALLEL).try_collect().await?;
@@ -39,13 +40,12 @@ pub async fn gather(client: &Client, places: &[Place], each: usize) -> Result<()
         .into_iter()
         .map(|(place, pods)| {
             let (tell, told) = watch::channel(None);
-            let api = Api::namespaced(client.clone(), &place.namespace);
-            tokio::spawn(follow(api, pods, told, at_once.clone()));
+            tokio::spawn(follow((client.clone(), place.namespace.clone()), pods, told, (at_once.clone(), failed.clone())));
             (place, tell)
         })
         .collect();
     tokio::spawn(watch_pointers(client.clone(), told));
-    Ok(())
+    Ok(failure)
 }
 
 async fn create(client: &Client, place: Place, number: usize) -> Result<(Place, (String, String)), Failure> {
@@ -70,14 +70,19 @@ async fn watch_pointers(client: Client, told: BTreeMap<Place, watch::Sender<Opti
     }
 }
 
-/// Until the program ends. A write that fails leaves its release unconverged, which the measurement sees.
-async fn follow(api: Api<PodLite>, pods: Pods, mut told: watch::Receiver<Option<Pointer>>, at_once: Arc<Semaphore>) {
+/// Until the program ends.
+async fn follow(
+    (client, namespace): (Client, String),
+    pods: Pods,
+    mut told: watch::Receiver<Option<Pointer>>,
+    (at_once, failed): (Arc<Semaphore>, watch::Sender<Option<String>>),
+) {
     while told.changed().await.is_ok() {
         let Some(said) = told.borrow_and_update().as_ref().map(Said::of) else { continue };
         for (name, uid) in &pods {
             let Ok(_place) = at_once.acquire().await else { return };
-            if let Err(problem) = pods::write(&api, name, &pods::report(name, uid, &said)).await {
-                tracing::warn!(%name, %problem, "a pod could not report");
+            if let Err(problem) = pods::write_as(&client, &namespace, name, &pods::report(name, uid, &said)).await {
+                failed.send_replace(Some(format!("{name} could not report: {problem}")));
             }
         }
     }
