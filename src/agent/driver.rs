@@ -103,7 +103,13 @@ impl Driver {
             library.completed(&digest);
         }
         let mut driver = Self {
-            core: Core::new((pod_uid, instance.clone()), &context.settings.config_map, rendering, context.settings.pace(&instance), digests),
+            core: Core::new(
+                (pod_uid, instance.clone()),
+                &context.settings.config_map,
+                rendering,
+                context.settings.pace(&instance),
+                digests,
+            ),
             context,
             library,
             began: Instant::now(),

@@ -167,7 +167,7 @@ impl PodViews {
 
     /// Releases that look at pods.
     pub fn releases(&self) -> Vec<ReleaseKey> {
-        lock(&self.views).uses.keys().map(|(release, _)| release.clone()).collect()
+        lock(&self.views).uses.keys().cloned().collect()
     }
 
     /// The LIST that the new use waits for: the first of a new view, or one more of a view that others have.

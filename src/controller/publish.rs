@@ -192,7 +192,6 @@ fn step_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
     if decision.step == Step::RemoveFinalizer {
         return references_stay(observed);
     }
-    let Step::WritePointer(write) = &decision.step else { return None };
     let version = &observed.release.spec.version;
     let normal = |reason: &str, note: String, action| News { kind: "Normal", reason: reason.into(), note, action };
     if let (Step::AdoptPointer(_), Some(found)) = (&decision.step, observed.found()) {

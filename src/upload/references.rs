@@ -61,7 +61,8 @@ pub async fn inherit_references(
     let old_key = layout.references_of(&own.cluster, &from.release);
     let Some(stored) = bucket.head(&old_key).await? else { return Ok(()) };
     let Some(old) = read::<References>(bucket, &old_key).await? else { return Ok(()) };
-    let taken_over = rewrite(bucket, &layout.references_of(&own.cluster, &own.release), |before| {
+    let own_key = layout.references_of(&own.cluster, &own.release);
+    let taken_over = rewrite(bucket, &own_key, |before| {
         if before.is_some_and(|before| is_over(before, own)) {
             return Next::Leave(Referred::Over);
         }

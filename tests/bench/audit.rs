@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_watch_is_open_until_its_end_is_logged() {
-        let at = |id: &str, stage: &str| line(id, "watch", "us", "2026-11-21T10:00:00Z").replacen('{', &format!(r#"{{"stage":"{stage}","#), 1);
+        let at =
+            |id: &str, stage: &str| line(id, "watch", "us", "2026-11-21T10:00:00Z").replacen('{', &format!(r#"{{"stage":"{stage}","#), 1);
         let log = [at("1", "ResponseStarted"), at("2", "ResponseStarted"), at("1", "ResponseComplete")];
         let open = open_watches_in(entries(&log.concat(), "us").unwrap());
         assert_eq!(open, BTreeMap::from([("pods".to_owned(), 1)]));

@@ -74,7 +74,9 @@ pub fn cpu(program: &Program) -> Result<Duration, Failure> {
 pub fn connections(program: &Program) -> Result<usize, Failure> {
     let folder = format!("/proc/{}", program.0.id());
     let sockets: BTreeSet<String> = std::fs::read_dir(format!("{folder}/fd"))?
-        .filter_map(|entry| Some(std::fs::read_link(entry.ok()?.path()).ok()?.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned()))
+        .filter_map(|entry| {
+            Some(std::fs::read_link(entry.ok()?.path()).ok()?.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())
+        })
         .collect();
     let mut count = 0;
     for table in ["net/tcp", "net/tcp6"] {

@@ -188,7 +188,8 @@ impl Stage<'_> {
             return Ok(());
         }
         let known = self.ready.borrow();
-        let missing: Vec<&Place> = self.places.iter().filter(|place| known.get(place).is_none_or(|active| active != version)).take(3).collect();
+        let missing: Vec<&Place> =
+            self.places.iter().filter(|place| known.get(place).is_none_or(|active| active != version)).take(3).collect();
         Err(format!("not Ready with {version}: {missing:?} among others").into())
     }
 
@@ -272,7 +273,9 @@ fn told(figures: &Figures) -> String {
         let Phase { wall_seconds, cpu_seconds, resident: Resident { total_kib, anonymous_kib, peak_kib }, requests } = phase;
         let each = cpu_seconds * 1000.0 / f64::from(u32::try_from(*releases).unwrap_or(u32::MAX));
         let asked: usize = requests.iter().filter(|(request, _)| !request.starts_with("watch ")).map(|(_, count)| count).sum();
-        text += &format!("| {name} | {wall_seconds:.1} | {cpu_seconds:.2} | {each:.1} | {total_kib} | {anonymous_kib} | {peak_kib} | {asked} |\n");
+        text += &format!(
+            "| {name} | {wall_seconds:.1} | {cpu_seconds:.2} | {each:.1} | {total_kib} | {anonymous_kib} | {peak_kib} | {asked} |\n"
+        );
     }
     text += &format!("\nopen watches: {open_watches:?}; connections: {connections}\n");
     for (name, phase) in [("activated", activated), ("next version", next_version), ("restart", restart)] {

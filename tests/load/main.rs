@@ -66,7 +66,8 @@ async fn main() -> ExitCode {
 
 fn plan(seed: u64, seconds: u64) -> String {
     let end = Duration::from_secs(seconds);
-    let lines: Vec<String> = schedule::Schedule::new(seed).take_while(|planned| planned.at <= end).map(|planned| planned.to_string()).collect();
+    let lines: Vec<String> =
+        schedule::Schedule::new(seed).take_while(|planned| planned.at <= end).map(|planned| planned.to_string()).collect();
     lines.join("\n")
 }
 

@@ -341,7 +341,13 @@ fn example(run: &Run, cause: Cause, visitors: String, failure: &Failure) -> Exam
         let seconds = event.at.duration_since(failure.at).as_secs_f64();
         format!("{seconds:+.1} s {:?} {} {}", event.phase, event.event, event.note).trim_end().to_owned()
     });
-    Example { visitors, failure: failure.clone(), pod_names: names.into_iter().flatten().cloned().collect(), cause, events: events.collect() }
+    Example {
+        visitors,
+        failure: failure.clone(),
+        pod_names: names.into_iter().flatten().cloned().collect(),
+        cause,
+        events: events.collect(),
+    }
 }
 
 fn reasons(verdict: &Verdict) -> Vec<String> {

@@ -98,7 +98,7 @@ fn the_store_is_said_to_have_an_active_version_only_if_it_was_asked_for_it() {
     assert_eq!((status.as_str(), reason.as_str()), ("True", "Complete"));
     assert_eq!(message, "the store had every object when the version was activated");
     let mut contested = active.clone();
-    contested.pointer_mut().contested_by = Some("kubectl-edit".into());
+    contested.pointer_mut().contest = Some(contested_by("kubectl-edit"));
     let mut gone = active;
     gone.store = StoreFacts::Missing;
     for (unknown, why) in [(contested, "another hand wrote the pointer"), (gone, "the AssetStore does not exist")] {

@@ -62,7 +62,10 @@ async fn watch_pointers(client: Client, told: BTreeMap<Place, watch::Sender<Opti
     let mut pointers = std::pin::pin!(events::<ConfigMap>(Api::all(client), config));
     while let Some(event) = pointers.next().await {
         let (Event::Apply(object) | Event::InitApply(object)) = event else { continue };
-        let place = object.labels().get(LABEL_RELEASE).map(|release| Place { namespace: object.namespace().unwrap_or_default(), release: release.clone() });
+        let place = object
+            .labels()
+            .get(LABEL_RELEASE)
+            .map(|release| Place { namespace: object.namespace().unwrap_or_default(), release: release.clone() });
         let pointer = object.data.as_ref().and_then(|data| Pointer::parse(data.get(POINTER_KEY)?).ok());
         if let Some(tell) = place.and_then(|place| told.get(&place)) {
             tell.send_replace(pointer);

@@ -32,8 +32,7 @@ pub async fn fill(given: &Given, prefixes: &[String]) -> Result<(), Failure> {
 }
 
 fn open() -> Result<S3Bucket, Failure> {
-    let credentials =
-        Credentials::Static { access_key_id: KEY[0].into(), secret_access_key: KEY[1].into(), session_token: None };
+    let credentials = Credentials::Static { access_key_id: KEY[0].into(), secret_access_key: KEY[1].into(), session_token: None };
     Ok(S3Bucket::connect(&S3Settings {
         bucket: BUCKET.into(),
         region: "us-east-1".into(),
@@ -54,7 +53,8 @@ async fn read(bucket: &S3Bucket) -> Result<Vec<Object>, Failure> {
     let mut objects = Vec::new();
     for listed in bucket.list(TEMPLATE, None).await?.objects {
         let below = listed.key.strip_prefix(TEMPLATE).unwrap_or_default().to_owned();
-        let is_build = !below.starts_with(".rollcall/") || [".rollcall/manifests/", ".rollcall/versions/", ".rollcall/entries/"].iter().any(|kept| below.starts_with(kept));
+        let is_build = !below.starts_with(".rollcall/")
+            || [".rollcall/manifests/", ".rollcall/versions/", ".rollcall/entries/"].iter().any(|kept| below.starts_with(kept));
         if !is_build {
             continue;
         }

@@ -43,7 +43,8 @@ fn a_run_without_a_broken_page_holds() {
 
 #[test]
 fn a_connection_that_a_killed_pod_cut_is_counted_apart() {
-    let cut = run(3, vec![failure(1, 100, Flaw::Cut, Some("a")), failure(2, 116, Flaw::Late, Some("a")), failure(3, 105, Flaw::Refused, None)]);
+    let cut =
+        run(3, vec![failure(1, 100, Flaw::Cut, Some("a")), failure(2, 116, Flaw::Late, Some("a")), failure(3, 105, Flaw::Refused, None)]);
     let verdict = judge(&cut);
     assert!(verdict.held, "{:?}", verdict.reasons);
     assert_eq!(verdict.broken, [(Cause::Killed, 3)].into());
@@ -93,7 +94,9 @@ fn a_run_that_proves_nothing_fails() {
 #[test]
 fn an_example_names_piece_version_pod_time_and_the_events_around_it() {
     let table = judge(&run(1, vec![failure(7, 110, Flaw::Status, Some("a"))])).table();
-    for part in ["Wrong: 1970-01-01T00:01:50Z", "of \"v2\"", "asked a (shop-1) for http://shop/a.js: Status 404", "-10.0 s Begin kill-agent 3"] {
+    for part in
+        ["Wrong: 1970-01-01T00:01:50Z", "of \"v2\"", "asked a (shop-1) for http://shop/a.js: Status 404", "-10.0 s Begin kill-agent 3"]
+    {
         assert!(table.contains(part), "{part:?} is not in {table}");
     }
     assert!(table.contains("FAILED: 1 page loads"), "{table}");
