@@ -731,7 +731,8 @@ fn a_pointer_is_taken_over_from_a_release_that_is_gone_and_from_no_other() {
     assert_eq!(first_reason(&kept), "PointerLabelKept");
     let mut deleting = renamed(Presence::Gone);
     deleting.release.deleting = true;
-    assert_eq!(step(&deleting), Step::RemoveFinalizer, "a release that goes takes nothing");
+    let ends = |step: &Step| matches!(step, Step::StartJob(Job::EndReferences { .. }) | Step::RemoveFinalizer);
+    assert!(ends(&step(&deleting)), "a release that goes takes nothing: {:?}", step(&deleting));
     let mut suspended = renamed(Presence::Gone);
     suspended.release.spec.suspend = true;
     assert_eq!(step(&suspended), Step::Nothing);
