@@ -365,8 +365,13 @@ impl TargetSpec {
     }
 }
 
-/// A moment as the API writes it: seconds are enough for people, and the same second never causes another write.
+/// The first and the last second that the API takes: years 0000 to 9998.
+const API_SECONDS: (i64, i64) = (-62_167_219_200, 253_370_764_799);
+
+/// A moment as the API writes it: seconds are enough for people, and the same second never causes another write. One that the API does not
+/// take becomes the first or the last that it does: a status that is refused would be refused for ever.
 #[must_use]
 pub fn api_time(at: Timestamp) -> Time {
-    Time(Timestamp::from_second(at.as_second()).expect("a whole second of a valid timestamp is valid"))
+    let second = at.as_second().clamp(API_SECONDS.0, API_SECONDS.1);
+    Time(Timestamp::from_second(second).expect("a second of those years is valid"))
 }

@@ -79,6 +79,9 @@ fn every_moment_that_the_api_server_takes_can_be_read() {
         });
     }
     assert!(found >= 12, "{found}");
+    let written = |at| crate::api::release::api_time(at).0.to_string();
+    assert_eq!(written(jiff::Timestamp::MAX), "9998-12-31T23:59:59Z");
+    assert_eq!(written(jiff::Timestamp::MIN), "0000-01-01T00:00:00Z");
     let read = |text: &str| text.parse::<jiff::Timestamp>().is_ok();
     assert!(read("0000-01-01T00:00:00Z") && read("9998-12-31T23:59:59.999999Z") && !read("9999-12-31T23:59:59Z"));
 }

@@ -127,6 +127,7 @@ impl View<'_> {
         let staged = self.pointer.as_ref().filter(|pointer| pointer.candidate.is_some()).map(|pointer| pointer.stage);
         let pointed = self.remembered().and_then(|pointer| pointer.given_up.clone());
         let given_up = pointed.or_else(|| release.status.given_up.clone())?;
+        let given_up = GivenUp { at: api_time(given_up.at.0), ..given_up };
         let is_wanted = given_up.version == release.spec.version && given_up.generation == release.generation;
         let is_staged = staged.is_some() && given_up.stage == staged;
         (is_staged || (staged.is_none() && is_wanted && given_up.request == release.requested_at)).then_some(given_up)
