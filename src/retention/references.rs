@@ -24,6 +24,15 @@ pub struct OwnFacts {
     pub activated: Vec<Activation>,
 }
 
+/// What is taken over in the bucket: the claim of the prefix, and what the references remember.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inheritance {
+    /// `namespace/name` of the release that is gone.
+    pub release: String,
+    /// The pointer's number of flips: what the references remember beyond it belongs to another pointer.
+    pub sequence: i64,
+}
+
 /// The next document: what is in use is replaced, what was activated is added to what was known.
 #[must_use]
 pub fn next(before: Option<&References>, own: &OwnFacts, now: Timestamp) -> References {

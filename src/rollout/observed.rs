@@ -14,7 +14,8 @@ use crate::manifest::{Overlap, Owner, VersionRecord};
 
 pub use self::jobs::{BuildSource, EntriesRound, Job, JobEnd, JobFacts, JobFailure, SweepAct};
 pub use self::ownership::{Contest, FieldManager, ForeignLabels, Operation, PointerField};
-pub use self::predecessor::{Inheritance, Predecessor, Presence};
+pub use self::predecessor::{Predecessor, Presence};
+pub use crate::retention::references::Inheritance;
 
 /// One look at the world, taken in this order: pointer, pods, release. Younger than a second when it is acted on.
 #[derive(Debug, Clone)]

@@ -10,8 +10,7 @@ use crate::bucket::probe::Deletes;
 use crate::bucket::{Bucket, BucketError, Created, Expected, Listed, Swapped};
 use crate::clock::Clock;
 use crate::manifest::{Layout, References};
-use crate::retention::references::{OwnFacts, ended_by_hand, inherited, is_over, last, next, says_the_same};
-use crate::rollout::observed::Inheritance;
+use crate::retention::references::{Inheritance, OwnFacts, ended_by_hand, inherited, is_over, last, next, says_the_same};
 
 /// How often a lost race is tried again. Only the one release of one cluster writes its document.
 const TRIES: usize = 5;

@@ -1,6 +1,7 @@
 //! The release that `spec.adoptFrom` names, and what may be taken over from it.
 //! Never lets anything be taken from a release that still exists, or that is of another namespace.
 
+use crate::retention::references::Inheritance;
 use super::{PointerFacts, ReleaseFacts};
 
 /// Another release of the namespace, whose place this one takes.
@@ -21,15 +22,6 @@ pub enum Presence {
     Ending,
     /// It is there.
     There,
-}
-
-/// What is taken over in the bucket: the claim of the prefix, and what the references remember.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inheritance {
-    /// `namespace/name` of the release that is gone.
-    pub release: String,
-    /// The pointer's number of flips: what the references remember beyond it belongs to another pointer.
-    pub sequence: i64,
 }
 
 impl Predecessor {
