@@ -1,8 +1,8 @@
 //! The release that `spec.adoptFrom` names, and what may be taken over from it.
 //! Never lets anything be taken from a release that still exists, or that is of another namespace.
 
-use crate::retention::references::Inheritance;
 use super::{PointerFacts, ReleaseFacts};
+use crate::retention::references::Inheritance;
 
 /// Another release of the namespace, whose place this one takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
