@@ -175,8 +175,8 @@ pub struct AgentArgs {
     #[arg(long, env = "ROLLCALL_MISS_BURST", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub miss_burst: u32,
     /// An agent of a Ready pod begins to load a candidate within so many milliseconds, at a moment of its own, so that not all agents of
-    /// a large release ask the store at once
-    #[arg(long, env = "ROLLCALL_LOAD_SPREAD_MILLISECONDS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    /// a release ask the store at once: 1 millisecond for every 5 pods suits S3
+    #[arg(long, env = "ROLLCALL_LOAD_SPREAD_MILLISECONDS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub load_spread_milliseconds: u64,
     /// Seconds to go on serving after the request to stop
     #[arg(long, env = "ROLLCALL_DRAIN_SECONDS", default_value_t = 10)]

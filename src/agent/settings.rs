@@ -51,7 +51,7 @@ pub struct Settings {
     pub retry_first: Duration,
     /// Longest delay between two attempts. Default 30 s.
     pub retry_max: Duration,
-    /// Agents of Ready pods begin to load a candidate within this time, each at a moment of its own. Default 2 s.
+    /// Agents of Ready pods begin to load a candidate within this time, each at a moment of its own. Default 250 ms.
     pub load_spread: Duration,
     /// How long to go on serving after the request to stop, not ready any more. Default 10 s: longer than endpoints take to
     /// forget a pod, shorter than the default grace period of 30 s.
@@ -77,7 +77,7 @@ impl Settings {
             age_floor: Duration::from_secs(24 * 3600),
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
-            load_spread: Duration::from_secs(2),
+            load_spread: Duration::from_millis(250),
             drain: Duration::from_secs(10),
             miss_rate: 20,
             miss_burst: 100,
