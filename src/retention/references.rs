@@ -59,7 +59,9 @@ pub fn next(before: Option<&References>, own: &OwnFacts, now: Timestamp) -> Refe
         release: own.release.clone(),
         uid: Some(own.uid.clone()),
         deleted_at: None,
-        since: before.map_or(now, |before| before.since.min(now)),
+        // Not the earlier of both: a clock that is years behind would take the time of what is not mentioned. A date that has not come yet
+        // is the store's for those who read it.
+        since: before.map_or(now, |before| before.since),
         written_at: now,
         retention: own.retention.clone(),
         uses: own.uses.iter().cloned().collect(),
