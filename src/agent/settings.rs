@@ -53,6 +53,8 @@ pub struct Settings {
     pub retry_max: Duration,
     /// Agents of Ready pods begin to load a candidate within this time, each at a moment of its own. Default 250 ms.
     pub load_spread: Duration,
+    /// What this agent drew. Default: by its boot id.
+    pub lot: Option<Lot>,
     /// How long to go on serving after the request to stop, not ready any more. Default 10 s: longer than endpoints take to
     /// forget a pod, shorter than the default grace period of 30 s.
     pub drain: Duration,
@@ -78,6 +80,7 @@ impl Settings {
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
             load_spread: Duration::from_millis(250),
+            lot: None,
             drain: Duration::from_secs(10),
             miss_rate: 20,
             miss_burst: 100,
@@ -87,7 +90,13 @@ impl Settings {
     /// For the agent with this boot id.
     pub(super) fn pace(&self, instance: &str) -> Pace {
         let (retry_first, retry_max) = (self.retry_first, self.retry_max);
-        Pace { retry_first, retry_max, age_floor: self.age_floor, load_spread: self.load_spread, lot: Lot::of(instance) }
+        Pace {
+            retry_first,
+            retry_max,
+            age_floor: self.age_floor,
+            load_spread: self.load_spread,
+            lot: self.lot.unwrap_or_else(|| Lot::of(instance)),
+        }
     }
 }
 

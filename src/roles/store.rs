@@ -36,12 +36,12 @@ async fn end_references(args: &EndReferencesArgs) -> Result<(), RoleError> {
     let whose = (args.of_cluster.as_str(), args.of_release.as_str());
     let ended = upload::end_references_of(&*opened.bucket, layout, whose, clock.now()).await;
     opened.close().await;
-    let told = ended_text(layout, whose, &ended?)?;
-    let told = match args.output {
-        OutputArg::Text => lines_escaped(&format!("{told}\n")),
-        OutputArg::Json => json_escaped(&format!("{}\n", json!({"message": told}))),
+    let said = ended_text(layout, whose, &ended?)?;
+    let shown = match args.output {
+        OutputArg::Text => lines_escaped(&format!("{said}\n")),
+        OutputArg::Json => json_escaped(&format!("{}\n", json!({"message": said}))),
     };
-    Ok(std::io::stdout().write_all(told.as_bytes())?)
+    Ok(std::io::stdout().write_all(shown.as_bytes())?)
 }
 
 /// What became of it, for people.

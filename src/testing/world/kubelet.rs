@@ -156,8 +156,8 @@ impl Kubelet {
     fn agent_of(&self, name: &str, pod: &Running, process: &str) -> agent::Context {
         let mut settings = agent::Settings::new(POINTER);
         settings.age_floor = *self.age_floor.lock().expect("no holder of this lock panics");
-        // Stories say to the second when a version is here.
-        settings.load_spread = Duration::ZERO;
+        // Stories say to the second when a version is here, and what is tried again when.
+        (settings.load_spread, settings.lot) = (Duration::ZERO, Some(agent::core::Lot::Last));
         if pod.plan.sidecar == Sidecar::HttpAgent {
             settings.channel = ReportChannel::Http;
         }
