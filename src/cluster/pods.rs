@@ -162,7 +162,9 @@ impl PodViews {
         let mut views = lock(&self.views);
         let known = views.uses.get(release).into_iter().flat_map(BTreeMap::keys);
         let gone: Vec<String> = known.filter(|target| !targets.contains(target)).cloned().collect();
-        gone.iter().for_each(|target| views.leave(release, target));
+        for target in &gone {
+            views.leave(release, target);
+        }
     }
 
     /// Releases that look at pods.

@@ -184,7 +184,9 @@ impl Context {
     pub(super) fn forget_all_gone(&self) {
         let mut known: BTreeSet<ReleaseKey> = self.memory.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
         known.extend(self.pods.releases());
-        known.iter().for_each(|key| self.forget_if_gone(key));
+        for key in &known {
+            self.forget_if_gone(key);
+        }
     }
 
     /// Drops everything about a release that is gone.

@@ -124,7 +124,7 @@ pub enum Blocker {
         /// The release that waits.
         release: String,
         /// The labels as they are.
-        labels: ForeignLabels,
+        labels: Box<ForeignLabels>,
     },
     /// The pointer belongs to another release.
     PointerTaken {
@@ -136,7 +136,7 @@ pub enum Blocker {
         labelled_by: Option<FieldManager>,
     },
     /// What `spec.adoptFrom` asks for cannot be done yet.
-    AdoptionWaits(AdoptionHold),
+    AdoptionWaits(Box<AdoptionHold>),
     /// The pointer's document cannot be read.
     PointerUnreadable {
         /// Name of the `ConfigMap`.
@@ -613,9 +613,14 @@ mod tests {
                 contest: Contest { manager: Some(manager()), fields: PointerField::ALL.to_vec(), others: 3 },
             },
             Blocker::PointerTaken { config_map: "c".into(), release: hostile(), labelled_by: Some(manager()) },
-            Blocker::PointerForeign { config_map: hostile(), release: "r".into(), labels: labels() },
-            Blocker::AdoptionWaits(AdoptionHold::LabelKept { config_map: hostile(), release: hostile(), heir: hostile(), by: manager() }),
-            Blocker::AdoptionWaits(AdoptionHold::There { release: hostile() }),
+            Blocker::PointerForeign { config_map: hostile(), release: "r".into(), labels: Box::new(labels()) },
+            Blocker::AdoptionWaits(Box::new(AdoptionHold::LabelKept {
+                config_map: hostile(),
+                release: hostile(),
+                heir: hostile(),
+                by: manager(),
+            })),
+            Blocker::AdoptionWaits(Box::new(AdoptionHold::There { release: hostile() })),
             Blocker::PointerUnreadable { config_map: "c".into(), cause: hostile(), written_by: Some(manager()) },
             Blocker::PodsMissing { reported: 0, counted: 1, pods: lagging() },
             Blocker::PodsFollowAnother {

@@ -26,7 +26,7 @@ pub mod watched;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
-mod moments_tests;
+mod property_tests;
 
 pub use blocker::Blocker;
 pub use decide::decide;

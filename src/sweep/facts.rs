@@ -74,10 +74,9 @@ fn dated(record: VersionRecord, listed: &Listed, now: Timestamp) -> VersionRecor
 
 /// The same of what a release refers to.
 fn all_dated(mut references: References, listed: &Listed, now: Timestamp) -> References {
-    let past = |at: Timestamp| believed(at, Duration::ZERO, listed.last_modified, now);
-    references.since = past(references.since);
-    for activation in &mut references.activated {
-        activation.retired_at = activation.retired_at.map(past);
+    let dates = references.activated.iter_mut().filter_map(|activation| activation.retired_at.as_mut());
+    for date in dates.chain([&mut references.since]) {
+        *date = believed(*date, Duration::ZERO, listed.last_modified, now);
     }
     references
 }

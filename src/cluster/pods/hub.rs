@@ -190,7 +190,7 @@ impl Watcher {
             }
         }
         let selector = union(&self.hub.handle, self.members_of.keys());
-        let heard = heard(self.api.clone(), self.hub.namespace.clone(), selector, version.to_owned());
+        let heard = heard(self.api.clone(), self.hub.namespace.clone(), &selector, version.to_owned());
         self.watch = Some(Watch { heard, begun: now, heard_at: now });
         self.restarted_at = Some(now);
         None
@@ -345,10 +345,10 @@ async fn at(due: Option<Instant>) {
     }
 }
 
-fn heard(api: Api<PodLite>, namespace: String, selector: String, version: String) -> BoxStream<'static, Heard> {
-    let params = WatchParams::default().labels(&selector).timeout(WATCH_SECONDS);
+fn heard(api: Api<PodLite>, namespace: String, selector: &str, version: String) -> BoxStream<'static, Heard> {
+    let params = WatchParams::default().labels(selector).timeout(WATCH_SECONDS);
     let begun =
-        async move { Call::new("watch", "Pod", &namespace, "").make(api.watch(&params, &version)).await.map(|events| events.boxed()) };
+        async move { Call::new("watch", "Pod", &namespace, "").make(api.watch(&params, &version)).await.map(futures::StreamExt::boxed) };
     let events = begun.map(|begun| match begun {
         Ok(events) => events.map(|event| event.map_or(Heard::Broken, |event| Heard::Event(Box::new(event)))).boxed(),
         Err(_) => futures::stream::iter([Heard::Broken]).boxed(),

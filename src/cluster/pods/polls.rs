@@ -68,8 +68,12 @@ impl Polls {
     /// One poll for each pod that has an address now.
     pub(super) fn keep_up(&mut self, pods: &Pods) {
         let gone: Vec<String> = self.running.keys().filter(|name| !pods.contains_key(*name)).cloned().collect();
-        gone.iter().for_each(|name| self.follow(name, None));
-        pods.iter().for_each(|(name, pod)| self.follow(name, Some(pod)));
+        for name in &gone {
+            self.follow(name, None);
+        }
+        for (name, pod) in pods {
+            self.follow(name, Some(pod));
+        }
     }
 
     /// The same for one pod, which is as it is given, or gone.

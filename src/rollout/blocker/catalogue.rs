@@ -3,9 +3,7 @@
 
 use crate::manifest::{Overlap, Owner};
 
-use super::super::observed::{
-    Contest, FieldManager, ForeignLabels, Lacks, Operation, OtherPointer, PointerField, ReplicaEnd, StoreProblem,
-};
+use super::super::observed::{Contest, FieldManager, Lacks, Operation, OtherPointer, PointerField, ReplicaEnd, StoreProblem};
 use super::{AdoptionHold, Blocker, LaggingPod, LookFailure, LossCause};
 
 impl Blocker {
@@ -244,15 +242,15 @@ fn of_the_pointer() -> Vec<Blocker> {
                 others: 0,
             },
         },
-        Blocker::PointerForeign { config_map: "kube-root-ca.crt".into(), release: "shop".into(), labels: ForeignLabels::default() },
+        Blocker::PointerForeign { config_map: "kube-root-ca.crt".into(), release: "shop".into(), labels: Box::default() },
         Blocker::PointerTaken { config_map: config_map(), release: "shop-old".into(), labelled_by: None },
-        Blocker::AdoptionWaits(AdoptionHold::There { release: "shop-old".into() }),
-        Blocker::AdoptionWaits(AdoptionHold::LabelKept {
+        Blocker::AdoptionWaits(Box::new(AdoptionHold::There { release: "shop-old".into() })),
+        Blocker::AdoptionWaits(Box::new(AdoptionHold::LabelKept {
             config_map: config_map(),
             release: "shop-old".into(),
             heir: "shop".into(),
             by: FieldManager { name: "kustomize-controller".into(), operation: Operation::Apply, subresource: None },
-        }),
+        })),
         Blocker::PointerUnreadable {
             config_map: config_map(),
             cause: "pointer protocol 2 is not known here (this build knows 1)".into(),

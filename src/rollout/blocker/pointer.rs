@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_label_that_is_wrong_is_named_with_its_value_and_who_set_it() {
-        let of = |labels| Blocker::PointerForeign { config_map: "c".into(), release: "shop".into(), labels }.message();
+        let of = |labels| Blocker::PointerForeign { config_map: "c".into(), release: "shop".into(), labels: Box::new(labels) }.message();
         let set_by = Some(manager("kubectl-label", Operation::Update));
         let relabelled = of(ForeignLabels { pointer: Some("false".into()), release: Some("shop".into()), set_by });
         assert!(

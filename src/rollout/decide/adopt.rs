@@ -21,7 +21,7 @@ pub(super) fn pointer(observed: &Observed, found: &PointerFound) -> Decision {
         return wait_for(exists);
     }
     match (&found.labelled_by, &found.contest) {
-        (Some(by), _) => wait_for(Blocker::AdoptionWaits(AdoptionHold::LabelKept { config_map, release, heir, by: by.clone() })),
+        (Some(by), _) => wait_for(Blocker::AdoptionWaits(Box::new(AdoptionHold::LabelKept { config_map, release, heir, by: by.clone() }))),
         (None, Some(contest)) => wait_for(Blocker::PointerContested { config_map, contest: contest.clone() }),
         (None, None) => Decision::step(Phase::Pending, Step::AdoptPointer(found.guard.clone())),
     }
@@ -37,7 +37,7 @@ fn still_there(predecessor: &Predecessor) -> Option<Blocker> {
     let release = predecessor.name.clone();
     match predecessor.presence {
         Presence::Gone => None,
-        Presence::Ending => Some(Blocker::AdoptionWaits(AdoptionHold::Ending { release })),
-        Presence::There => Some(Blocker::AdoptionWaits(AdoptionHold::There { release })),
+        Presence::Ending => Some(Blocker::AdoptionWaits(Box::new(AdoptionHold::Ending { release }))),
+        Presence::There => Some(Blocker::AdoptionWaits(Box::new(AdoptionHold::There { release }))),
     }
 }

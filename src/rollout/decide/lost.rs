@@ -18,7 +18,7 @@ pub(super) fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision>
     let config_map = observed.release.spec.pointer.config_map_name.clone();
     match &observed.pointer {
         PointerFacts::Foreign(labels) => {
-            wait_for(Blocker::PointerForeign { config_map, release: observed.release.name.clone(), labels: labels.clone() })
+            wait_for(Blocker::PointerForeign { config_map, release: observed.release.name.clone(), labels: Box::new(labels.clone()) })
         }
         PointerFacts::Unreadable { cause, written_by } => {
             wait_for(Blocker::PointerUnreadable { config_map, cause: cause.clone(), written_by: written_by.clone() })

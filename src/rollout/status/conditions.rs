@@ -143,7 +143,8 @@ impl View<'_> {
     }
 
     fn store_verified(&self) -> Verdict {
-        if !self.is_active() && !(self.is_on_its_way() && self.verified_for_stage() && self.replicated_for_stage()) {
+        let is_verified = self.is_on_its_way() && self.verified_for_stage() && self.replicated_for_stage();
+        if !self.is_active() && !is_verified {
             return self.not_yet("NotVerified");
         }
         if let Some(unverified) = self.is_active().then(|| self.active_unverified()).flatten() {

@@ -1,5 +1,5 @@
 //! Moments that others have written: any of them, in every place where a decision or a status meets one.
-//! Test only.
+//! Never outside tests.
 
 use jiff::Timestamp;
 use proptest::prelude::*;
