@@ -66,7 +66,7 @@ load: setup ## A million page loads in MINUTES (20) on a real cluster while a sc
 	@tests/load/run.sh
 
 .PHONY: bench
-bench: setup ## Latency of flips, also beside stores that never answer; memory and requests of an idle controller, on a real API server; the plan of a large sweep (30 minutes)
+bench: setup ## Latency of flips, also beside stores that never answer; memory and requests of an idle controller, many releases, many pods, on a real API server; the plan of a large sweep (45 minutes or more)
 	@tests/bench/run.sh
 
 .PHONY: soak

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make bench`: the shipped, static controller on a real API server, each measurement in a cluster of its own; the figures go to
-# OUT (target/bench) as JSON and to the terminal as tables. About 45 minutes with nothing else on the machine.
+# OUT (target/bench) as JSON and to the terminal as tables. 45 minutes or more with nothing else on the machine.
 # It must never measure another build than the shipped one, nor change a cluster that it has not made.
 #
 #   run.sh [condition|http|tarpits|idle|idle-many|scale|many-pods|sweep-plan|publish]…     all of them without a word
