@@ -59,7 +59,7 @@ serve_site() {
   done
   k create configmap builds --from-file="$scratch/archives" > /dev/null
   k apply -f "$root/tests/e2e/builds.yaml" > /dev/null
-  k rollout status deployment/builds --timeout=60s > /dev/null
+  k rollout status deployment/builds --timeout=120s > /dev/null
 }
 
 test_active() { [ "$(k get assetrelease shop -o jsonpath='{.status.active.version}')" = "$1" ]; }
@@ -78,8 +78,8 @@ begin_site() {
   kubectl apply -k "$root/deploy/demo" > /dev/null
   k patch deployment shop --type merge -p '{"spec":{"replicas":8,"strategy":{"rollingUpdate":{"maxSurge":2,"maxUnavailable":0}}}}' > /dev/null
   apply_release v1
-  k rollout status deployment/shop --timeout=180s > /dev/null
-  wait_for 30 "v1 to be settled" test_settled v1
+  k rollout status deployment/shop --timeout=600s > /dev/null
+  wait_for 120 "v1 to be settled" test_settled v1
   wait_for 15 "the Service" answers "$site"
 }
 
