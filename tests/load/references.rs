@@ -83,10 +83,13 @@ pub fn resolve(url: &Url, names: &[String]) -> Vec<Url> {
 /// Different bytes that are remembered of one path; a page that differs each time is read each time.
 const EDITIONS_MAX: usize = 64;
 
+/// Different bytes of one path, each with what it was found to need.
+type Editions = Vec<(Bytes, Arc<Read>)>;
+
 /// What a file was found to need, remembered by its very bytes: a file is read once, and compared after that.
 #[derive(Default)]
 pub struct Library {
-    read: Mutex<HashMap<String, Vec<(Bytes, Arc<Read>)>>>,
+    read: Mutex<HashMap<String, Editions>>,
 }
 
 /// A file that was read.

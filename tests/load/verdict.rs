@@ -60,7 +60,8 @@ pub struct Event {
     /// Which event of the schedule.
     pub number: u64,
     /// The schedule's words.
-    pub event: String,
+    #[serde(rename = "event")]
+    pub words: String,
     /// Whether it begins, has ended, or could not be carried out.
     pub phase: Phase,
     /// Addresses of the pods that it concerns.
@@ -295,7 +296,7 @@ fn kills(run: &Run) -> impl Iterator<Item = Kill<'_>> {
 }
 
 fn kind(event: &Event) -> &str {
-    event.event.split(' ').next().unwrap_or_default()
+    event.words.split(' ').next().unwrap_or_default()
 }
 
 fn carried(events: &[Event]) -> BTreeMap<String, Carried> {
@@ -339,7 +340,7 @@ fn example(run: &Run, cause: Cause, visitors: String, failure: &Failure) -> Exam
     let near = run.events.iter().filter(|event| event.at.duration_since(failure.at).abs() <= AROUND);
     let events = near.map(|event| {
         let seconds = event.at.duration_since(failure.at).as_secs_f64();
-        format!("{seconds:+.1} s {:?} {} {}", event.phase, event.event, event.note).trim_end().to_owned()
+        format!("{seconds:+.1} s {:?} {} {}", event.phase, event.words, event.note).trim_end().to_owned()
     });
     Example {
         visitors,

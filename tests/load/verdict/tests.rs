@@ -12,7 +12,7 @@ fn failure(load: u64, second: i64, flaw: Flaw, pod: Option<&str>) -> Failure {
 }
 
 fn event(number: u64, second: i64, words: &str, phase: Phase, pods: &[&str]) -> Event {
-    Event { at: at(second), number, event: words.into(), phase, pods: pods.iter().map(ToString::to_string).collect(), note: String::new() }
+    Event { at: at(second), number, words: words.into(), phase, pods: pods.iter().map(ToString::to_string).collect(), note: String::new() }
 }
 
 fn group(broken: u64) -> Group {
