@@ -34,5 +34,7 @@ list_then_flip() { # VERSION
   done
   listed scale deployment listed --replicas=$((pods + 1)) > /dev/null
   wait_for 60 "a pod that is not in the list" listed_ready $((pods + 1))
+  # Kubelet looks at the mounts of a pod that becomes Ready, and again some seconds later: only then the others have a chance to be first.
+  sleep 2
   listed patch configmap version --type merge -p "{\"data\":{\"version\":\"$1\"}}" > /dev/null
 }

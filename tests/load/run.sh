@@ -153,7 +153,7 @@ settle() {
   local why=''
   repair
   wait_for 60 "the API server" kubectl get --raw /readyz > /dev/null
-  spec_until_done "$(version_patch v12 '{"suspend": false}')"
+  spec_until_done "$(version_patch v12 '{"suspend": false}')" > /dev/null
   k scale deployment shop --replicas=8 > /dev/null
   if ! wait_for 180 "the last release" test_settled v12 2> /dev/null; then
     why=$(k get assetrelease shop -o json | jq -r '"phase \(.status.phase), active \(.status.active.version): \(.status.message)"')
