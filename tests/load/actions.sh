@@ -122,11 +122,15 @@ do_roll() { begins; until_done k rollout restart deployment shop --request-timeo
 
 # --- disturbances ----------------------------------------------------------------------------------------------------
 
+# Ends when the agent answers visitors again: until then connections are refused, which takes as long as the API server is away, too,
+# because an agent reads the pointer before it serves, and the Service leads to it until kubelet could say that it is not Ready.
 do_kill_agent() { # NUMBER
-  local pid
+  local pid address
   pid=$(agent "$1")
-  begins "$(address_of "$pid")" "$(name_of "$pid")"
+  address=$(address_of "$pid")
+  begins "$address" "$(name_of "$pid")"
   kill -KILL "$pid"
+  until_done answers "http://$address:8410/" || true
 }
 
 do_stop_agent() { # NUMBER SECONDS
