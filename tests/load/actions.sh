@@ -166,11 +166,15 @@ with_api() {
   flock 6
 }
 
+api_is_gone() { ! (: < /dev/tcp/10.88.0.1/16443) 2> /dev/null; }
+
 do_kill_api() {
   with_api
   begins
   cd "$ROLLCALL_CLUSTER_STATE"
   kill -KILL "$(cat parts/apiserver.pid)"
+  # A killed process holds its port for a moment more, and the next one would end at once.
+  wait_for 10 "the API server's port" api_is_gone
   # A session of its own and none of our descriptors: it outlives this event.
   setsid bash parts/apiserver.command >> log/apiserver.log 2>&1 < /dev/null 6>&- &
   echo $! > parts/apiserver.pid
