@@ -48,7 +48,7 @@ impl Log {
     }
 
     /// The same from where it ends now.
-    pub fn from_now(&self) -> Result<Self, Failure> {
+    pub fn its_rest(&self) -> Result<Self, Failure> {
         Ok(Self { path: self.path.clone(), user: self.user.clone(), from: std::fs::metadata(&self.path)?.len() })
     }
 
@@ -72,11 +72,11 @@ impl Log {
 
     /// Watches that are open now, by resource.
     pub fn open_watches(&self) -> Result<BTreeMap<String, usize>, Failure> {
-        Ok(open_watches_in(entries(&self.read()?, &self.user)?))
+        Ok(open_watches_in(&entries(&self.read()?, &self.user)?))
     }
 }
 
-fn open_watches_in(entries: Vec<Entry>) -> BTreeMap<String, usize> {
+fn open_watches_in(entries: &[Entry]) -> BTreeMap<String, usize> {
     let ended: BTreeSet<&str> =
         entries.iter().filter(|entry| entry.stage != "ResponseStarted").map(|entry| entry.audit_id.as_str()).collect();
     let is_open = |entry: &&Entry| entry.verb == "watch" && entry.stage == "ResponseStarted" && !ended.contains(entry.audit_id.as_str());
@@ -143,7 +143,7 @@ mod tests {
         let at =
             |id: &str, stage: &str| line(id, "watch", "us", "2026-11-21T10:00:00Z").replacen('{', &format!(r#"{{"stage":"{stage}","#), 1);
         let log = [at("1", "ResponseStarted"), at("2", "ResponseStarted"), at("1", "ResponseComplete")];
-        let open = open_watches_in(entries(&log.concat(), "us").unwrap());
+        let open = open_watches_in(&entries(&log.concat(), "us").unwrap());
         assert_eq!(open, BTreeMap::from([("pods".to_owned(), 1)]));
     }
 }

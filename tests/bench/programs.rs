@@ -98,6 +98,7 @@ fn start(command: &mut Command, log: &Path) -> Result<Program, Failure> {
 
 /// Resident memory of a process in KiB, as the kernel counts it.
 #[derive(Clone, Copy, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the unit belongs to the names of the figures")]
 pub struct Resident {
     /// All of it.
     pub total_kib: u64,

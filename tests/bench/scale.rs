@@ -145,7 +145,7 @@ impl Stage<'_> {
 
     /// What it costs until nothing is asked any more, not counting the quiet time that shows it.
     async fn phase(&self, controller: &Program, log: &Log, act: impl Future<Output = Result<(), Failure>>) -> Result<Phase, Failure> {
-        let (begun, cpu, log) = (Instant::now(), programs::cpu(controller)?, log.from_now()?);
+        let (begun, cpu, log) = (Instant::now(), programs::cpu(controller)?, log.its_rest()?);
         act.await?;
         let wall = begun.elapsed();
         self.quiet(&log).await?;
@@ -197,7 +197,7 @@ impl Stage<'_> {
     async fn quiet(&self, log: &Log) -> Result<(), Failure> {
         let begun = Instant::now();
         while begun.elapsed() < WAIT_MAX {
-            let since = log.from_now()?;
+            let since = log.its_rest()?;
             sleep(QUIET).await;
             if since.requests()?.keys().all(|request| request.starts_with("watch ")) {
                 return Ok(());
@@ -208,7 +208,7 @@ impl Stage<'_> {
 
     /// From the start of the process to the answer to its last request.
     async fn restart(&self, log: &Log) -> Result<Phase, Failure> {
-        let (log, begun) = (log.from_now()?, SystemClock.now());
+        let (log, begun) = (log.its_rest()?, SystemClock.now());
         let controller = programs::controller(self.given)?;
         sleep(QUIET).await;
         self.quiet(&log).await?;
@@ -273,13 +273,13 @@ fn told(figures: &Figures) -> String {
         let Phase { wall_seconds, cpu_seconds, resident: Resident { total_kib, anonymous_kib, peak_kib }, requests } = phase;
         let each = cpu_seconds * 1000.0 / f64::from(u32::try_from(*releases).unwrap_or(u32::MAX));
         let asked: usize = requests.iter().filter(|(request, _)| !request.starts_with("watch ")).map(|(_, count)| count).sum();
-        text += &format!(
+        text.extend([format!(
             "| {name} | {wall_seconds:.1} | {cpu_seconds:.2} | {each:.1} | {total_kib} | {anonymous_kib} | {peak_kib} | {asked} |\n"
-        );
+        )]);
     }
-    text += &format!("\nopen watches: {open_watches:?}; connections: {connections}\n");
+    text.extend([format!("\nopen watches: {open_watches:?}; connections: {connections}\n")]);
     for (name, phase) in [("activated", activated), ("next version", next_version), ("restart", restart)] {
-        text += &format!("{name}: {:?}\n", phase.requests);
+        text.extend([format!("{name}: {:?}\n", phase.requests)]);
     }
     text
 }

@@ -345,8 +345,7 @@ mod tests {
         for seed in 0..50 {
             let plan = of(seed, 24 * 4);
             for deck in plan.chunks(24) {
-                let kinds: BTreeSet<_> =
-                    deck.iter().map(|planned| std::mem::discriminant(&planned.action).to_owned()).map(|d| format!("{d:?}")).collect();
+                let kinds: BTreeSet<_> = deck.iter().map(|planned| format!("{:?}", std::mem::discriminant(&planned.action))).collect();
                 assert_eq!(kinds.len(), 17, "seed {seed}");
             }
             let names: BTreeSet<String> = plan.iter().map(name).collect();

@@ -203,7 +203,7 @@ async fn without_any_one_right_the_controller_is_refused_what_needs_it() {
 }
 
 /// A candidate with these rights, and what it asks for.
-async fn candidate(server: &Server, namespace: &str, user: &str, rules: &[Value]) -> (Noted, tokio::task::JoinHandle<()>) {
+fn candidate(server: &Server, namespace: &str, user: &str, rules: &[Value]) -> (Noted, tokio::task::JoinHandle<()>) {
     give(server, namespace, user, &[], rules);
     let (noted, seconds) = (Noted::default(), Duration::from_secs);
     let times = Times { lease_duration: seconds(3), renew_deadline: seconds(2), retry_period: Duration::from_millis(200) };
@@ -224,7 +224,7 @@ async fn without_any_one_right_a_controller_is_refused_what_its_election_needs()
     let Some(server) = super::server().await else { return };
     let rights = names(&split(&rules));
     let all = server.namespace("lease-verbs-all").await;
-    let (noted, running) = candidate(&server, &all, &all, &rules).await;
+    let (noted, running) = candidate(&server, &all, &all, &rules);
     until("the candidate's requests", async || noted.all().keys().cloned().collect::<BTreeSet<_>>() == rights).await;
     assert!(noted.all().values().all(|code| *code < 300 || *code == 404), "{:?}", noted.all());
     running.abort();
@@ -232,7 +232,7 @@ async fn without_any_one_right_a_controller_is_refused_what_its_election_needs()
     server.forget(&all).await;
     for (number, right) in rights.iter().enumerate() {
         let namespace = server.namespace(&format!("lease-verbs-{number}")).await;
-        let (noted, running) = candidate(&server, &namespace, &namespace, &all_but(&rules, right)).await;
+        let (noted, running) = candidate(&server, &namespace, &namespace, &all_but(&rules, right));
         noted.refused(right).await.unwrap();
         running.abort();
         take_back(&server, &namespace);
