@@ -3,6 +3,7 @@
 
 mod adoption;
 mod catalogue;
+mod look;
 mod loss;
 mod pointer;
 
@@ -13,6 +14,7 @@ use crate::manifest::{Overlap, Owner};
 use super::observed::{BucketFault, Contest, FieldManager, ForeignLabels, JobFailure, Lacks, OtherPointer, ReplicaEnd, StoreProblem};
 
 pub use self::adoption::AdoptionHold;
+pub use self::look::LookFailure;
 pub use self::loss::LossCause;
 
 /// Names shown in one message; the rest is counted.
@@ -251,36 +253,6 @@ pub struct LaggingPod {
     pub name: String,
     /// What is known of it, in a few words.
     pub why: String,
-}
-
-/// Why a look failed, by what can mend it; each with what was asked, what was answered and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LookFailure {
-    /// A right is missing.
-    Denied(String),
-    /// What is there cannot be read as it is.
-    Invalid(String),
-    /// Time may mend it.
-    Failing(String),
-    /// The controller itself went wrong.
-    Panicked(String),
-}
-
-impl LookFailure {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Denied(_) => "ReadDenied",
-            Self::Invalid(_) => "ReadInvalid",
-            Self::Failing(_) => "ReadFailing",
-            Self::Panicked(_) => "PassPanicked",
-        }
-    }
-
-    fn message(&self) -> &str {
-        match self {
-            Self::Denied(message) | Self::Invalid(message) | Self::Failing(message) | Self::Panicked(message) => message,
-        }
-    }
 }
 
 impl Blocker {
