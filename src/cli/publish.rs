@@ -134,7 +134,7 @@ impl From<WriteGuardArg> for WriteGuard {
 /// What findings do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LintArg {
-    /// They are told
+    /// They are reported
     Report,
     /// An error among them stops the publish before anything is sent
     Strict,

@@ -1,4 +1,4 @@
-//! Metrics of retention: what went, what stays, how long ago it was looked after, and what stands against it.
+//! Metrics of retention: what went, what stays, how long ago the last sweep was, and what blocks it.
 //! Never a label that names a release: each figure is over all releases of this controller.
 
 use std::collections::BTreeMap;

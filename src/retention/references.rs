@@ -43,9 +43,11 @@ pub fn next(before: Option<&References>, own: &OwnFacts, now: Timestamp) -> Refe
         let retired_at = activation.retired_at.or(retired_before);
         activated.insert(activation.sequence, Activation { retired_at, ..activation.clone() });
     }
-    // A status or a document that names a time to come would keep its version until then.
+    // A status or a document that names a time to come would keep its version until then. What the document itself was written after is no such
+    // time, whatever our clock says: a clock that is years behind would take what was retired yesterday.
+    let at_most = before.map_or(now, |before| now.max(before.written_at));
     for activation in activated.values_mut() {
-        activation.retired_at = activation.retired_at.map(|at| at.min(now));
+        activation.retired_at = activation.retired_at.map(|at| at.min(at_most));
     }
     let latest = activated.keys().next_back().copied();
     // The status forgot when: then the time runs from now, which only keeps it longer.

@@ -46,7 +46,7 @@ pub async fn write_references(bucket: &dyn Bucket, layout: &Layout, own: &OwnFac
 
 /// Writes down that the release uses what the one before it used, and takes that one's document away, in this order: a sweep that reads in
 /// between reads both. Where the numbers of the two are not one line (another pointer), and where the store deletes unconditionally,
-/// the old document stays.
+/// the old document stays. It also stays, and ends in its time, where it names a use that is not the heir's.
 ///
 /// # Errors
 /// As [`write_references`].
@@ -70,7 +70,14 @@ pub async fn inherit_references(
             Some(merged) => said_anew(before, next(Some(&merged), own, clock.now())),
         }
     });
-    if matches!(taken_over.await?, Referred::Said(_)) && matches!(bucket.deletes().await?, Deletes::Conditional) {
+    if !matches!(taken_over.await?, Referred::Said(_)) {
+        return Ok(());
+    }
+    // Pods that the heir does not see may still use what the old release saw them use: then the old document ends in its own time.
+    let is_covered = old.uses.iter().all(|old| own.uses.iter().any(|ours| ours.digest == old.digest));
+    if !is_covered {
+        end_references_of(bucket, layout, (&own.cluster, &from.release), clock.now()).await?;
+    } else if matches!(bucket.deletes().await?, Deletes::Conditional) {
         // Lost: another process has written it since, and it says what it says.
         bucket.delete(&old_key, &stored.etag).await?;
     }

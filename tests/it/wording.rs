@@ -3,7 +3,7 @@
 use crate::repository::{TextFile, files, shipped};
 
 /// Lower-case phrases, each with what to write instead.
-const AVOIDED: [(&str, &str); 24] = [
+const AVOIDED: [(&str, &str); 26] = [
     ("whoever", "name the person or program: \"a user who\", \"the operator\""),
     ("somebody", "name the person or program: \"another program\", \"a visitor\""),
     ("anybody", "name the person or program"),
@@ -23,6 +23,8 @@ const AVOIDED: [(&str, &str); 24] = [
     ("later and later", "with exponential backoff"),
     ("look after", "manage, watch, check"),
     ("looks after", "manages, watches, checks"),
+    ("looked after", "managed, watched, checked"),
+    ("looking after", "managing, watching, checking"),
     ("asks nobody", "works offline"),
     ("did not come", "failed to download, no answer within the time-out"),
     ("nobody can have", "impossible"),

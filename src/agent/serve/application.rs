@@ -22,7 +22,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 const FAILURES_MAX: u32 = 3;
 
 /// `{"digest": "sha256:…"}` or `{"version": "…"}`, each with `"sequence": …` where the application knows the flip. Fields that are not known
-/// here are read over.
+/// here are ignored.
 #[derive(Debug, Deserialize)]
 struct Confirmation {
     /// The digest, as in `Rollcall-Digest` of the name map's answer.

@@ -5,7 +5,7 @@ use crate::api::release::Phase;
 
 use super::super::blocker::Blocker;
 use super::super::decision::{Decision, PointerChange, Step, Wait};
-use super::super::observed::Observed;
+use super::super::observed::{Observed, PointerFound};
 use super::{lost, ours, write};
 
 /// What comes before every rule, under an election: leave alone what a later leader wrote, and raise the epoch of what an earlier one did.
@@ -13,7 +13,11 @@ use super::{lost, ours, write};
 pub(super) fn first(observed: &Observed) -> Option<Decision> {
     let epoch = observed.epoch?;
     let found = ours(observed)?;
-    if found.pointer.epoch > epoch {
+    if is_ahead(observed, found) {
+        // A release can always go; its pointer is left as it is.
+        if observed.release.deleting {
+            return None;
+        }
         let config_map = observed.release.spec.pointer.config_map_name.clone();
         return Some(Decision::blocked(Phase::Stalled, Blocker::EpochAhead { config_map, pointer: found.pointer.epoch, ours: epoch }));
     }
@@ -22,6 +26,11 @@ pub(super) fn first(observed: &Observed) -> Option<Decision> {
     }
     let step = write(found, PointerChange::Lead, found.pointer.clone(), found.name_map.clone());
     Some(under_our_epoch(observed, Decision::step(Phase::Pending, step)))
+}
+
+/// Whether a later leader wrote the pointer.
+pub(super) fn is_ahead(observed: &Observed, found: &PointerFound) -> bool {
+    observed.epoch.is_some_and(|epoch| found.pointer.epoch > epoch)
 }
 
 /// The same decision, with our epoch in whatever it writes. Before a pointer moves, the status says under which epoch: a delayed telling of
@@ -76,6 +85,12 @@ mod tests {
         let decision = decide(&observed);
         assert_eq!(decision.step, Step::Nothing);
         assert!(matches!(decision.blockers.as_slice(), [Blocker::EpochAhead { pointer: 8, ours: 7, .. }]), "{:?}", decision.blockers);
+        let staged = fixture().after_v1().staged();
+        let ahead = Pointer { epoch: 8, ..staged.found().unwrap().pointer.clone() };
+        let mut deleting = under(staged.with_pointer(ahead), 7);
+        deleting.release.deleting = true;
+        let step = decide(&deleting).step;
+        assert!(matches!(step, Step::StartJob(_) | Step::RemoveFinalizer), "a release can always go: {step:?}");
     }
 
     /// I9: a pointer moves only under a status that names the leader, so that an earlier one's telling cannot come behind it.

@@ -6,7 +6,7 @@ use crate::rollout::decision::{Decision, Step, UnstageReason, Wait};
 use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts};
 use crate::rollout::retention;
 
-use super::{is_due, is_idle, ours, unstage};
+use super::{is_due, is_idle, lead, ours, unstage};
 
 /// Deletion takes the candidate back and says in the bucket that the release is gone. What pages use stays: pods may go on serving it.
 pub(super) fn let_go_of_a_deleted_release(observed: &Observed) -> Option<Decision> {
@@ -18,7 +18,9 @@ pub(super) fn let_go_of_a_deleted_release(observed: &Observed) -> Option<Decisio
             return Some(Decision { wait: Wait::Change, ..Decision::step(Phase::Terminating, Step::Nothing) });
         }
         (Some((job, _)), _) => Step::CancelJob(job.clone()),
-        (None, Some(found)) if found.pointer.candidate.is_some() => unstage(found, UnstageReason::Deleted),
+        (None, Some(found)) if found.pointer.candidate.is_some() && !lead::is_ahead(observed, found) => {
+            unstage(found, UnstageReason::Deleted)
+        }
         (None, _) if observed.release.has_finalizer => say_the_end(observed),
         (None, _) => Step::Nothing,
     };

@@ -341,6 +341,15 @@ async fn the_numbers_of_a_pointer_only_grow() {
     let twice = Pointer { epoch: 8, sequence: 3, stage: 5, ..Pointer::empty() }.to_json().replacen('{', r#"{"epoch":1,"#, 1);
     theft.refuses(own, "shop-assets", data(twice), ONLY_GROW).await;
     theft.refuses(own, "shop-assets", json!({"data": {"pointer.json": null}}), "takes no pointer.json away").await;
+    // A version that is given up names its stage as well: the write that takes it back, a new leader's, and the next staging.
+    let given_up = |epoch, sequence, stage, of: i64| {
+        let it = format!(r#"{{"givenUp":{{"version":"v2","generation":3,"stage":{of},"message":"m","at":"2026-11-21T00:00:00Z"}},"#);
+        data(Pointer { epoch, sequence, stage, ..Pointer::empty() }.to_json().replacen('{', &it, 1))
+    };
+    theft.refuses(own, "shop-assets", given_up(7, 3, 5, 4), ONLY_GROW).await;
+    for on in [given_up(7, 3, 5, 5), given_up(7, 3, 5, 5)] {
+        theft.patch(own, "shop-assets", &on).await.unwrap();
+    }
     for on in [with(7, 3, 5), with(7, 3, 6), with(7, 4, 6), with(28_900_000, 4, 6)] {
         theft.patch(own, "shop-assets", &on).await.unwrap();
     }
