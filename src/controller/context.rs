@@ -192,6 +192,7 @@ impl Context {
     /// Drops everything about a release that is gone.
     pub(super) fn forget(&self, key: &ReleaseKey) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.lost_steps.succeeded(key);
         self.pods.keep_only(key, &[]);
         self.jobs.forget(key);
         self.looks.forget(key);

@@ -44,13 +44,19 @@ pub(super) struct Look {
 /// Looks at everything that a decision about this release may need; `None` when the release is gone.
 pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &ReleaseKey) -> Result<Option<Look>, Failure> {
     let client = &cx.outside.client;
-    let plan = targets::plan(cx, key, trigger).await?;
+    let before = targets::of_the_predecessor(cx, key, &trigger.spec).await?;
+    // A release that goes waits for no pod: what they were seen to use is in its references.
+    let unless_it_goes = |failure: Failure| if is_deleting(trigger) { Ok(Vec::new()) } else { Err(failure) };
+    let plan = targets::plan(cx, key, trigger, &before).await.or_else(unless_it_goes)?;
     // From here on facts are timed: the step that moves the pointer rests on them.
     let begun_at = cx.outside.clock.now();
     let pointer = PointerObject::new(client.clone(), &key.namespace, &trigger.spec.pointer.config_map_name, &key.name);
     let pointer_facts = pointer.read().await?;
     let follows = (trigger.spec.pointer.config_map_name.as_str(), pointer_of(&pointer_facts));
-    let targets = targets::look(cx, key, plan, follows).await?;
+    let targets = match targets::look(cx, key, plan, follows).await {
+        Err(_) if is_deleting(trigger) => Vec::new(),
+        seen => seen?,
+    };
     let other_pointer = find_other_pointer(cx, key, &targets).await;
     let asking = release_facts(trigger, key);
     let predecessor = find_predecessor(cx, key, &trigger.spec).await?;

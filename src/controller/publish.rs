@@ -14,7 +14,7 @@ use crate::api::moment::later;
 use crate::api::names::FIELD_MANAGER;
 use crate::api::{AssetRelease, AssetReleaseStatus, ContentHash};
 use crate::cluster::pods::ReleaseKey;
-use crate::cluster::{Call, Class};
+use crate::cluster::{Call, CallError, Class};
 use crate::rollout::decision::{PointerChange, Step};
 use crate::rollout::observed::{Observed, PrefixFacts};
 use crate::rollout::status::{self, StepOutcome};
@@ -130,6 +130,14 @@ async fn write_status(cx: &Context, key: &ReleaseKey, look: &Look, next: &AssetR
     });
     let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&body));
     match Call::new("apply status of", "AssetRelease", &key.namespace, &key.name).make(api.patch_status(&key.name, &params, &patch)).await {
+        Ok(written) if written.status.as_ref().is_none_or(|status| status.epoch != next.epoch) => Err(CallError {
+            call: format!("apply status of AssetRelease {}/{}", key.namespace, key.name),
+            class: Class::Invalid,
+            cause: "the API server did not keep `status.epoch`, so the CRDs are older than this controller: apply those of its version"
+                .into(),
+            code: None,
+        }
+        .into()),
         Ok(_) => {
             cx.remember(key, &observed.release.uid, |memory| memory.status_written_at = Some(observed.now));
             let is_admitted = |status: &AssetReleaseStatus| status.replicas.iter().map(|it| it.admitted).collect::<Vec<_>>();

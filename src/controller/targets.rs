@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::core::Selector;
 
-use crate::api::release::{TargetSpec, WorkloadKind};
+use crate::api::release::{AssetReleaseSpec, TargetSpec, WorkloadKind};
 use crate::api::watched::{SELECTOR_BYTES_MAX, WatchedSelector};
 use crate::api::{AssetRelease, Pointer};
 use crate::cluster::lite::{DaemonSetLite, DeploymentLite, StatefulSetLite};
@@ -25,13 +25,26 @@ use super::retry::Failure;
 const WORKLOADS_AT_ONCE: usize = 8;
 
 /// What is to be looked at. It may be older than a second: a workload's selector never changes.
-pub(super) async fn plan(cx: &Context, key: &ReleaseKey, release: &AssetRelease) -> Result<Vec<Watched>, Failure> {
+pub(super) async fn plan(
+    cx: &Context,
+    key: &ReleaseKey,
+    release: &AssetRelease,
+    before: &[WatchedSelector],
+) -> Result<Vec<Watched>, Failure> {
     let specs = &release.spec.targets;
     let asked: Vec<_> = specs.iter().map(|spec| find_selector(cx, key, spec)).collect();
     let found = futures::stream::iter(asked).buffered(WORKLOADS_AT_ONCE).try_collect().await?;
-    let plan = watched::plan(specs, found, remembered(release));
+    let plan = watched::plan(specs, found, &[remembered(release), before].concat());
     cx.pods.keep_only(key, &plan.iter().map(Watched::view).collect::<Vec<_>>());
     Ok(plan)
+}
+
+/// What the status of the release remembers whose place this one takes, while it is there: its pods that were left behind go on being asked.
+pub(super) async fn of_the_predecessor(cx: &Context, key: &ReleaseKey, spec: &AssetReleaseSpec) -> Result<Vec<WatchedSelector>, Failure> {
+    let Some(name) = &spec.adopt_from else { return Ok(Vec::new()) };
+    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let found = Call::new("get", "AssetRelease", &key.namespace, name).find(api.get_opt(name)).await?;
+    Ok(found.and_then(|release| release.status).map(|status| status.selectors).unwrap_or_default())
 }
 
 /// What the status remembers.

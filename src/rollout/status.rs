@@ -63,7 +63,8 @@ pub fn next(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> A
     }
 }
 
-fn without_its_step(decision: &Decision) -> Decision {
+/// A decision whose step was not done, and nothing that only the step would have made so.
+pub(super) fn without_its_step(decision: &Decision) -> Decision {
     // An attempt that could not be taken back is still in the roll call.
     let phase = if decision.phase == Phase::Stalled { Phase::RollCall } else { decision.phase };
     let blockers = decision.blockers.iter().filter(|blocker| !matches!(blocker, Blocker::GivenUp { .. })).cloned().collect();

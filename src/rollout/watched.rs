@@ -88,14 +88,19 @@ pub fn next(observed: &Observed) -> Vec<WatchedSelector> {
 fn remembered(observed: &Observed, target: &TargetFacts) -> Option<WatchedSelector> {
     let known = WatchedSelector::of(&target.target, target.selector.as_deref()?);
     let empty_since = empty_since(observed, target);
-    let is_over = empty_since.is_some_and(|since| observed.now.duration_since(since) >= FORGOTTEN_AFTER);
+    let is_over =
+        target.seen_since_stage.is_some() && empty_since.is_some_and(|since| observed.now.duration_since(since) >= FORGOTTEN_AFTER);
     (!is_over).then(|| WatchedSelector { empty_since: empty_since.map(api_time), ..known })
 }
 
 /// Since when a former target has no pod. What another process has written counts, but for a time that has not come yet.
 fn empty_since(observed: &Observed, target: &TargetFacts) -> Option<Timestamp> {
-    let is_empty = target.standing == Standing::Former && target.seen_since_stage.is_some() && target.pods.iter().all(|pod| pod.finished);
+    let is_empty = target.standing == Standing::Former && target.pods.iter().all(|pod| pod.finished);
     let told = told(observed, target).and_then(|told| told.empty_since.as_ref());
+    // A process that has not seen the pods yet leaves what another one said (I7).
+    if target.seen_since_stage.is_none() {
+        return told.map(|told| told.0.min(observed.now)).filter(|_| is_empty);
+    }
     is_empty.then(|| told.map_or(observed.now, |told| told.0.min(observed.now)))
 }
 

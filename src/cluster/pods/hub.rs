@@ -87,6 +87,8 @@ struct Watch {
 
 /// What came of a LIST.
 struct Listed {
+    /// Its number: a member that left, and came again meanwhile, waits for another one.
+    number: u64,
     of: Vec<Source>,
     answer: Result<Found, CallError>,
 }
@@ -108,6 +110,7 @@ pub(super) struct Watcher {
     /// Where the watch stands; `None` before the first LIST, and after a gap.
     version: Option<String>,
     lists: FuturesUnordered<BoxFuture<'static, Listed>>,
+    lists_begun: u64,
     /// Members by the values of the handle's label that they ask for.
     members_of: BTreeMap<String, Vec<Source>>,
     /// The last value of the handle's label, by pod: a pod that gets another one leaves those who asked for this one.
@@ -126,6 +129,7 @@ impl Watcher {
             watch: None,
             version: None,
             lists: FuturesUnordered::new(),
+            lists_begun: 0,
             members_of: BTreeMap::new(),
             values: BTreeMap::new(),
             pauses: Doubling::default(),
@@ -189,6 +193,8 @@ impl Watcher {
                 self.members_of.entry(value.clone()).or_default().push(source.clone());
             }
         }
+        // Pods of members that left end without a word.
+        self.values.retain(|_, value| self.members_of.contains_key(value));
         let selector = union(&self.hub.handle, self.members_of.keys());
         let heard = heard(self.api.clone(), self.hub.namespace.clone(), &selector, version.to_owned());
         self.watch = Some(Watch { heard, begun: now, heard_at: now });
@@ -199,12 +205,14 @@ impl Watcher {
     /// One LIST for all of these members.
     fn begin_a_list(&mut self, shared: &mut Shared, of: impl Fn(&Member) -> bool) {
         let mut asking = Vec::new();
+        self.lists_begun += 1;
         for (source, member) in shared.members.iter_mut().filter(|(_, member)| of(member)) {
-            member.begin_a_list();
+            member.begin_a_list(self.lists_begun);
             asking.push((source.clone(), member.taken.clone()));
         }
         if !asking.is_empty() {
-            self.lists.push(list(self.api.clone(), self.hub.namespace.clone(), self.hub.handle.clone(), asking).boxed());
+            let (namespace, handle) = (self.hub.namespace.clone(), self.hub.handle.clone());
+            self.lists.push(list(self.api.clone(), namespace, handle, (self.lists_begun, asking)).boxed());
         }
     }
 
@@ -214,11 +222,14 @@ impl Watcher {
         match listed.answer {
             Ok(found) => {
                 let version = number(&found.version);
-                self.values.extend(found.values);
+                // What the watch has said of a pod may be newer, and what comes of it is compared with that.
+                for (name, value) in found.values {
+                    self.values.entry(name).or_insert(value);
+                }
                 self.version.get_or_insert(found.version);
                 for (source, pods) in listed.of.iter().zip(found.pods) {
                     if let Some(member) = shared.members.get_mut(source) {
-                        let wakes = member.end_the_list(pods, version);
+                        let wakes = member.end_the_list(listed.number, pods, version);
                         self.wake(member, wakes);
                     }
                 }
@@ -227,7 +238,7 @@ impl Watcher {
                 tracing::warn!(namespace = %hub.namespace, selectors = listed.of.len(), %error, "pods cannot be listed");
                 for source in &listed.of {
                     if let Some(member) = shared.members.get_mut(source) {
-                        let wakes = member.refuse(&error);
+                        let wakes = member.refuse(listed.number, &error);
                         self.wake(member, wakes);
                     }
                 }
@@ -356,7 +367,7 @@ fn heard(api: Api<PodLite>, namespace: String, selector: &str, version: String) 
     events.flatten_stream().boxed()
 }
 
-async fn list(api: Api<PodLite>, namespace: String, handle: Handle, asking: Vec<(Source, Taken)>) -> Listed {
+async fn list(api: Api<PodLite>, namespace: String, handle: Handle, (number, asking): (u64, Vec<(Source, Taken)>)) -> Listed {
     let values: BTreeSet<&String> = asking.iter().flat_map(|(_, taken)| &taken.values).collect();
     // One selector alone is asked for as it is.
     let selector = match asking.as_slice() {
@@ -381,7 +392,7 @@ async fn list(api: Api<PodLite>, namespace: String, handle: Handle, asking: Vec<
         }
         Found { version, pods, values }
     });
-    Listed { of: asking.iter().map(|(source, _)| source.clone()).collect(), answer }
+    Listed { number, of: asking.iter().map(|(source, _)| source.clone()).collect(), answer }
 }
 
 /// Which of those that ask for a LIST select a pod.

@@ -45,6 +45,7 @@ pub(super) struct Member {
 }
 
 struct Listing {
+    number: u64,
     round: u64,
     since: BTreeMap<String, Change>,
 }
@@ -79,8 +80,8 @@ impl Member {
     }
 
     /// The LIST begins now: it shows everything up to the writes of those who asked for it, at least.
-    pub(super) fn begin_a_list(&mut self) {
-        self.listing = Some(Listing { round: self.wanted, since: BTreeMap::new() });
+    pub(super) fn begin_a_list(&mut self, number: u64) {
+        self.listing = Some(Listing { number, round: self.wanted, since: BTreeMap::new() });
     }
 
     /// The watch has a gap: no more is known than a LIST from now on will say.
@@ -91,8 +92,8 @@ impl Member {
     }
 
     /// The LIST under way has shown these pods at this version. The watch may have brought newer ones meanwhile, and may bring older ones after.
-    pub(super) fn end_the_list(&mut self, mut pods: Pods, version: Option<u64>) -> Wakes {
-        let Some(listing) = self.listing.take() else { return Wakes::None };
+    pub(super) fn end_the_list(&mut self, number: u64, mut pods: Pods, version: Option<u64>) -> Wakes {
+        let Some(listing) = self.listing.take_if(|listing| listing.number == number) else { return Wakes::None };
         self.listed_at = version;
         for change in listing.since.into_values().filter(|change| is_after(change.version, version)) {
             apply(&mut pods, change);
@@ -111,8 +112,10 @@ impl Member {
     }
 
     /// The LIST under way has failed. A hiccup leaves the view as good as it was; a right that is missing does not.
-    pub(super) fn refuse(&mut self, error: &CallError) -> Wakes {
-        self.listing = None;
+    pub(super) fn refuse(&mut self, number: u64, error: &CallError) -> Wakes {
+        if self.listing.take_if(|listing| listing.number == number).is_none() {
+            return Wakes::None;
+        }
         let lasts = matches!(error.class, Class::Denied | Class::Invalid);
         let is_news = lasts && lock(&self.snapshot).refused.replace(error.clone()).as_ref() != Some(error);
         if is_news { Wakes::All } else { Wakes::None }
@@ -189,7 +192,7 @@ mod tests {
     }
 
     fn ends(member: &mut Member, pods: Pods, version: u64) -> Wakes {
-        member.end_the_list(pods, Some(version))
+        member.end_the_list(1, pods, Some(version))
     }
 
     fn shown(member: &Member) -> Vec<(String, String)> {
@@ -205,13 +208,13 @@ mod tests {
     #[test]
     fn a_list_and_a_watch_that_overlap_show_each_pod_in_its_newest_version() {
         let mut member = member();
-        member.begin_a_list();
+        member.begin_a_list(1);
         ends(&mut member, listed(&[("a", 3), ("b", 4), ("c", 5)]), 10);
         assert_eq!(changes(&mut member, "a", 8), Wakes::None, "the watch lags behind the LIST");
         assert_eq!(goes(&mut member, "b", 9), Wakes::None);
         assert_eq!(shown(&member), pairs(&[("a", "3"), ("b", "4"), ("c", "5")]));
         member.want(&ReleaseKey { namespace: "shop".into(), name: "other".into() });
-        member.begin_a_list();
+        member.begin_a_list(1);
         changes(&mut member, "a", 22);
         goes(&mut member, "b", 23);
         changes(&mut member, "d", 24);
@@ -221,13 +224,24 @@ mod tests {
         assert_eq!(shown(&member), pairs(&[("a", "22"), ("c", "15"), ("d", "24")]), "the LIST was answered late");
     }
 
+    /// A target that is taken out and put back has a view of its own, whose wish the LIST of before knew nothing of.
+    #[test]
+    fn the_answer_of_a_list_that_another_view_began_is_nobodys() {
+        let mut member = member();
+        member.begin_a_list(2);
+        assert_eq!(ends(&mut member, listed(&[("ghost", 3)]), 10), Wakes::None);
+        assert_eq!((shown(&member), lock(&member.snapshot).round), (pairs(&[]), 0));
+        assert_eq!(member.end_the_list(2, listed(&[("a", 11)]), Some(12)), Wakes::All);
+        assert_eq!(shown(&member), pairs(&[("a", "11")]));
+    }
+
     #[test]
     fn a_pod_that_is_relabelled_leaves() {
         let relabelled = |member: &mut Member, version: u64| {
             member.hear(Change { name: "a".into(), version: Some(version), pod: Some(pod(version)) }, &app("other"))
         };
         let mut member = member();
-        member.begin_a_list();
+        member.begin_a_list(1);
         ends(&mut member, listed(&[("a", 3)]), 10);
         assert_eq!(relabelled(&mut member, 11), Wakes::All);
         assert_eq!(shown(&member), []);
@@ -241,14 +255,14 @@ mod tests {
             (ReleaseKey { namespace: "shop".into(), name: "one".into() }, ReleaseKey { namespace: "shop".into(), name: "two".into() });
         let first = member.want(&one);
         assert!(member.needs_a_list());
-        member.begin_a_list();
+        member.begin_a_list(1);
         assert!(!member.needs_a_list());
         let second = member.want(&two);
         assert!(!member.needs_a_list(), "one at a time");
         ends(&mut member, listed(&[]), 10);
         assert_eq!(lock(&member.snapshot).round, first, "it began before the second one was asked for");
         assert!(member.needs_a_list());
-        member.begin_a_list();
+        member.begin_a_list(1);
         assert_eq!(ends(&mut member, listed(&[]), 12), Wakes::Waiting(first));
         assert_eq!(lock(&member.snapshot).round, second);
         member.lose_the_watch();

@@ -303,7 +303,7 @@ mod tests {
     fn every_blocker_and_every_problem_of_a_store_has_a_sample() {
         let sampled = format!("{:?}", Blocker::samples());
         let problems = variants_of(include_str!("../observed.rs"), "StoreProblem");
-        let failures = variants_of(include_str!("../blocker.rs"), "LookFailure");
+        let failures = variants_of(include_str!("look.rs"), "LookFailure");
         for variant in variants_of(include_str!("../blocker.rs"), "Blocker").iter().chain(&problems).chain(&failures) {
             // These two carry the reasons of others, which have samples of their own.
             let is_carrier = variant == "BucketFault" || variant == "JobFailed";

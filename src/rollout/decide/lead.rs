@@ -6,6 +6,7 @@ use crate::api::release::Phase;
 use super::super::blocker::Blocker;
 use super::super::decision::{Decision, PointerChange, Step, Wait};
 use super::super::observed::{Observed, PointerFound};
+use super::super::status::without_its_step;
 use super::{lost, ours, write};
 
 /// What comes before every rule, under an election: leave alone what a later leader wrote, and raise the epoch of what an earlier one did.
@@ -39,7 +40,8 @@ pub(super) fn under_our_epoch(observed: &Observed, mut decision: Decision) -> De
     let Some(epoch) = observed.epoch else { return decision };
     let Step::WritePointer(write) = &mut decision.step else { return decision };
     if write.kind != PointerChange::Lead && observed.release.status.epoch != epoch {
-        return Decision { step: Step::TellEpoch, wait: Wait::Again, ..decision };
+        // I9: the step itself comes with the look after this one.
+        return Decision { step: Step::TellEpoch, wait: Wait::Again, ..without_its_step(&decision) };
     }
     write.pointer.epoch = epoch;
     decision

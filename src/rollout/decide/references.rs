@@ -6,6 +6,7 @@ use crate::rollout::decision::{Decision, Step, UnstageReason, Wait};
 use crate::rollout::observed::{Job, JobEnd, Observed, StoreFacts};
 use crate::rollout::retention;
 
+use super::super::gates;
 use super::{is_due, is_idle, lead, ours, unstage};
 
 /// Deletion takes the candidate back and says in the bucket that the release is gone. What pages use stays: pods may go on serving it.
@@ -48,7 +49,9 @@ pub(super) fn job(observed: &Observed) -> Option<Job> {
 /// A staging writes them before it begins. Who takes over pages that are active already (an object that was made anew, under the same name
 /// or another one, or a controller of before) stages nothing: without this the time of these pages would run with the object of before.
 pub(super) fn write_beside(observed: &Observed, decided: Decision) -> Decision {
-    let Some(job) = job(observed).filter(|_| is_idle(observed, &decided)) else { return decided };
+    // What pods report is among what is used: nothing is written over it before they were seen.
+    let may_begin = is_idle(observed, &decided) && gates::pods_were_seen(observed).is_ok();
+    let Some(job) = job(observed).filter(|_| may_begin) else { return decided };
     match observed.jobs.end_of(&job) {
         // The status that says so is written in this look.
         Some(JobEnd::ReferencesWritten) => decided,
