@@ -44,22 +44,24 @@ pub(super) struct Look {
 /// Looks at everything that a decision about this release may need; `None` when the release is gone.
 pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &ReleaseKey) -> Result<Option<Look>, Failure> {
     let client = &cx.outside.client;
-    let before = targets::of_the_predecessor(cx, key, &trigger.spec).await?;
-    // A release that goes waits for no pod: what they were seen to use is in its references.
-    let unless_it_goes = |failure: Failure| if is_deleting(trigger) { Ok(Vec::new()) } else { Err(failure) };
-    let plan = targets::plan(cx, key, trigger, &before).await.or_else(unless_it_goes)?;
+    let selectors = targets::find_selectors(cx, key, &trigger.spec.targets).await;
     // From here on facts are timed: the step that moves the pointer rests on them.
     let begun_at = cx.outside.clock.now();
     let pointer = PointerObject::new(client.clone(), &key.namespace, &trigger.spec.pointer.config_map_name, &key.name);
     let pointer_facts = pointer.read().await?;
     let follows = (trigger.spec.pointer.config_map_name.as_str(), pointer_of(&pointer_facts));
-    let targets = match targets::look(cx, key, plan, follows).await {
+    let predecessor = find_predecessor(cx, key, &trigger.spec).await?;
+    let targets = async {
+        let plan = targets::plan(cx, key, trigger, selectors?, predecessor.as_ref());
+        targets::look(cx, key, plan, follows).await
+    };
+    let targets = match targets.await {
+        // A release that goes waits for no pod: what they were seen to use is in its references.
         Err(_) if is_deleting(trigger) => Vec::new(),
         seen => seen?,
     };
     let other_pointer = find_other_pointer(cx, key, &targets).await;
     let asking = release_facts(trigger, key);
-    let predecessor = find_predecessor(cx, key, &trigger.spec).await?;
     let inherits = predecessor.as_ref().and_then(|predecessor| predecessor.leaves(&asking, &pointer_facts));
     let mut store = find_store(cx, key, &asking, pointer_of(&pointer_facts)).await?;
     let question = prefix::ask(cx, key, &asking, &store, inherits.as_ref()).await?;
@@ -144,12 +146,13 @@ async fn find_predecessor(cx: &Context, key: &ReleaseKey, spec: &AssetReleaseSpe
     let Some(name) = &spec.adopt_from else { return Ok(None) };
     let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let found = Call::new("get", "AssetRelease", &key.namespace, name).find(api.get_opt(name)).await?;
-    let presence = match found {
+    let presence = match &found {
         None => Presence::Gone,
-        Some(release) if is_deleting(&release) => Presence::Ending,
+        Some(release) if is_deleting(release) => Presence::Ending,
         Some(_) => Presence::There,
     };
-    Ok(Some(Predecessor { name: name.clone(), presence }))
+    let selectors = found.and_then(|release| release.status).map(|status| status.selectors).unwrap_or_default();
+    Ok(Some(Predecessor { name: name.clone(), presence, selectors }))
 }
 
 /// Whose pointer pods of the targets follow instead of this release's: one read, of the first by name. For people only: what cannot be

@@ -8,13 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::core::Selector;
 
-use crate::api::release::{AssetReleaseSpec, TargetSpec, WorkloadKind};
+use crate::api::release::{TargetSpec, WorkloadKind};
 use crate::api::watched::{SELECTOR_BYTES_MAX, WatchedSelector};
 use crate::api::{AssetRelease, Pointer};
 use crate::cluster::lite::{DaemonSetLite, DeploymentLite, StatefulSetLite};
 use crate::cluster::pods::{ReleaseKey, Snapshot, Wish};
 use crate::cluster::{Call, CallError, Class};
-use crate::rollout::observed::{PodFacts, ReportFacts, Standing, TargetFacts};
+use crate::rollout::observed::{PodFacts, Predecessor, ReportFacts, Standing, TargetFacts};
 use crate::rollout::watched::{self, Watched};
 
 use super::context::Context;
@@ -24,32 +24,29 @@ use super::retry::Failure;
 /// Workloads asked for side by side: at 100 ms a GET, 40 targets take half a second.
 const WORKLOADS_AT_ONCE: usize = 8;
 
-/// What is to be looked at. It may be older than a second: a workload's selector never changes.
-pub(super) async fn plan(
-    cx: &Context,
-    key: &ReleaseKey,
-    release: &AssetRelease,
-    before: &[WatchedSelector],
-) -> Result<Vec<Watched>, Failure> {
-    let specs = &release.spec.targets;
+/// The selectors of all targets, in the spec's order. They may be older than a second: a workload's selector never changes.
+pub(super) async fn find_selectors(cx: &Context, key: &ReleaseKey, specs: &[TargetSpec]) -> Result<Vec<Option<String>>, Failure> {
     let asked: Vec<_> = specs.iter().map(|spec| find_selector(cx, key, spec)).collect();
-    let found = futures::stream::iter(asked).buffered(WORKLOADS_AT_ONCE).try_collect().await?;
-    let plan = watched::plan(specs, found, &[remembered(release), before].concat());
-    cx.pods.keep_only(key, &plan.iter().map(Watched::view).collect::<Vec<_>>());
-    Ok(plan)
-}
-
-/// What the status of the release remembers whose place this one takes, while it is there: its pods that were left behind go on being asked.
-pub(super) async fn of_the_predecessor(cx: &Context, key: &ReleaseKey, spec: &AssetReleaseSpec) -> Result<Vec<WatchedSelector>, Failure> {
-    let Some(name) = &spec.adopt_from else { return Ok(Vec::new()) };
-    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
-    let found = Call::new("get", "AssetRelease", &key.namespace, name).find(api.get_opt(name)).await?;
-    Ok(found.and_then(|release| release.status).map(|status| status.selectors).unwrap_or_default())
+    futures::stream::iter(asked).buffered(WORKLOADS_AT_ONCE).try_collect().await
 }
 
 /// What the status remembers.
 pub(super) fn remembered(release: &AssetRelease) -> &[WatchedSelector] {
     release.status.as_ref().map_or(&[], |status| &status.selectors)
+}
+
+/// What is to be looked at: by the selectors that were found, and by those that are remembered. All other views end.
+pub(super) fn plan(
+    cx: &Context,
+    key: &ReleaseKey,
+    release: &AssetRelease,
+    selectors: Vec<Option<String>>,
+    predecessor: Option<&Predecessor>,
+) -> Vec<Watched> {
+    let before = predecessor.map_or(&[][..], |predecessor| &predecessor.selectors);
+    let plan = watched::plan(&release.spec.targets, selectors, &[remembered(release), before].concat());
+    cx.pods.keep_only(key, &plan.iter().map(Watched::view).collect::<Vec<_>>());
+    plan
 }
 
 /// Looks at the pods of everything that is watched.

@@ -2,9 +2,11 @@
 //! Never drops a version while any rule of its own may still keep it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::moment::later;
 use crate::manifest::record::{Activation, FORMAT, References, RetentionPolicy, Use};
 
 /// What a release says of itself.
@@ -136,13 +138,7 @@ pub fn policy_of_deleted(references: &References) -> RetentionPolicy {
 #[must_use]
 pub fn ends_at(references: &References) -> Option<Timestamp> {
     let policy = policy_of_deleted(references);
-    references.deleted_at.map(|at| later(at, longest(&policy)))
-}
-
-/// The end of time when it would be beyond: that keeps.
-pub(super) fn later(from: Timestamp, seconds: u64) -> Timestamp {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    from.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+    references.deleted_at.map(|at| later(at, Duration::from_secs(longest(&policy))))
 }
 
 fn longest(policy: &RetentionPolicy) -> u64 {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::references::{ends_at, later, policy_of_deleted};
+use super::references::{ends_at, policy_of_deleted};
 use crate::api::ManifestDigest;
+use crate::api::moment::later;
 use crate::manifest::record::{Pin, References, RetentionPolicy, Role};
 use crate::manifest::{Intent, VersionRecord};
 
@@ -233,7 +234,7 @@ pub fn roots(facts: &Facts) -> Result<Roots, Doubt> {
                 kept.add_uses(references);
                 kept.add_recent(references, policy);
             }
-            Some(at) => kept.add_of_deleted(references, policy, later(at, policy.ttl_seconds), facts.now),
+            Some(at) => kept.add_of_deleted(references, policy, later(at, Duration::from_secs(policy.ttl_seconds)), facts.now),
         }
         kept.add_retired(facts, references, policy);
     }
@@ -290,7 +291,7 @@ impl Kept {
 
     fn add_retired(&mut self, facts: &Facts, references: &References, policy: &RetentionPolicy) {
         for (digest, start) in starts(facts, references) {
-            let until = later(start.at, policy.ttl_seconds);
+            let until = later(start.at, Duration::from_secs(policy.ttl_seconds));
             if facts.now <= until {
                 self.add(&digest, start.reason(references, until));
             }
@@ -316,7 +317,7 @@ impl Kept {
     fn add_unrecorded(&mut self, facts: &Facts) {
         let recorded: BTreeSet<&ManifestDigest> = facts.records.iter().map(|record| &record.digest).collect();
         for (digest, since) in facts.manifests.iter().filter(|(digest, _)| !recorded.contains(digest)) {
-            let until = later(*since, facts.unrecorded_life.as_secs());
+            let until = later(*since, facts.unrecorded_life);
             if facts.now <= until {
                 self.add(digest, Reason::Unrecorded { until });
             }
@@ -417,7 +418,7 @@ fn finish(
         let starts = starts(facts, references);
         for (digest, going) in &mut roots.going {
             if let Some(start) = starts.get(digest) {
-                let is_live = |pin: &&Pin| facts.now <= later(start.at, pin.ttl_seconds);
+                let is_live = |pin: &&Pin| facts.now <= later(start.at, Duration::from_secs(pin.ttl_seconds));
                 going.pins.extend(policy.pins.iter().filter(is_live).map(|pin| pin.pattern.clone()));
             }
         }

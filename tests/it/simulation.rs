@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use rollcall::testing::builders::Sidecar;
+use rollcall::testing::apiserver::{Key, Kind};
+use rollcall::testing::builders::{NAMESPACE, Sidecar};
 use rollcall::testing::trace;
 use rollcall::testing::world::{Crash, Hold, Manner, Probe, Rule, Side, Violation, World};
 use serde_json::json;
@@ -54,6 +55,26 @@ fn assert_active(world: &World, version: &str) {
     let found = (world.active(), world.reason());
     let expected = (Some(version.to_owned()), Some("Active".to_owned()));
     assert_eq!(found, expected, "\n{}", world.trace.lines().join("\n"));
+}
+
+/// A pod `a` and a pod `b`, and two releases that went well.
+async fn two_pods_on_v2(world: &mut World) {
+    world.add_pod("a");
+    world.add_pod("b");
+    for version in ["v1", "v2"] {
+        world.release(version);
+        settle(world).await;
+    }
+    assert_active(world, "v2");
+}
+
+/// Reason and message of the Ready condition of the release of this name.
+fn ready_of(world: &World, name: &str) -> (String, String) {
+    let release = world.server.get(&Key::new(Kind::named("AssetRelease"), NAMESPACE, name)).expect("it is there");
+    let conditions = release["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let ready = conditions.iter().find(|one| one["type"] == "Ready").cloned().unwrap_or_default();
+    let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
+    (text("reason"), text("message"))
 }
 
 /// I7: nothing is written any more, for ten minutes.

@@ -139,14 +139,21 @@ impl Watcher {
     }
 
     pub(super) async fn run(mut self) {
+        let mut due = self.begin_what_is_due();
         loop {
-            let due = self.begin_what_is_due();
-            tokio::select! {
+            let goes_on = tokio::select! {
                 biased;
-                () = self.hub.bell.notified() => {}
-                Some(listed) = self.lists.next(), if !self.lists.is_empty() => self.end_the_list(listed),
+                () = self.hub.bell.notified() => false,
+                Some(listed) = self.lists.next(), if !self.lists.is_empty() => {
+                    self.end_the_list(listed);
+                    false
+                }
                 heard = next_of(&mut self.watch) => self.on(heard),
-                () = at(due) => {}
+                () = at(due) => false,
+            };
+            // What the watch says of a pod asks for nothing, and to see that takes a look at each member.
+            if !goes_on {
+                due = self.begin_what_is_due();
             }
         }
     }
@@ -247,18 +254,22 @@ impl Watcher {
         }
     }
 
-    fn on(&mut self, heard: Heard) {
+    /// Whether the watch goes on.
+    fn on(&mut self, heard: Heard) -> bool {
         let held = self.watch.as_ref().map(|watch| watch.begun.elapsed()).unwrap_or_default();
         match heard {
             Heard::Event(event) => {
-                if !self.apply(*event) {
+                let goes_on = self.apply(*event);
+                if !goes_on {
                     self.lose_the_watch(held);
                 }
+                return goes_on;
             }
-            // Go on where it stopped.
+            // Begun again where it stopped.
             Heard::Ended if held > Duration::from_secs(1) => self.watch = None,
             Heard::Ended | Heard::Broken => self.lose_the_watch(held),
         }
+        false
     }
 
     fn lose_the_watch(&mut self, held: Duration) {

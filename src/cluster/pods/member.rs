@@ -75,8 +75,7 @@ impl Member {
 
     /// Whether a LIST is to be begun: one was asked for, and none that is under way is it.
     pub(super) fn needs_a_list(&self) -> bool {
-        let begun = self.listing.as_ref().map_or_else(|| lock(&self.snapshot).round, |listing| listing.round);
-        begun < self.wanted && self.listing.is_none()
+        self.listing.is_none() && lock(&self.snapshot).round < self.wanted
     }
 
     /// The LIST begins now: it shows everything up to the writes of those who asked for it, at least.

@@ -707,7 +707,7 @@ fn a_pod_of_another_pointer_is_excused_as_a_silent_one_is() {
 fn renamed(presence: Presence) -> Observed {
     let mut observed = fixture().after_v1();
     observed.pointer_mut().release = "old".into();
-    observed.predecessor = Some(Predecessor { name: "old".into(), presence });
+    observed.predecessor = Some(Predecessor { name: "old".into(), presence, selectors: Vec::new() });
     observed
 }
 

@@ -2,6 +2,7 @@
 //! Never lets anything be taken from a release that still exists, or that is of another namespace.
 
 use super::{PointerFacts, ReleaseFacts};
+use crate::api::watched::WatchedSelector;
 use crate::retention::references::Inheritance;
 
 /// Another release of the namespace, whose place this one takes.
@@ -11,6 +12,8 @@ pub struct Predecessor {
     pub name: String,
     /// Whether it is there, as of a read that was begun after the pointer's.
     pub presence: Presence,
+    /// What its status remembers of pods that were left behind, while it is there.
+    pub selectors: Vec<WatchedSelector>,
 }
 
 /// Whether a release is there.

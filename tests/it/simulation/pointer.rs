@@ -4,16 +4,6 @@ use rollcall::api::names::FIELD_MANAGER;
 
 use super::*;
 
-async fn two_pods_on_v2(world: &mut World) {
-    world.add_pod("a");
-    world.add_pod("b");
-    for version in ["v1", "v2"] {
-        world.release(version);
-        settle(world).await;
-    }
-    assert_active(world, "v2");
-}
-
 /// Writes of the controller to the pointer.
 fn pointer_writes(world: &World) -> usize {
     let is_ours = |line: &&rollcall::testing::apiserver::Line| line.verb.mutates() && line.object.starts_with("configmaps");

@@ -35,12 +35,7 @@ fn events(world: &World, reason: &str) -> usize {
 
 async fn world_on_v2() -> World {
     let mut world = World::new(1);
-    world.add_pod("a");
-    world.add_pod("b");
-    for version in ["v1", "v2"] {
-        world.release(version);
-        settle(&mut world).await;
-    }
+    two_pods_on_v2(&mut world).await;
     world
 }
 

@@ -26,14 +26,6 @@ fn apply(world: &World, release: &Value) {
     world.server.create("user", release).expect("it is not there");
 }
 
-fn ready(world: &World, name: &str) -> (String, String) {
-    let release = world.server.get(&key(name)).expect("it is there");
-    let conditions = release["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let ready = conditions.iter().find(|one| one["type"] == "Ready").cloned().unwrap_or_default();
-    let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
-    (text("reason"), text("message"))
-}
-
 fn wants(world: &World, name: &str, version: &str) {
     let spec = json!({"version": version, "source": builders::source(version)});
     world.server.patch("user", &key(name), &json!({"spec": spec})).expect("it is there");
@@ -56,25 +48,15 @@ fn pointer_is_of(world: &World) -> String {
     pointer["metadata"]["labels"]["rollcall.dev/release"].as_str().unwrap_or_default().to_owned()
 }
 
-async fn two_pods_on_v2(world: &mut World) {
-    world.add_pod("a");
-    world.add_pod("b");
-    for version in ["v1", "v2"] {
-        world.release(version);
-        settle(world).await;
-    }
-    assert_active(world, "v2");
-}
-
 /// Everything is the new one's, and the next flip is the third.
 async fn goes_on_as_the_new_one(world: &mut World) {
     settle(world).await;
-    assert_eq!(ready(world, NEW).0, "Active", "{}\n{}", ready(world, NEW).1, world.trace.lines().join("\n"));
+    assert_eq!(ready_of(world, NEW).0, "Active", "{}\n{}", ready_of(world, NEW).1, world.trace.lines().join("\n"));
     assert_eq!((pointer_is_of(world), owner_of_the_prefix(world)), (NEW.to_owned(), "shop/store".to_owned()));
     assert_eq!(world.pointer().sequence, 2, "taking over is no flip");
     wants(world, NEW, "v3");
     settle(world).await;
-    assert_eq!((world.active().as_deref(), world.pointer().sequence), (Some("v3"), 3), "{}", ready(world, NEW).1);
+    assert_eq!((world.active().as_deref(), world.pointer().sequence), (Some("v3"), 3), "{}", ready_of(world, NEW).1);
     assert_eq!(references(world), [("shop/store".to_owned(), vec![2, 1])], "the old document is part of the new one");
     assert_idle(world).await;
     assert_promises(world, "renamed");
@@ -89,7 +71,7 @@ fn a_renamed_release_waits_for_the_old_one_and_then_takes_over_pointer_prefix_an
         let before = (world.pointers().len(), world.uploads().len());
         apply(&world, &renamed(NEW, "v2"));
         seconds(&mut world, 300).await;
-        let (reason, message) = ready(&world, NEW);
+        let (reason, message) = ready_of(&world, NEW);
         assert_eq!(reason, "PredecessorExists", "{message}");
         assert!(
             message.contains("AssetRelease \"web\"") && message.contains("delete it; its pointer, objects and pages stay"),
@@ -121,7 +103,7 @@ fn a_renamed_release_that_comes_later_takes_over_what_is_there() {
         seconds(&mut world, 60).await;
         apply(&world, &renamed(NEW, "v3"));
         settle(&mut world).await;
-        assert_eq!((world.active().as_deref(), world.pointer().sequence), (Some("v3"), 3), "{}", ready(&world, NEW).1);
+        assert_eq!((world.active().as_deref(), world.pointer().sequence), (Some("v3"), 3), "{}", ready_of(&world, NEW).1);
         assert_eq!(owner_of_the_prefix(&world), "shop/store");
         assert_promises(&world, "renamed and released at once");
     });
@@ -144,7 +126,7 @@ fn a_candidate_of_the_old_release_goes_with_it_and_its_stage_is_not_given_again(
         world.mend_loads();
         settle(&mut world).await;
         let now = world.pointer();
-        assert_eq!((world.active().as_deref(), now.sequence), (Some("v3"), 3), "{}", ready(&world, NEW).1);
+        assert_eq!((world.active().as_deref(), now.sequence), (Some("v3"), 3), "{}", ready_of(&world, NEW).1);
         assert!(now.stage > staged.stage, "{now:?}");
         assert_promises(&world, "renamed in mid release");
     });
@@ -164,8 +146,8 @@ fn of_all_who_want_one_pointer_one_has_it() {
         settle(&mut world).await;
         let heir = pointer_is_of(&world);
         let other = if heir == NEW { "rival" } else { NEW };
-        assert_eq!(ready(&world, &heir).0, "Active", "{}", ready(&world, &heir).1);
-        assert_eq!(ready(&world, other).0, "PointerTaken", "{}", ready(&world, other).1);
+        assert_eq!(ready_of(&world, &heir).0, "Active", "{}", ready_of(&world, &heir).1);
+        assert_eq!(ready_of(&world, other).0, "PointerTaken", "{}", ready_of(&world, other).1);
         assert_eq!(owner_of_the_prefix(&world), format!("shop/{heir}"));
         let writes = world.pointers().len();
         world.release("v1");
@@ -189,7 +171,7 @@ fn an_old_release_that_is_recreated_at_any_moment_shares_nothing_with_the_new_on
             world.advance(Duration::from_millis(millis)).await;
             world.release("v1");
             settle(&mut world).await;
-            let (mine, theirs) = (ready(&world, NEW).0, world.reason().unwrap_or_default());
+            let (mine, theirs) = (ready_of(&world, NEW).0, world.reason().unwrap_or_default());
             // Who has the pointer goes on; with the pointer and without the claim, the new one waits for the old one to go.
             let expected: &[(&str, &str)] = match pointer_is_of(&world).as_str() {
                 NEW => &[("Active", "PointerTaken"), ("PredecessorExists", "PointerTaken")],
@@ -239,7 +221,7 @@ fn a_label_that_another_program_keeps_is_changed_there() {
         world.delete_release();
         apply(&world, &renamed(NEW, "v2"));
         seconds(&mut world, 120).await;
-        let (reason, message) = ready(&world, NEW);
+        let (reason, message) = ready_of(&world, NEW);
         assert_eq!(reason, "PointerLabelKept", "{message}");
         assert!(message.contains("\"kustomize-controller\"") && message.contains("rollcall.dev/release=store"), "{message}");
         world.label_pointer("kustomize-controller", "rollcall.dev/release", NEW);

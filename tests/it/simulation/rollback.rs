@@ -7,12 +7,7 @@ use super::*;
 fn a_rollback_uploads_nothing_and_reads_no_source() {
     run(async || {
         let mut world = World::new(1);
-        world.add_pod("a");
-        world.add_pod("b");
-        for version in ["v1", "v2"] {
-            world.release(version);
-            settle(&mut world).await;
-        }
+        two_pods_on_v2(&mut world).await;
         let (uploads, asked) = (world.uploads(), world.source.asked());
         assert!(!uploads.is_empty() && asked == 2, "{asked} {uploads:?}");
         world.release("v1");

@@ -17,27 +17,9 @@ fn add_second(world: &World, version: &str) {
     world.server.create("user", &release).expect("it is not there");
 }
 
-fn second(world: &World) -> (String, String) {
-    let release = world.server.get(&Key::new(Kind::named("AssetRelease"), NAMESPACE, SECOND)).expect("it is there");
-    let conditions = release["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let ready = conditions.iter().find(|one| one["type"] == "Ready").cloned().unwrap_or_default();
-    let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
-    (text("reason"), text("message"))
-}
-
 fn second_pointer(world: &World) -> Value {
     let object = world.server.get(&Key::new(Kind::named("ConfigMap"), NAMESPACE, "second-assets")).expect("it was made");
     serde_json::from_str(object["data"]["pointer.json"].as_str().unwrap_or("{}")).unwrap()
-}
-
-async fn two_flips(world: &mut World) {
-    world.add_pod("a");
-    world.add_pod("b");
-    for version in ["v1", "v2"] {
-        world.release(version);
-        settle(world).await;
-    }
-    assert_active(world, "v2");
 }
 
 /// I9: not "the ConfigMap is gone": nothing is lost, and to delete the pods would take the first release's capacity away for nothing.
@@ -45,10 +27,10 @@ async fn two_flips(world: &mut World) {
 fn a_second_release_says_whose_pointer_its_pods_follow() {
     run(async || {
         let mut world = World::new(1);
-        two_flips(&mut world).await;
+        two_pods_on_v2(&mut world).await;
         add_second(&world, "v1");
         seconds(&mut world, 120).await;
-        let (reason, message) = second(&world);
+        let (reason, message) = ready_of(&world, SECOND);
         assert_eq!(reason, "PodsFollowAnotherPointer", "{message}");
         let wanted = "2 pods of spec.targets follow the pointer \"web-assets\" of AssetRelease \"web\" and not \"second-assets\"";
         assert!(message.starts_with(wanted) && message.ends_with(": a, b"), "{message}");
@@ -63,7 +45,7 @@ fn a_second_release_says_whose_pointer_its_pods_follow() {
         // The status forgets the former target when no pod of it was this release's for ten minutes.
         seconds(&mut world, 900).await;
         ends_well(&mut world, "v3").await;
-        assert_eq!(second(&world).0, "Active", "the advice of the message works: {}", second(&world).1);
+        assert_eq!(ready_of(&world, SECOND).0, "Active", "the advice of the message works: {}", ready_of(&world, SECOND).1);
     });
 }
 
@@ -84,7 +66,7 @@ fn a_report_for_the_same_stage_of_another_pointer_does_not_count() {
         staged_and_not_approved(&mut world).await;
         add_second(&world, "v1");
         seconds(&mut world, 120).await;
-        assert_eq!(second(&world).0, "PodsFollowAnotherPointer", "{}", second(&world).1);
+        assert_eq!(ready_of(&world, SECOND).0, "PodsFollowAnotherPointer", "{}", ready_of(&world, SECOND).1);
         assert_eq!(second_pointer(&world)["sequence"], json!(0), "it flipped for a pod that does not follow it");
         assert_promises(&world, "the first release");
     });
@@ -96,10 +78,10 @@ fn a_report_for_the_same_stage_of_another_pointer_does_not_count() {
 fn without_the_pointers_name_in_reports_a_second_release_takes_the_pods_for_its_own() {
     run(async || {
         let mut world = World::without(1, Rule::NamedPointer);
-        two_flips(&mut world).await;
+        two_pods_on_v2(&mut world).await;
         add_second(&world, "v1");
         seconds(&mut world, 120).await;
-        assert_eq!(second(&world).0, "PointerVanished", "{}", second(&world).1);
+        assert_eq!(ready_of(&world, SECOND).0, "PointerVanished", "{}", ready_of(&world, SECOND).1);
         assert_active(&world, "v2");
     });
     run(async || {
@@ -107,6 +89,6 @@ fn without_the_pointers_name_in_reports_a_second_release_takes_the_pods_for_its_
         staged_and_not_approved(&mut world).await;
         add_second(&world, "v1");
         seconds(&mut world, 120).await;
-        assert_eq!(second(&world).0, "PodsMissing", "{}", second(&world).1);
+        assert_eq!(ready_of(&world, SECOND).0, "PodsMissing", "{}", ready_of(&world, SECOND).1);
     });
 }
