@@ -1,20 +1,26 @@
 //! Slim forms of other people's objects: only the fields that are looked at, so that ten thousand pods fit into memory.
 //! Never written back: a slim object lacks what its owner put there.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
 use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::api::names::CONDITION_ASSETS;
-use crate::api::report::REPORT_BYTES_MAX;
+use crate::api::names::{ANNOTATION_POINTER, ANNOTATION_REQUESTED_AT, CONDITION_ASSETS};
+use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus};
+use crate::api::report::InvalidReport;
+use crate::api::{AssetRelease, AssetStore, AssetStoreSpec, Report};
 
 /// A pod.
 #[derive(kube::Resource, Serialize, Deserialize, Clone, Debug, Default)]
 #[resource(inherit = k8s_openapi::api::core::v1::Pod)]
 pub struct PodLite {
-    /// Name, UID, creation and deletion time.
+    /// Name, UID, labels, creation and deletion time.
+    #[serde(deserialize_with = "slim_metadata")]
     pub metadata: ObjectMeta,
     /// Node, readiness gates, ports.
     #[serde(default)]
@@ -132,10 +138,17 @@ pub struct PodConditionLite {
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(untagged)]
 pub enum Message {
-    /// The whole of it.
+    /// A report, read once however often it is looked at.
+    #[serde(serialize_with = "shared")]
+    Report(Arc<Report>),
+    /// The whole of another text.
     Text(String),
     /// Longer than any report; so many bytes.
     TooLong(usize),
+}
+
+fn shared<S: Serializer>(report: &Arc<Report>, serializer: S) -> Result<S::Ok, S::Error> {
+    report.serialize(serializer)
 }
 
 impl<'de> Deserialize<'de> for Message {
@@ -149,7 +162,13 @@ impl<'de> Deserialize<'de> for Message {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Message, E> {
-                Ok(if text.len() > REPORT_BYTES_MAX { Message::TooLong(text.len()) } else { Message::Text(text.to_owned()) })
+                Ok(match Report::parse(text) {
+                    Ok(report) => Message::Report(Arc::new(report)),
+                    Err(InvalidReport::TooLong(bytes)) => Message::TooLong(bytes),
+                    Err(InvalidReport::Malformed(_) | InvalidReport::UnknownProtocol(_) | InvalidReport::Unbelievable { .. }) => {
+                        Message::Text(text.to_owned())
+                    }
+                })
             }
         }
         deserializer.deserialize_str(Bounded)
@@ -180,6 +199,7 @@ macro_rules! workload {
         #[resource(inherit = k8s_openapi::api::apps::v1::$kind)]
         pub struct $name {
             /// Name and UID.
+            #[serde(deserialize_with = "slim_metadata")]
             pub metadata: ObjectMeta,
             /// The selector.
             pub spec: WorkloadSpecLite,
@@ -203,6 +223,7 @@ pub struct WorkloadSpecLite {
 #[resource(inherit = k8s_openapi::api::core::v1::Node)]
 pub struct NodeLite {
     /// Name.
+    #[serde(deserialize_with = "slim_metadata")]
     pub metadata: ObjectMeta,
     /// Conditions.
     #[serde(default)]
@@ -231,6 +252,116 @@ pub struct NodeConditionLite {
     pub last_transition_time: Option<Time>,
 }
 
+/// A release as it is looked at: its spec and status, and of its metadata no `managedFields`.
+#[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = AssetRelease)]
+pub struct ReleaseLite {
+    /// Name, UID, versions, finalizers and the annotation that asks for a look.
+    #[serde(deserialize_with = "slim_metadata")]
+    pub metadata: ObjectMeta,
+    /// What its owner wants.
+    pub spec: AssetReleaseSpec,
+    /// What a controller wrote last.
+    #[serde(default)]
+    pub status: Option<AssetReleaseStatus>,
+}
+
+impl From<ReleaseLite> for AssetRelease {
+    fn from(release: ReleaseLite) -> Self {
+        Self { metadata: release.metadata, spec: release.spec, status: release.status }
+    }
+}
+
+/// A store as it is looked at.
+#[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = AssetStore)]
+pub struct StoreLite {
+    /// Name, UID, generation.
+    #[serde(deserialize_with = "slim_metadata")]
+    pub metadata: ObjectMeta,
+    /// Where its bucket is.
+    pub spec: AssetStoreSpec,
+}
+
+/// The answer to a write of a release.
+#[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = AssetRelease)]
+pub struct WrittenRelease {
+    /// With the resource version that the write brought.
+    #[serde(deserialize_with = "slim_metadata")]
+    pub metadata: ObjectMeta,
+    /// What a CRD that is older than the controller would not keep.
+    #[serde(default)]
+    pub status: Option<WrittenStatus>,
+}
+
+/// The part of a written status that shows whether the CRD knows its fields.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+pub struct WrittenStatus {
+    /// The epoch of the controller that wrote.
+    #[serde(default)]
+    pub epoch: i64,
+}
+
+/// The answer to a write of a pointer.
+#[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = ConfigMap)]
+pub struct WrittenPointer {
+    /// With the resource version that the write brought.
+    #[serde(deserialize_with = "slim_metadata")]
+    pub metadata: ObjectMeta,
+}
+
+/// The part of any object's metadata that is looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MetadataLite {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
+    finalizers: Option<Vec<String>>,
+}
+
+/// The annotations that are looked at. The names are literals here, as serde wants them; a test compares them with the constants.
+#[derive(Deserialize)]
+struct Annotations {
+    #[serde(rename = "rollcall.dev/requestedAt")]
+    requested_at: Option<String>,
+    #[serde(rename = "rollcall.dev/pointer")]
+    pointer: Option<String>,
+}
+
+impl Annotations {
+    fn map(self) -> BTreeMap<String, String> {
+        let named = [(ANNOTATION_REQUESTED_AT, self.requested_at), (ANNOTATION_POINTER, self.pointer)];
+        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+}
+
+/// Without `managedFields`, whose parsing takes more time than that of all the rest, and the annotations of others.
+fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let metadata = MetadataLite::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        generation: metadata.generation,
+        creation_timestamp: metadata.creation_timestamp,
+        deletion_timestamp: metadata.deletion_timestamp,
+        labels: metadata.labels,
+        annotations: metadata.annotations.map(Annotations::map),
+        finalizers: metadata.finalizers,
+        ..ObjectMeta::default()
+    })
+}
+
 impl PodLite {
     /// A condition, by type.
     #[must_use]
@@ -242,5 +373,24 @@ impl PodLite {
     #[must_use]
     pub fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pods and releases are found and asked for again by these two, so a rename of a constant must not lose them.
+    #[test]
+    fn of_all_annotations_those_with_our_names_are_kept() {
+        let object = serde_json::json!({"metadata": {
+            "name": "web",
+            "annotations": {ANNOTATION_REQUESTED_AT: "now", ANNOTATION_POINTER: "assets", "other": "z"},
+            "managedFields": [{"manager": "anyone", "fieldsV1": {"f:spec": {}}}],
+        }});
+        let written: WrittenPointer = serde_json::from_value(object).unwrap();
+        let kept = [(ANNOTATION_REQUESTED_AT, "now"), (ANNOTATION_POINTER, "assets")].map(|(name, text)| (name.into(), text.into()));
+        assert_eq!(written.metadata.annotations, Some(BTreeMap::from(kept)));
+        assert_eq!((written.metadata.name.as_deref(), written.metadata.managed_fields), (Some("web"), None));
     }
 }

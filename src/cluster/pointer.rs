@@ -17,6 +17,16 @@ use crate::rollout::observed::{ForeignLabels, PointerFacts, PointerFound, Pointe
 use crate::rollout::status::StepOutcome;
 
 use super::calls::{Call, CallError, Class};
+use super::lite::WrittenPointer;
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WrittenAs {
+    /// It was carried out, and brought this resource version.
+    Version(String),
+    /// Something had changed: nothing was written.
+    Lost,
+}
 
 /// One release's pointer.
 #[derive(Clone)]
@@ -61,7 +71,7 @@ impl PointerObject {
     }
 
     /// Writes it under the decision's precondition. A missing or recreated object is a lost race, because the body carries the UID.
-    pub async fn write(&self, write: &PointerWrite) -> Result<StepOutcome, CallError> {
+    pub async fn write(&self, write: &PointerWrite) -> Result<WrittenAs, CallError> {
         let mut data = json!({ POINTER_KEY: write.pointer.to_json() });
         if let Some(name_map) = &write.name_map {
             data[NAME_MAP_KEY] = Value::from(&**name_map);
@@ -78,7 +88,12 @@ impl PointerObject {
             "data": data,
         });
         let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::Apply(&body));
-        done_unless_conflict(self.call("apply").make(self.api.patch(&self.name, &params, &patch)).await)
+        let api: Api<WrittenPointer> = Api::namespaced(self.api.clone().into_client(), &self.namespace);
+        match self.call("apply").make(api.patch(&self.name, &params, &patch)).await {
+            Ok(written) => Ok(WrittenAs::Version(written.metadata.resource_version.unwrap_or_default())),
+            Err(error) if error.class == Class::Conflict => Ok(WrittenAs::Lost),
+            Err(error) => Err(error),
+        }
     }
 
     fn labels(&self) -> Value {

@@ -7,9 +7,10 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::api::AssetRelease;
 use crate::api::names::FINALIZER;
+use crate::cluster::lite::WrittenRelease;
 use crate::cluster::pods::ReleaseKey;
+use crate::cluster::pointer::WrittenAs;
 use crate::cluster::{Call, Class};
 use crate::rollout::decision::Step;
 use crate::rollout::observed::Job;
@@ -17,6 +18,7 @@ use crate::rollout::retention;
 use crate::rollout::status::StepOutcome;
 
 use super::context::Context;
+use super::echoes::Seen;
 use super::observe::Look;
 use super::retry::Failure;
 use super::store::cluster_id;
@@ -43,7 +45,14 @@ pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: 
         Step::CreatePointer => Ok(look.pointer.create().await?),
         Step::AdoptPointer(_) | Step::WritePointer(_) if are_old(cx, look) => Ok(StepOutcome::Lost),
         Step::AdoptPointer(expected) => Ok(look.pointer.adopt(expected).await?),
-        Step::WritePointer(write) => Ok(look.pointer.write(write).await?),
+        Step::WritePointer(write) => match look.pointer.write(write).await? {
+            WrittenAs::Version(version) => {
+                // The next look is at once.
+                cx.echoes.expect(key, Seen::Pointer(version));
+                Ok(StepOutcome::Done)
+            }
+            WrittenAs::Lost => Ok(StepOutcome::Lost),
+        },
     }
 }
 
@@ -61,7 +70,7 @@ fn without_ours(finalizers: &[String]) -> Vec<String> {
 
 /// The list is replaced as a whole, so the resource version is its precondition: no other finalizer is lost.
 async fn set_finalizers(cx: &Context, key: &ReleaseKey, look: &Look, finalizers: &[String]) -> Result<StepOutcome, Failure> {
-    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let api: Api<WrittenRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let body = json!({"metadata": {
         "uid": look.observed.release.uid,
         "resourceVersion": look.resource_version,
@@ -69,7 +78,11 @@ async fn set_finalizers(cx: &Context, key: &ReleaseKey, look: &Look, finalizers:
     }});
     let (params, patch) = (PatchParams::default(), Patch::Merge(&body));
     match Call::new("patch", "AssetRelease", &key.namespace, &key.name).make(api.patch(&key.name, &params, &patch)).await {
-        Ok(_) => Ok(StepOutcome::Done),
+        Ok(written) => {
+            // The next look is at once.
+            cx.echoes.expect(key, Seen::Release(written.metadata.resource_version.unwrap_or_default()));
+            Ok(StepOutcome::Done)
+        }
         Err(error) if error.class == Class::Conflict || error.is_not_found() => Ok(StepOutcome::Lost),
         Err(error) => Err(error.into()),
     }

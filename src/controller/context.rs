@@ -20,6 +20,7 @@ use crate::source::{Source, Workspace};
 use super::asset_store;
 use super::breakers::Breakers;
 use super::buckets::Buckets;
+use super::echoes::Echoes;
 use super::jobs::Jobs;
 use super::looks::{Looks, Outdated};
 use super::places::AllPlaces;
@@ -75,6 +76,8 @@ pub struct Context {
     memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
     cluster: tokio::sync::OnceCell<String>,
     pub(super) reached: Reached,
+    /// Writes of ours that the watches bring back.
+    pub(super) echoes: Echoes,
     pub(super) places: AllPlaces,
     pub(super) breakers: Breakers,
     /// Looks at the prefixes of releases.
@@ -133,6 +136,7 @@ impl Context {
             memory: Mutex::default(),
             cluster: tokio::sync::OnceCell::new(),
             reached: Reached::new(doubted),
+            echoes: Echoes::default(),
             writers: Writers::default(),
             places: AllPlaces::default(),
             breakers: Breakers::default(),
@@ -196,6 +200,7 @@ impl Context {
         self.pods.keep_only(key, &[]);
         self.jobs.forget(key);
         self.looks.forget(key);
+        self.echoes.forget(key);
         self.attempts.succeeded(key);
         self.losses.succeeded(key);
         self.metrics.forgot(key);

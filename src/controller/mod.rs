@@ -9,6 +9,7 @@ mod breakers;
 mod buckets;
 mod coalesce;
 mod context;
+mod echoes;
 mod guarded;
 mod jobs;
 mod looks;

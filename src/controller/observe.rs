@@ -12,7 +12,7 @@ use crate::api::names::{AGENT_CONTAINER, ANNOTATION_REQUESTED_AT, CONDITION_ASSE
 use crate::api::release::{AssetReleaseSpec, TargetSpec};
 use crate::api::report::InvalidReport;
 use crate::api::{AssetRelease, ForeignText, Pointer, Report};
-use crate::cluster::lite::{ContainerLite, Message, PodLite};
+use crate::cluster::lite::{ContainerLite, Message, PodLite, ReleaseLite};
 use crate::cluster::pods::{ReleaseKey, Snapshot};
 use crate::cluster::pointer::PointerObject;
 use crate::cluster::{Call, nodes};
@@ -65,10 +65,11 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
     let inherits = predecessor.as_ref().and_then(|predecessor| predecessor.leaves(&asking, &pointer_facts));
     let mut store = find_store(cx, key, &asking, pointer_of(&pointer_facts)).await?;
     let question = prefix::ask(cx, key, &asking, &store, inherits.as_ref()).await?;
-    let api: Api<AssetRelease> = Api::namespaced(client.clone(), &key.namespace);
+    let api: Api<ReleaseLite> = Api::namespaced(client.clone(), &key.namespace);
     let Some(release) = Call::new("get", "AssetRelease", &key.namespace, &key.name).find(api.get_opt(&key.name)).await? else {
         return Ok(None);
     };
+    let release = AssetRelease::from(release);
     if is_another(&release, trigger) {
         // The trigger was older than the release: what was looked at so far is not what the release speaks of.
         return Box::pin(observe(cx, &release, key)).await;
@@ -227,6 +228,10 @@ fn answering(report: ReportFacts, config_map: &str) -> ReportFacts {
 }
 
 fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str) -> ReportFacts {
+    let of_this_pod = |report: Arc<Report>| {
+        // I2: bound to the pod's UID. A report of another pod is nothing that this one said.
+        if report.pod_uid == uid { ReportFacts::Known(report) } else { ReportFacts::Silent }
+    };
     let text = match &spec.report.http {
         Some(_) => match snapshot.polled.get(uid) {
             None if pod.status.pod_ip.is_some() => return ReportFacts::NotAsked,
@@ -238,6 +243,7 @@ fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str
             None => return ReportFacts::Silent,
             Some(condition) => match &condition.message {
                 None => "",
+                Some(Message::Report(report)) => return of_this_pod(report.clone()),
                 Some(Message::Text(text)) => text.as_str(),
                 Some(Message::TooLong(bytes)) => {
                     return ReportFacts::Unusable(ForeignText::of(&InvalidReport::TooLong(*bytes).to_string()));
@@ -246,9 +252,7 @@ fn report_facts(pod: &PodLite, spec: &TargetSpec, snapshot: &Snapshot, uid: &str
         },
     };
     match Report::parse(text) {
-        // I2: bound to the pod's UID. A report of another pod is nothing that this one said.
-        Ok(report) if report.pod_uid != uid => ReportFacts::Silent,
-        Ok(report) => ReportFacts::Known(report),
+        Ok(report) => of_this_pod(Arc::new(report)),
         Err(invalid) => ReportFacts::Unusable(ForeignText::of(&invalid.to_string())),
     }
 }

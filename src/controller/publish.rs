@@ -5,14 +5,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Resource as _};
 use serde_json::json;
 
 use crate::api::foreign::shown;
 use crate::api::moment::later;
 use crate::api::names::FIELD_MANAGER;
-use crate::api::{AssetRelease, AssetReleaseStatus, ContentHash};
+use crate::api::{AssetReleaseStatus, ContentHash};
+use crate::cluster::lite::WrittenRelease;
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, CallError, Class};
 use crate::rollout::decision::{PointerChange, Step};
@@ -39,14 +40,25 @@ const STORES_ANSWER_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_se
 const REPORTS_COME_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_millis(500);
 
 /// What was written of the status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Published {
-    /// It says now what is so.
+    /// It says what is so, and said so before.
     UpToDate,
+    /// It says now what is so.
+    Written(Box<Written>),
     /// Only figures moved, and too soon after the last write: come again at this moment.
     Later(Timestamp),
     /// The release has changed meanwhile: look again.
     Lost,
+}
+
+/// A status that was written.
+#[derive(Debug, PartialEq)]
+pub(super) struct Written {
+    /// The whole of it.
+    pub(super) status: AssetReleaseStatus,
+    /// The release's resource version since then.
+    pub(super) version: String,
 }
 
 /// Tells what was seen, decided and done.
@@ -85,7 +97,7 @@ pub(super) async fn publish(
     {
         return Ok(Published::Later(at));
     }
-    write_status(cx, key, look, &next).await
+    write_status(cx, key, look, next).await
 }
 
 fn is_lead(step: &Step) -> bool {
@@ -119,14 +131,14 @@ fn is_just_asked(observed: &Observed, decision: &Decision) -> Option<Timestamp> 
 
 /// Applied with the resource version that was looked at, so that no status is written from facts of an earlier spec or of an
 /// object that was recreated meanwhile. The UID would not do: the API server does not look at it in the status of custom kinds.
-async fn write_status(cx: &Context, key: &ReleaseKey, look: &Look, next: &AssetReleaseStatus) -> Result<Published, Failure> {
+async fn write_status(cx: &Context, key: &ReleaseKey, look: &Look, next: AssetReleaseStatus) -> Result<Published, Failure> {
     let observed = &look.observed;
-    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let api: Api<WrittenRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let body = json!({
         "apiVersion": "rollcall.dev/v1alpha1",
         "kind": "AssetRelease",
         "metadata": {"name": key.name, "resourceVersion": look.resource_version},
-        "status": next,
+        "status": &next,
     });
     let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&body));
     match Call::new("apply status of", "AssetRelease", &key.namespace, &key.name).make(api.patch_status(&key.name, &params, &patch)).await {
@@ -138,13 +150,14 @@ async fn write_status(cx: &Context, key: &ReleaseKey, look: &Look, next: &AssetR
             code: None,
         }
         .into()),
-        Ok(_) => {
+        Ok(written) => {
             cx.remember(key, &observed.release.uid, |memory| memory.status_written_at = Some(observed.now));
             let is_admitted = |status: &AssetReleaseStatus| status.replicas.iter().map(|it| it.admitted).collect::<Vec<_>>();
-            if is_admitted(next) != is_admitted(&observed.release.status) {
+            if is_admitted(&next) != is_admitted(&observed.release.status) {
                 cx.reached.look_again(&(key.namespace.clone(), observed.release.spec.store_ref.name.clone()));
             }
-            Ok(Published::UpToDate)
+            let version = written.metadata.resource_version.unwrap_or_default();
+            Ok(Published::Written(Box::new(Written { status: next, version })))
         }
         Err(error) if error.class == Class::Conflict || error.is_not_found() => Ok(Published::Lost),
         Err(error) => Err(error.into()),
@@ -241,6 +254,14 @@ fn flip_news(observed: &Observed, decision: &Decision, outcome: StepOutcome) -> 
     Some((News { kind, reason: reason.into(), note, action: "Flip" }, at))
 }
 
+/// Nothing of the answer is looked at.
+async fn create_event(cx: &Context, key: &ReleaseKey, event: &Event) -> kube::Result<serde::de::IgnoredAny> {
+    let events = kube::core::Request::new(Event::url_path(&(), Some(&key.namespace)));
+    let body = serde_json::to_vec(event).map_err(kube::Error::SerdeError)?;
+    let request = events.create(&PostParams::default(), body).map_err(kube::Error::BuildRequest)?;
+    cx.outside.client.request(request).await
+}
+
 /// The name is made from what is told and when, so that a repeated create is the same event.
 pub(super) async fn tell(cx: &Context, key: &ReleaseKey, about: &About, news: &News) {
     // The API server's limits: note 1 kB, reason 128.
@@ -269,9 +290,8 @@ pub(super) async fn tell(cx: &Context, key: &ReleaseKey, about: &About, news: &N
         type_: Some(news.kind.into()),
         ..Event::default()
     };
-    let api: Api<Event> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let call = Call::new("create", "Event", &key.namespace, &news.reason);
-    if let Err(error) = call.make(api.create(&PostParams::default(), &event)).await
+    if let Err(error) = call.make(create_event(cx, key, &event)).await
         && error.class != Class::Conflict
     {
         tracing::warn!(release.namespace = %key.namespace, release.name = %key.name, %error, "event was not written");

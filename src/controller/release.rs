@@ -12,15 +12,16 @@ use crate::api::moment::later;
 use crate::cluster::Class;
 use crate::cluster::pods::ReleaseKey;
 use crate::rollout::blocker::LossCause;
-use crate::rollout::decision::{Decision, Wait};
-use crate::rollout::status::StepOutcome;
+use crate::rollout::decision::{Decision, Step, Wait};
+use crate::rollout::status::{self, StepOutcome};
 use crate::rollout::{Blocker, decide};
 
 use super::act::{FACTS_AGE_MAX, act};
 use super::context::Context;
+use super::echoes::Seen;
 use super::guarded::guarded;
 use super::observe::{Look, observe};
-use super::publish::{Published, publish};
+use super::publish::{Published, Written, publish};
 use super::retry::{Failure, delay};
 use super::unseen::tell_failure;
 
@@ -71,7 +72,7 @@ enum Ended {
 }
 
 async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Result<Ended, Failure> {
-    let Some(look) = observe(cx, release, key).await? else {
+    let Some(mut look) = observe(cx, release, key).await? else {
         cx.forget(key);
         return Ok(Ended::Well(Action::await_change()));
     };
@@ -93,11 +94,14 @@ async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Re
     };
     cx.lost_steps.succeeded(key);
     let published = publish(cx, key, &look, &decision, outcome).await?;
-    if published == Published::Lost {
-        return Ok(Ended::Well(Action::requeue(delay(Class::Conflict, cx.losses.failed(key)))));
-    }
+    let after = match published {
+        Published::Lost => return Ok(Ended::Well(Action::requeue(delay(Class::Conflict, cx.losses.failed(key))))),
+        Published::Written(written) => after_telling(cx, key, &mut look, (decision, *written)),
+        Published::UpToDate => next_look(&decision, None, look.observed.now),
+        Published::Later(at) => next_look(&decision, Some(at), look.observed.now),
+    };
     cx.losses.succeeded(key);
-    Ok(Ended::Well(next_look(&decision, published, look.observed.now)))
+    Ok(Ended::Well(after))
 }
 
 /// A lost race is no news, and the next look is at once. Several in a row are a reason why the release does not go on.
@@ -112,17 +116,30 @@ async fn lost(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, mut decision: De
     Ok(Ended::Well(Action::requeue(delay(Class::Conflict, losses))))
 }
 
-fn next_look(decision: &Decision, published: Published, now: Timestamp) -> Action {
+/// The watch brings the written status back. A pass over it would find the same facts but for the status, so its decision is known
+/// already: only when that decision does something, the next look is at once.
+fn after_telling(cx: &Context, key: &ReleaseKey, look: &mut Look, (decision, written): (Decision, Written)) -> Action {
+    let (now, echo) = (look.observed.now, Seen::Release(written.version));
+    if decision.step != Step::Nothing {
+        if decision.wait == Wait::Again {
+            cx.echoes.expect(key, echo);
+        }
+        return next_look(&decision, None, now);
+    }
+    cx.echoes.expect(key, echo);
+    look.observed.release.status = written.status;
+    let next = decide(&look.observed);
+    let says_the_same = status::next(&look.observed, &next, StepOutcome::Done).says_the_same(&look.observed.release.status);
+    if next.step == Step::Nothing && says_the_same { next_look(&next, None, now) } else { Action::requeue(Duration::ZERO) }
+}
+
+fn next_look(decision: &Decision, status: Option<Timestamp>, now: Timestamp) -> Action {
     if decision.wait == Wait::Again {
         return Action::requeue(Duration::ZERO);
     }
     let decided = match decision.wait {
         Wait::Until(at) => Some(at),
         Wait::Change | Wait::Again => None,
-    };
-    let status = match published {
-        Published::Later(at) => Some(at),
-        Published::UpToDate | Published::Lost => None,
     };
     let unwatched = decision.blockers.iter().any(is_unwatched).then(|| later(now, LOOK_AGAIN_AFTER));
     match [decided, status, unwatched].into_iter().flatten().min() {

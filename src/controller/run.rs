@@ -18,12 +18,14 @@ use tokio::sync::mpsc;
 
 use crate::api::names::{LABEL_POINTER, LABEL_RELEASE};
 use crate::api::{AssetRelease, AssetStore};
+use crate::cluster::lite::ReleaseLite;
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::streams::events;
 
 use super::asset_store;
 use super::coalesce::{Pace, coalesce};
 use super::context::{Changes, Context};
+use super::echoes::Seen;
 use super::namespaces::as_one;
 use super::release::reconcile;
 
@@ -55,20 +57,22 @@ pub async fn run(
     let (shutdown, _jobs) = (shutdown.shared(), JobsEndWithIt(cx.clone()));
     let (releases, writer) = reflector::store();
     cx.goes_by(releases.clone());
-    let seen = tell_when_known(merged(&cx, Api::<AssetRelease>::namespaced, Api::all), cx.settings.namespaces.len().max(1), ready);
+    let seen = merged(&cx, Api::<ReleaseLite>::namespaced, Api::all).map(|event| event.map(kept));
+    let seen = tell_when_known(seen, cx.settings.namespaces.len().max(1), ready);
     let stream = forget_the_gone(reflector(writer, seen), cx.clone()).touched_objects();
     let stores = asset_store::run(cx.clone(), changes.stores);
     // One trigger for all: kube's own debounce moves on with every event, and it has no longest time.
-    let changed = stream.filter_map(|release| std::future::ready(release.ok().map(|release| ObjectRef::from_obj(&release))));
+    let changed = stream.filter_map(|release| std::future::ready(release.ok().map(|release| Trigger::of_release(&release))));
     let triggers = select_all([
         changed.boxed(),
-        changed_inside(changes.releases).boxed(),
+        changed_inside(changes.releases).map(Trigger::inside).boxed(),
         changed_pointers(&cx).boxed(),
-        changed_stores(&cx, releases.clone()).boxed(),
+        changed_stores(&cx, releases.clone()).map(Trigger::inside).boxed(),
     ]);
+    let news = coalesce(triggers, PACE).filter_map(unless_echoed(cx.clone()));
     let passes = Controller::for_stream(futures::stream::pending(), releases)
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(coalesce(triggers, PACE))
+        .reconcile_on(news)
         .graceful_shutdown_on(shutdown.clone())
         .run(reconcile, |_, never: &std::convert::Infallible, _| -> Action { match *never {} }, cx.clone())
         .for_each(|_| std::future::ready(()));
@@ -83,6 +87,54 @@ pub async fn run(
         () = stores => {}
     }
     cx.jobs.end().await;
+}
+
+/// A release to be looked at, and what a watch has shown of it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Trigger {
+    release: ObjectRef<AssetRelease>,
+    seen: Option<Seen>,
+}
+
+impl Trigger {
+    fn of_release(release: &AssetRelease) -> Self {
+        let version = release.resource_version().unwrap_or_default();
+        Self { release: ObjectRef::from_obj(release), seen: Some(Seen::Release(version)) }
+    }
+
+    fn inside(release: ObjectRef<AssetRelease>) -> Self {
+        Self { release, seen: None }
+    }
+}
+
+/// Leaves out the controller's own writes, which come back a moment after their answers. One that comes before its answer causes a
+/// pass too many and nothing else.
+fn unless_echoed(cx: Arc<Context>) -> impl FnMut(Trigger) -> std::future::Ready<Option<ObjectRef<AssetRelease>>> + Send {
+    move |Trigger { release, seen }| {
+        let key = ReleaseKey { namespace: release.namespace.clone().unwrap_or_default(), name: release.name.clone() };
+        let is_echo = seen.is_some_and(|seen| cx.echoes.has(&key, &seen));
+        std::future::ready((!is_echo).then_some(release))
+    }
+}
+
+/// What is kept of a release between passes: each pass reads the release anew, and the texts in 1,000 statuses are most of their size.
+fn kept(event: Event<ReleaseLite>) -> Event<AssetRelease> {
+    let kept = |release: ReleaseLite| {
+        let mut release = AssetRelease::from(release);
+        if let Some(status) = &mut release.status {
+            status.conditions = Vec::new();
+            status.message = None;
+            status.candidate = None;
+        }
+        release
+    };
+    match event {
+        Event::Apply(release) => Event::Apply(kept(release)),
+        Event::InitApply(release) => Event::InitApply(kept(release)),
+        Event::Delete(release) => Event::Delete(kept(release)),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    }
 }
 
 /// A release that is gone is not looked at again, so nobody else would drop its views and jobs. One that went while the watch was broken
@@ -162,7 +214,7 @@ fn changed_inside(changes: mpsc::UnboundedReceiver<ReleaseKey>) -> impl Stream<I
 }
 
 /// Pointers, found by our label: a flip of somebody else, a deletion, a recreation.
-fn changed_pointers(cx: &Context) -> impl Stream<Item = ObjectRef<AssetRelease>> + Send + use<> {
+fn changed_pointers(cx: &Context) -> impl Stream<Item = Trigger> + Send + use<> {
     let config = watcher::Config::default().labels(LABEL_POINTER);
     select_all(streams::<PartialObjectMeta<ConfigMap>>(cx, Api::namespaced, Api::all, &config)).filter_map(|event| {
         let pointer = match event {
@@ -171,7 +223,8 @@ fn changed_pointers(cx: &Context) -> impl Stream<Item = ObjectRef<AssetRelease>>
         };
         std::future::ready(pointer.and_then(|pointer| {
             let release = pointer.labels().get(LABEL_RELEASE)?.clone();
-            Some(ObjectRef::new(&release).within(&pointer.namespace()?))
+            let version = pointer.resource_version().unwrap_or_default();
+            Some(Trigger { release: ObjectRef::new(&release).within(&pointer.namespace()?), seen: Some(Seen::Pointer(version)) })
         }))
     })
 }

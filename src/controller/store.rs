@@ -8,10 +8,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
 use crate::api::store::{BucketSpec, CredentialsSpec, WriteGuard};
-use crate::api::{AssetStore, AssetStoreSpec, Pointer};
+use crate::api::{AssetStoreSpec, Pointer};
 use crate::bucket::probe::{Capabilities, Objection};
 use crate::bucket::s3::{Credentials, S3Settings, UNANSWERED};
 use crate::bucket::{Bucket, BucketError};
+use crate::cluster::lite::StoreLite;
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, Class};
 use crate::egress::AmbientUse;
@@ -43,7 +44,7 @@ pub(super) async fn find_store(
     release: &ReleaseFacts,
     pointer: Option<&Pointer>,
 ) -> Result<FoundStore, Failure> {
-    let api: Api<AssetStore> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let api: Api<StoreLite> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let name = release.spec.store_ref.name.as_str();
     let Some(store) = Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await? else {
         let layout = Layout::new("", &release.spec.prefix);
@@ -111,7 +112,7 @@ fn claim_may_change(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts, layo
     !is_at_rest && (adopts || claimed.unwrap_or_default() != layout.excluded())
 }
 
-fn usable(store: &AssetStore, release: &ReleaseFacts) -> StoreFacts {
+fn usable(store: &StoreLite, release: &ReleaseFacts) -> StoreFacts {
     let at = |url: &str| format!("{url}{}", release.spec.prefix);
     let spec = &store.spec;
     StoreFacts::Usable {
@@ -185,7 +186,7 @@ async fn read_secret(cx: &Context, namespace: &str, name: &str) -> Result<Result
 }
 
 /// UID and generation: another store of this name, or this one with another endpoint, is another store.
-fn identity(store: &AssetStore) -> String {
+fn identity(store: &StoreLite) -> String {
     format!("{}/{}", store.metadata.uid.as_deref().unwrap_or_default(), store.metadata.generation.unwrap_or_default())
 }
 

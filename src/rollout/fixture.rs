@@ -1,6 +1,8 @@
 //! A complete look at the world that tests spoil in one place: `fixture().staged("v2").pod("a", reports)`.
 //! Never used outside tests.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -200,7 +202,7 @@ impl Observed {
     /// A report for the pointer's stage.
     pub(crate) fn report(&self, available: &[&str], serving: &str) -> ReportFacts {
         let pointer = &self.found().unwrap().pointer;
-        ReportFacts::Known(Report {
+        ReportFacts::Known(Arc::new(Report {
             protocol: PROTOCOL,
             pointer: Some("shop-pointer".into()),
             pod_uid: "any".into(),
@@ -212,7 +214,7 @@ impl Observed {
             serving: (!serving.is_empty()).then(|| digest(serving)),
             serving_sequence: None,
             problem: None,
-        })
+        }))
     }
 
     /// A Ready pod that follows this pointer.

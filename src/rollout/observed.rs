@@ -339,8 +339,8 @@ pub enum ReportFacts {
     Unusable(ForeignText),
     /// A report of this pod that answers another pointer, of this name: nothing in it is about this release.
     OfAnother(ForeignText),
-    /// A report of this pod.
-    Known(Report),
+    /// A report of this pod, shared with the pod that is held.
+    Known(Arc<Report>),
 }
 
 impl Observed {

@@ -72,7 +72,7 @@ fn known_sequence(observed: &Observed) -> i64 {
 /// What pods report of this pointer, each with its name. The numbers of another one say nothing of ours.
 fn reports(observed: &Observed) -> impl Iterator<Item = (&str, &Report)> {
     observed.targets.iter().flat_map(|target| &target.pods).filter_map(|pod| match &pod.report {
-        ReportFacts::Known(report) => Some((pod.name.as_str(), report)),
+        ReportFacts::Known(report) => Some((pod.name.as_str(), &**report)),
         ReportFacts::NotAsked | ReportFacts::Silent | ReportFacts::Unusable(_) | ReportFacts::OfAnother(_) => None,
     })
 }

@@ -401,7 +401,7 @@ fn a_pod_that_reports_a_problem_is_not_silent() {
         spec.targets[0].excuse_after_seconds = Some(1);
     });
     if let ReportFacts::Known(report) = &mut observed.targets[0].pods[0].report {
-        report.problem = Some("disk full".into());
+        std::sync::Arc::make_mut(report).problem = Some("disk full".into());
     }
     assert_eq!(first_reason(&observed), "PodsMissing");
     assert!(decide(&observed).blockers[0].message().contains("a (disk full)"));

@@ -104,7 +104,7 @@ fn what_is_used_is_what_pointer_status_and_pods_name_and_what_is_about_to_be() {
         "protocol": 1, "podUid": "uid-a", "instance": "i", "stage": 1, "sequence": 1,
         "available": [digest("v1"), digest("v0")], "serving": digest("v2"),
     });
-    let reported = ReportFacts::Known(crate::api::Report::parse(&report.to_string()).unwrap());
+    let reported = ReportFacts::Known(std::sync::Arc::new(crate::api::Report::parse(&report.to_string()).unwrap()));
     let own = own_facts(&settled().pod("a", reported), "c", Some(&digest("v9")));
     let roles = |version: &str| own.uses.iter().filter(|one| one.digest == digest(version)).map(|one| one.role).collect::<Vec<_>>();
     assert_eq!(roles("v2"), [Role::Active, Role::Reported]);
