@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::api::AssetRelease;
 use crate::clock::Clock;
+use crate::cluster::lite::StoreLite;
 use crate::cluster::nodes::Nodes;
 use crate::cluster::pods::{PodViews, ReleaseKey};
 use crate::cluster::reports::ReportReader;
@@ -22,6 +23,7 @@ use super::breakers::Breakers;
 use super::buckets::Buckets;
 use super::echoes::Echoes;
 use super::jobs::Jobs;
+use super::keys::RecentKeys;
 use super::looks::{Looks, Outdated};
 use super::places::AllPlaces;
 use super::prefix;
@@ -72,6 +74,10 @@ pub struct Context {
     pub(super) lost_steps: Attempts,
     /// The releases that there are, once the loop runs.
     releases: OnceLock<Store<AssetRelease>>,
+    /// The AssetStores that the watch has shown, once the loop runs.
+    watched_stores: OnceLock<Store<StoreLite>>,
+    /// Keys to buckets that were read a moment ago.
+    pub(super) keys: RecentKeys,
     nodes: Mutex<Nodes>,
     memory: Mutex<BTreeMap<ReleaseKey, Memory>>,
     cluster: tokio::sync::OnceCell<String>,
@@ -132,6 +138,8 @@ impl Context {
             losses: Attempts::default(),
             lost_steps: Attempts::default(),
             releases: OnceLock::new(),
+            watched_stores: OnceLock::new(),
+            keys: RecentKeys::default(),
             nodes: Mutex::default(),
             memory: Mutex::default(),
             cluster: tokio::sync::OnceCell::new(),
@@ -174,6 +182,17 @@ impl Context {
     pub(super) fn goes_by(&self, releases: Store<AssetRelease>) {
         // One loop for each context.
         let _ = self.releases.set(releases);
+    }
+
+    /// From now on the watch fills this with AssetStores.
+    pub(super) fn watches_stores(&self, stores: Store<StoreLite>) {
+        // One loop for each context.
+        let _ = self.watched_stores.set(stores);
+    }
+
+    /// An AssetStore as the watch has it.
+    pub(super) fn watched_store(&self, namespace: &str, name: &str) -> Option<Arc<StoreLite>> {
+        self.watched_stores.get()?.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// After a pass: what it has begun of a release that went meanwhile would have no end.

@@ -12,6 +12,7 @@ mod context;
 mod echoes;
 mod guarded;
 mod jobs;
+mod keys;
 mod looks;
 mod namespaces;
 mod observe;

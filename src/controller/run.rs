@@ -16,9 +16,9 @@ use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::mpsc;
 
+use crate::api::AssetRelease;
 use crate::api::names::{LABEL_POINTER, LABEL_RELEASE};
-use crate::api::{AssetRelease, AssetStore};
-use crate::cluster::lite::ReleaseLite;
+use crate::cluster::lite::{ReleaseLite, StoreLite};
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::streams::events;
 
@@ -229,17 +229,18 @@ fn changed_pointers(cx: &Context) -> impl Stream<Item = Trigger> + Send + use<> 
     })
 }
 
-/// AssetStores whose spec changed: every release that names one.
+/// AssetStores whose spec changed: every release that names one. The pass that follows finds the AssetStore as it was seen here.
 fn changed_stores(cx: &Context, releases: Store<AssetRelease>) -> impl Stream<Item = ObjectRef<AssetRelease>> + Send + use<> {
-    select_all(streams::<AssetStore>(cx, Api::namespaced, Api::all, &watcher::Config::default()))
-        .map(Ok::<_, watcher::Error>)
+    let (stores, writer) = reflector::store();
+    cx.watches_stores(stores);
+    reflector(writer, merged(cx, Api::<StoreLite>::namespaced, Api::all))
         .touched_objects()
         .filter_map(|store| std::future::ready(store.ok()))
         .flat_map(move |store| futures::stream::iter(users_of(&releases, &store)))
 }
 
 /// By name: kube's store iterates in another order in each process.
-fn users_of(releases: &Store<AssetRelease>, store: &AssetStore) -> Vec<ObjectRef<AssetRelease>> {
+fn users_of(releases: &Store<AssetRelease>, store: &StoreLite) -> Vec<ObjectRef<AssetRelease>> {
     let uses = |release: &AssetRelease| release.namespace() == store.namespace() && release.spec.store_ref.name == store.name_any();
     let names: BTreeSet<String> = releases.state().iter().filter(|release| uses(release)).map(|release| release.name_any()).collect();
     let namespace = store.namespace().unwrap_or_default();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use tokio::time::Instant;
 
 use crate::api::store::{BucketSpec, CredentialsSpec, WriteGuard};
 use crate::api::{AssetStoreSpec, Pointer};
@@ -44,9 +45,7 @@ pub(super) async fn find_store(
     release: &ReleaseFacts,
     pointer: Option<&Pointer>,
 ) -> Result<FoundStore, Failure> {
-    let api: Api<StoreLite> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
-    let name = release.spec.store_ref.name.as_str();
-    let Some(store) = Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await? else {
+    let Some(store) = known_store(cx, key, &release.spec.store_ref.name).await? else {
         let layout = Layout::new("", &release.spec.prefix);
         return Ok(FoundStore { facts: StoreFacts::Missing, layout, spec: None, address: None, is_asked: false });
     };
@@ -61,6 +60,16 @@ pub(super) async fn find_store(
     }
     found.spec = Some(store.spec);
     Ok(found)
+}
+
+/// The AssetStore as the watch has it, whose changes also bring the next pass. One that the watch does not have (yet) is read: that a
+/// store is missing is never concluded from a watch that may be late.
+async fn known_store(cx: &Context, key: &ReleaseKey, name: &str) -> Result<Option<StoreLite>, Failure> {
+    if let Some(store) = cx.watched_store(&key.namespace, name) {
+        return Ok(Some(StoreLite::clone(&store)));
+    }
+    let api: Api<StoreLite> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    Ok(Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await?)
 }
 
 /// The bucket that a job works in: tried out, and under the lock that its guard asks for.
@@ -142,7 +151,7 @@ fn is_written_to(release: &ReleaseFacts, pointer: Option<&Pointer>) -> bool {
     release.deleting || retention::are_references_due(release, pointer)
 }
 
-/// How to reach the bucket, with the credentials as they are now.
+/// How to reach the bucket, with the credentials as they are now or were a few seconds ago.
 pub(super) async fn address(
     cx: &Context,
     namespace: &str,
@@ -158,7 +167,7 @@ pub(super) async fn address(
     Ok(self::credentials(cx, asked, credentials).await?.map(|credentials| S3Settings::at(bucket, credentials)))
 }
 
-/// The keys as they are now; the controller's own only where the operator granted them for exactly this.
+/// The keys as they are now or were a few seconds ago; the controller's own only where the operator granted them for exactly this.
 pub(super) async fn credentials(
     cx: &Context,
     asked: AmbientUse<'_>,
@@ -173,6 +182,10 @@ pub(super) async fn credentials(
 }
 
 async fn read_secret(cx: &Context, namespace: &str, name: &str) -> Result<Result<Credentials, StoreProblem>, Failure> {
+    if let Some(credentials) = cx.keys.get(namespace, name) {
+        return Ok(Ok(credentials));
+    }
+    let read_at = Instant::now();
     let api: Api<Secret> = Api::namespaced(cx.outside.client.clone(), namespace);
     let secret = match Call::new("get", "Secret", namespace, name).find(api.get_opt(name)).await {
         Ok(Some(secret)) => secret,
@@ -182,7 +195,11 @@ async fn read_secret(cx: &Context, namespace: &str, name: &str) -> Result<Result
     };
     let data = secret.data.unwrap_or_default();
     let text = |key: &str| data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).map(|text| text.trim().to_owned());
-    Ok(Credentials::of_keys(text).map_err(|key| StoreProblem::SecretIncomplete(name.into(), key.into())))
+    let credentials = Credentials::of_keys(text).map_err(|key| StoreProblem::SecretIncomplete(name.into(), key.into()));
+    if let Ok(credentials) = &credentials {
+        cx.keys.keep(namespace, name, read_at, credentials);
+    }
+    Ok(credentials)
 }
 
 /// UID and generation: another store of this name, or this one with another endpoint, is another store.
