@@ -252,6 +252,22 @@ pub struct PointerSpec {
     #[x_kube(validation = object_name())]
     #[x_kube(validation = Rule::new("!self.startsWith('kube-')").message("must not begin with kube-: such ConfigMaps are Kubernetes' own"))]
     pub config_map_name: String,
+    /// Whether the name map (logical name to URL) is in the ConfigMap, under the key `manifest.json`. The agent does not read it there:
+    /// it is for programs that mount the ConfigMap, and every pod that watches the ConfigMap receives it with each write. Read at each flip.
+    #[serde(default)]
+    pub name_map: NameMapPolicy,
+}
+
+/// When the name map is in the pointer's ConfigMap. In no case is one above 256 KiB.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum NameMapPolicy {
+    /// While its size, times the pods of the targets at the flip, is at most 64 MiB.
+    #[default]
+    Automatic,
+    /// For programs that mount the ConfigMap.
+    Always,
+    /// Programs take it from an agent (`GET /v1/manifest`, the shared volume) or from the manifest's URL.
+    Never,
 }
 
 /// When the active version moves.

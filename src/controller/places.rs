@@ -17,8 +17,13 @@ const LOOKS_MAX: usize = 512;
 /// Jobs that stand between a report and a page: claims, questions before a staging, entry files.
 const SHORT_JOBS_MAX: usize = 256;
 
-/// Jobs that move bytes for minutes. Each sends up to 16 objects side by side.
-const LONG_JOBS_MAX: usize = 64;
+/// Jobs that move bytes for minutes. Each sends up to 16 objects side by side, and holds 12 MiB for a build of 10,000 files (measured with
+/// `rollcall publish`: 32,320 KiB at the peak, 20,716 KiB for one file): 288 MiB for all.
+const LONG_JOBS_MAX: usize = 24;
+
+/// Sweeps and their plans: each holds 55 MiB for 1,000 versions of 10,000 files (docs/performance.md), so 165 MiB for all. With the jobs above
+/// and the 45 MiB of a busy controller that is less than the chart's limit of 512 MiB. None is in a hurry.
+const SWEEPS_MAX: usize = 3;
 
 /// An endpoint that many namespaces share may have this many times what is free, four fifths of all places, where a namespace may have
 /// as much as is free, half of them.
@@ -50,6 +55,7 @@ pub(super) struct AllPlaces {
     pub(super) replicas: Places,
     short: Places,
     long: Places,
+    sweeps: Places,
 }
 
 impl Default for AllPlaces {
@@ -60,6 +66,7 @@ impl Default for AllPlaces {
             replicas: Places::new(LOOKS_MAX),
             short: Places::new(SHORT_JOBS_MAX),
             long: Places::new(LONG_JOBS_MAX),
+            sweeps: Places::new(SWEEPS_MAX),
         }
     }
 }
@@ -72,7 +79,8 @@ impl AllPlaces {
             | Job::PublishEntries { .. }
             | Job::WriteReferences { .. }
             | Job::EndReferences { .. } => &self.short,
-            Job::Publish { .. } | Job::Replicate { .. } | Job::Backfill { .. } | Job::Sweep { .. } => &self.long,
+            Job::Publish { .. } | Job::Replicate { .. } | Job::Backfill { .. } => &self.long,
+            Job::Sweep { .. } => &self.sweeps,
         }
     }
 }

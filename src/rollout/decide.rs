@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::names::NAME_MAP_BYTES_MAX;
+use crate::api::names::{NAME_MAP_BYTES_MAX, NAME_MAP_SENT_BYTES_MAX};
 use crate::api::pointer::Waived;
-use crate::api::release::{ActivationMode, GivenUp, Phase, PublishEntries, SkippableGate, api_time};
+use crate::api::release::{ActivationMode, GivenUp, NameMapPolicy, Phase, PublishEntries, SkippableGate, api_time};
 use crate::api::status::cut;
 use crate::api::{ManifestDigest, PointedVersion, Pointer};
 use crate::manifest::{Layout, Owner};
@@ -518,12 +518,22 @@ fn write(found: &PointerFound, kind: PointerChange, pointer: Pointer, name_map: 
     Step::WritePointer(Box::new(PointerWrite { kind, expected: found.guard.clone(), pointer, name_map }))
 }
 
-/// The name map of a verified version, when it fits into the pointer; otherwise readers follow the manifest's URL.
+/// The name map of a verified version, when it is to be in the pointer; otherwise readers follow the manifest's URL.
 fn name_map(observed: &Observed, verify: &Job) -> Option<Arc<str>> {
     match observed.jobs.end_of(verify) {
-        Some(JobEnd::Verified { name_map, .. }) => name_map.clone().filter(|map| map.len() <= NAME_MAP_BYTES_MAX),
+        Some(JobEnd::Verified { name_map, .. }) => name_map.clone().filter(|map| is_for_pointer(observed, map)),
         _ => None,
     }
+}
+
+fn is_for_pointer(observed: &Observed, map: &str) -> bool {
+    let pods = observed.targets.iter().map(|target| target.pods.len()).sum::<usize>();
+    map.len() <= NAME_MAP_BYTES_MAX
+        && match observed.release.spec.pointer.name_map {
+            NameMapPolicy::Always => true,
+            NameMapPolicy::Never => false,
+            NameMapPolicy::Automatic => map.len().saturating_mul(pods) <= NAME_MAP_SENT_BYTES_MAX,
+        }
 }
 
 #[cfg(test)]

@@ -628,6 +628,26 @@ fn a_pointer_that_vanished_gets_its_name_map_back() {
     assert_eq!(first_reason(&storeless), "StoreUnavailable");
 }
 
+/// Every pod that watches the pointer is sent the map with each write.
+#[test]
+fn a_name_map_is_written_while_all_pods_together_are_sent_little_or_where_the_release_wants_it() {
+    let written = |policy: NameMapPolicy, bytes: usize, pods: usize| {
+        let mut observed = vanished_pointer().with_pointer(Pointer::empty());
+        observed.release.spec.pointer.name_map = policy;
+        for number in 0..pods {
+            observed = observed.pod(&format!("p{number}"), ReportFacts::Silent);
+        }
+        let map = Some("x".repeat(bytes).into());
+        observed.jobs.ended = vec![(verify_v1(9), JobEnd::Verified { missing: Vec::new(), name_map: map, headers: None, at: at(990) })];
+        pointer_write(&observed).name_map.is_some()
+    };
+    let (most, shared) = (NAME_MAP_BYTES_MAX, NAME_MAP_SENT_BYTES_MAX / 300);
+    assert!(written(NameMapPolicy::Automatic, most, 256) && !written(NameMapPolicy::Automatic, most, 257));
+    assert!(written(NameMapPolicy::Automatic, shared, 300) && !written(NameMapPolicy::Automatic, shared + 1, 300));
+    assert!(written(NameMapPolicy::Always, most, 257) && !written(NameMapPolicy::Always, most + 1, 1));
+    assert!(!written(NameMapPolicy::Never, 2, 1));
+}
+
 /// I4: but never from less than somebody has seen.
 #[test]
 fn a_pointer_that_vanished_is_not_made_again_from_less_than_a_pod_has_seen() {

@@ -235,12 +235,13 @@ impl Shop {
         Self { client, namespace: namespace.to_owned(), noted, ready, controller }
     }
 
-    /// The whole life of a release: it becomes active, its pointer is deleted, a pod terminates, the node of another pod does not exist, a second
+    /// The whole life of a release: it waits for its AssetStore, becomes active, its pointer is deleted, a pod terminates, the node of another pod does not exist, a second
     /// version becomes active, and the release is deleted.
     pub(super) async fn trade(&mut self) {
         self.ready.wait_for(|is_ready| *is_ready).await.unwrap();
-        create::<AssetStore>(&self.client, &self.namespace, store()).await;
         create::<AssetRelease>(&self.client, &self.namespace, release()).await;
+        until("the question for the AssetStore", async || self.noted.all().contains_key("rollcall.dev/assetstores get")).await;
+        create::<AssetStore>(&self.client, &self.namespace, store()).await;
         self.is_active("v1").await;
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         maps.delete(POINTER, &DeleteParams::default()).await.unwrap();
