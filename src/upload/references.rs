@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::documents::{Lasts, ReadFailure, encoded, list_all, read};
 use crate::bucket::probe::Deletes;
@@ -139,10 +139,17 @@ pub async fn all_references(bucket: &dyn Bucket, layout: &Layout) -> Result<Vec<
     Ok(all)
 }
 
-/// The clock of who wrote it may have been wrong by any time, and then either nothing would be kept or nothing would ever go.
+/// The clock of who wrote it may have been wrong by any time, and then either nothing would be kept or nothing would ever go. A listing that
+/// lags has the date of the document before, so a date of the document itself that is less than [`LISTING_LAG_MAX`] later counts: a clock
+/// that is ahead by as much keeps a day longer what is deleted, and nothing is taken early.
 pub(crate) fn dated_by_store(references: References, listed: &Listed) -> References {
-    References { deleted_at: references.deleted_at.map(|_| listed.last_modified), ..references }
+    let by_store = listed.last_modified;
+    let dated = |said: Timestamp| if said.duration_since(by_store) <= LISTING_LAG_MAX { said.max(by_store) } else { by_store };
+    References { deleted_at: references.deleted_at.map(dated), ..references }
 }
+
+/// No store's listing is older than this.
+const LISTING_LAG_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 enum Next {
     Write(Box<References>),

@@ -12,7 +12,7 @@ shard=${1:-0/60}
 version=27.1.0
 tool=$HOME/.cache/rollcall/cargo/bin/cargo-mutants
 out=${OUT:-$top/target/mutants}
-export CARGO_TARGET_DIR=${ROLLCALL_MUTANTS_TARGET:-$HOME/.cache/rollcall/target-mutants} CARGO_INCREMENTAL=1
+export CARGO_TARGET_DIR=${ROLLCALL_MUTANTS_TARGET:-$HOME/.cache/rollcall/target-mutants} CARGO_INCREMENTAL=1 CARGO_PROFILE_DEV_DEBUG=0
 [ -x "$tool" ] || cargo install --locked --quiet --version "$version" --root "$HOME/.cache/rollcall/cargo" cargo-mutants
 
 rooms=()
@@ -32,7 +32,7 @@ look() { # folder, options of cargo-mutants, --, options of cargo test
 }
 mkdir -p "$out"
 rm -rf "$out/library" "$out/simulation"
-look "$out/library" "${rooms[@]}" --shard "$shard" --sharding round-robin -C --locked -C --all-features -- --lib
+look "$out/library" "${rooms[@]}" --shard "$shard" --sharding round-robin -C --locked -C --all-features -C --lib
 lines() { cat "$@" 2> /dev/null | grep -c . || true; }
 missed=$out/library/mutants.out/missed.txt
 noticed=$(lines "$out/library/mutants.out/caught.txt" "$out/library/mutants.out/timeout.txt")
@@ -43,7 +43,7 @@ if [ -s "$missed" ]; then
     # shellcheck disable=SC2016
     chosen+=(-F "^$(sed 's/[][\.*^$()+?{}|/]/\\&/g' <<< "$mutant")\$")
   done < "$missed"
-  look "$out/simulation" "${rooms[@]}" "${chosen[@]}" -C --locked -C --all-features -- --test it simulation
+  look "$out/simulation" "${rooms[@]}" "${chosen[@]}" -C --locked -C --all-features -C --test -C it -- simulation
   noticed=$((noticed + $(lines "$out/simulation/mutants.out/caught.txt" "$out/simulation/mutants.out/timeout.txt")))
   missed=$out/simulation/mutants.out/missed.txt
 fi

@@ -112,3 +112,19 @@ async fn a_release_that_a_person_took_for_gone_takes_its_document_back() {
     assert!(matches!(place.write(&own("u1", "v1")).await, Referred::Said(_)), "it is there after all");
     assert_eq!(place.document().await.deleted_at, None);
 }
+
+#[test]
+fn an_end_is_dated_by_the_store_or_by_its_own_date_where_the_listing_lags() {
+    // I5
+    let said = |at: &str| {
+        let at = at.parse().unwrap();
+        let document = last(&next(None, &own("u1", "v1"), at), &own("u1", "v1"), at).unwrap();
+        let written = "2026-11-30T12:00:00Z".parse().unwrap();
+        let listed = Listed { key: "k".into(), size: 1, etag: "e".into(), last_modified: written };
+        dated_by_store(document, &listed).deleted_at.unwrap().to_string()
+    };
+    assert_eq!(said("1999-01-01T00:00:00Z"), "2026-11-30T12:00:00Z", "a clock that is behind");
+    assert_eq!(said("2026-12-01T12:00:00Z"), "2026-12-01T12:00:00Z", "a listing from before the end");
+    assert_eq!(said("2026-12-01T12:00:01Z"), "2026-11-30T12:00:00Z", "a clock that is ahead");
+    assert_eq!(said("9999-01-01T00:00:00Z"), "2026-11-30T12:00:00Z");
+}
