@@ -16,6 +16,19 @@ pub struct BuildSpec {
     /// was read then.
     #[serde(default)]
     pub manifest: BuildManifestSpec,
+    /// Files whose bytes never change under their names, whatever else is known of them: patterns of paths in the build, in which `*`
+    /// stays within a folder and `**` does not, for example `assets/**`. They are cached for a year, and a release that brings other
+    /// bytes for such a name is refused. Without it a file counts so only where something proves it: the build tool's manifest, a
+    /// tool's folder of hashed files (`_next/static/`, `_app/immutable/`, `_nuxt/`, `_astro/`), or a digest of the bytes in the name.
+    /// Pages (`*.html`) never do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub immutable: Vec<String>,
+    /// Files whose bytes may change under their names although something says that they do not: patterns as in `immutable`. They are
+    /// asked for again each time, and replaced with the flip. Of a file that both name, this counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub unversioned: Vec<String>,
 }
 
 /// The file in which a build tool says what it made.

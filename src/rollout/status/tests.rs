@@ -223,7 +223,13 @@ fn pages_in_the_bucket_are_dated_by_what_was_seen() {
     let mut observed = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
     let told = |observed: &Observed| status_of(observed).entries.map(|entries| (entries.sequence, entries.confirmed_at.0));
     assert_eq!((told(&observed), is_true(&status_of(&observed), ACTIVATED)), (None, false));
-    let job = Job::PublishEntries { version: "v2".into(), digest: digest("v2"), sequence: 2, round: EntriesRound::AtFlip };
+    let job = Job::PublishEntries {
+        version: "v2".into(),
+        digest: digest("v2"),
+        sequence: 2,
+        publish: PublishEntries::Bucket,
+        round: EntriesRound::AtFlip,
+    };
     observed.jobs.ended = vec![(job, JobEnd::EntriesPublished { at: at(950) })];
     assert_eq!((told(&observed), is_true(&status_of(&observed), ACTIVATED)), (Some((2, at(950))), true));
     observed.release.status = status_of(&observed);
