@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::schema::build_path;
 
 /// How the build is read.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BuildSpec {
     /// The file in which the build tool says what it made: which files' names carry a hash of their content, and under which
@@ -23,11 +23,13 @@ pub struct BuildSpec {
     /// Pages (`*.html`) never do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(validation = Rule::new("self.all(pattern, !pattern.startsWith('/'))").message("must be paths in the build, without a leading /"))]
     pub immutable: Vec<String>,
     /// Files whose bytes may change under their names although something says that they do not: patterns as in `immutable`. They are
     /// asked for again each time, and replaced with the flip. Of a file that both name, this counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(validation = Rule::new("self.all(pattern, !pattern.startsWith('/'))").message("must be paths in the build, without a leading /"))]
     pub unversioned: Vec<String>,
 }
 
@@ -65,6 +67,6 @@ pub enum Format {
     Webpack,
     /// `version.json`: a map from each name to its hash (`app.js` to `3a4f5b6c`, for the file `app.3a4f5b6c.js`) or to its file.
     VersionJson,
-    /// No manifest: what carries a hash is recognised by the files' names alone.
+    /// No manifest: which files never change is told by their folders, by digests of their bytes, and by `immutable`.
     Folder,
 }

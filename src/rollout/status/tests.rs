@@ -52,7 +52,7 @@ fn how_the_build_was_read_stands_in_the_condition_of_the_source() {
     let status = status_of(&fixture().after_v1());
     assert_eq!(
         condition(&status, SOURCE_FETCHED).unwrap().message,
-        r#"version "v2" is recorded in the store (2 assets, 1 entry files; hashes recognised by the files' names alone (Folder: no build tool's manifest was found)); spec.source is not used"#
+        r#"version "v2" is recorded in the store (2 assets, 1 entry files; no names from a build tool (Folder: no build tool's manifest was found)); spec.source is not used"#
     );
 }
 

@@ -59,7 +59,7 @@ impl History {
             _ => (Class::Asset, format!("assets/section-{:03}/chunk-{number:05}-{short}.js", number % 97)),
         };
         let (content_type, cache_control) = match class {
-            Class::Entry => ("text/html; charset=utf-8", REVALIDATE),
+            Class::Entry | Class::Unversioned => ("text/html; charset=utf-8", REVALIDATE),
             Class::Asset => ("text/javascript; charset=utf-8", IMMUTABLE),
         };
         let (content_type, cache_control) = (content_type.into(), cache_control.into());

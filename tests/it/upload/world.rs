@@ -66,7 +66,7 @@ impl World {
             release: "web/shop".into(),
             version: version.into(),
             names: BuildManifestSpec::default(),
-            declared: Declared { immutable: vec!["assets/**".into()], unversioned: Vec::new() },
+            declared: Declared { immutable: vec!["assets/**".into()], unversioned: vec!["**/*.map".into()] },
             publisher: Publisher::OneAtATime(format!("id-{}", version.replace('.', "_"))),
             base_urls: Vec::new(),
             pin: None,
