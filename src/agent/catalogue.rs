@@ -1,4 +1,4 @@
-//! What the web server may answer from: every file of every known manifest, and the pages of the one version that is served.
+//! What the web server may answer from: the files of the one version that is served, and what is no page of every other known one.
 //! Pure, and never changed in place: a new catalogue replaces the old one, so that no request sees half of a switch (I11).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::api::{ContentHash, ManifestDigest, PointedVersion};
 use crate::manifest::variant::Encoding;
-use crate::manifest::{Class, Manifest, ManifestFile};
+use crate::manifest::{Class, Manifest, ManifestFile, classify};
 
 /// A version whose manifest is known here.
 #[derive(Debug, Clone)]
@@ -51,6 +51,8 @@ pub struct NameMap {
 pub struct Catalogue {
     versions: Vec<Known>,
     assets: HashMap<String, Place>,
+    /// Unversioned files, of the newest version that has them.
+    unversioned: HashMap<String, Place>,
     asset_folders: BTreeSet<String>,
     pages: BTreeMap<String, Place>,
     name_map: Option<NameMap>,
@@ -64,6 +66,7 @@ impl Catalogue {
         for index in 0..catalogue.versions.len() {
             catalogue.index_assets(index);
         }
+        catalogue.leave_folders_of_pages();
         if let Some(serving) = serving {
             catalogue.index_pages(serving);
         }
@@ -72,33 +75,56 @@ impl Catalogue {
 
     fn index_assets(&mut self, version: usize) {
         for (file, entry) in self.versions[version].manifest.files.iter().enumerate() {
-            if entry.class == Class::Asset {
-                self.assets.entry(entry.path.clone()).or_insert(Place { version, file });
-                if let Some((folder, _)) = entry.path.split_once('/') {
-                    self.asset_folders.insert(folder.to_owned());
-                }
+            let files = match entry.class {
+                Class::Asset => &mut self.assets,
+                // An older program knew two classes, and its manifests say no more.
+                Class::Unversioned | Class::Entry if !classify::is_entry(&entry.path) => &mut self.unversioned,
+                Class::Unversioned | Class::Entry => continue,
+            };
+            files.entry(entry.path.clone()).or_insert(Place { version, file });
+            if let Some((folder, _)) = entry.path.split_once('/') {
+                self.asset_folders.insert(folder.to_owned());
             }
         }
+    }
+
+    /// In a folder with pages, a path without an ending may be one, unless immutable files lie there, too.
+    fn leave_folders_of_pages(&mut self) {
+        let first = |path: &str| path.split_once('/').map(|(folder, _)| folder.to_owned());
+        let files = self.versions.iter().flat_map(|known| &known.manifest.files);
+        let mut of_pages: BTreeSet<String> =
+            files.filter(|file| classify::is_page(&file.path)).filter_map(|file| first(&file.path)).collect();
+        for folder in self.assets.keys().filter_map(|path| first(path)) {
+            of_pages.remove(&folder);
+        }
+        self.asset_folders.retain(|folder| !of_pages.contains(folder));
     }
 
     fn index_pages(&mut self, serving: &PointedVersion) {
         let Some(version) = self.versions.iter().position(|known| known.pointed.digest == serving.digest) else { return };
         let manifest = &self.versions[version].manifest;
-        let pages = manifest.files.iter().enumerate().filter(|(_, entry)| entry.class == Class::Entry);
+        let pages = manifest.files.iter().enumerate().filter(|(_, entry)| entry.class != Class::Asset);
         self.pages = pages.map(|(file, entry)| (entry.path.clone(), Place { version, file })).collect();
         let json = manifest.name_map(&serving.base_url);
         self.name_map = Some(NameMap { digest: serving.digest.clone(), hash: ContentHash::of(json.as_bytes()), json });
     }
 
-    /// The asset with this path, of any known version.
+    /// The file for this path: one of the served version, an asset of any known version, a page of the served version (`index.html` of a
+    /// folder, or without `.html`), or what any other known version has there and is no page, for tabs that are still open.
     #[must_use]
-    pub fn asset(&self, path: &str) -> Option<Found<'_>> {
-        self.assets.get(path).map(|place| self.found(*place))
+    pub fn find(&self, path: &str) -> Option<Found<'_>> {
+        let exact = self.pages.get(path).or_else(|| self.assets.get(path)).map(|place| self.found(*place));
+        exact.or_else(|| self.page(path)).or_else(|| self.of_another_version(path))
     }
 
-    /// The entry file for this path, of the served version: itself, or `index.html` of a folder, or the page without `.html`.
-    #[must_use]
-    pub fn page(&self, path: &str) -> Option<Found<'_>> {
+    /// Before a version is served nothing is known of what pages need.
+    fn of_another_version(&self, path: &str) -> Option<Found<'_>> {
+        let place = self.unversioned.get(path).filter(|_| self.name_map.is_some());
+        place.map(|place| self.found(*place))
+    }
+
+    /// The page for this path, of the served version: `index.html` of a folder, or the page without `.html`.
+    fn page(&self, path: &str) -> Option<Found<'_>> {
         let trimmed = path.strip_suffix('/').unwrap_or(path);
         let folder_page = if trimmed.is_empty() { "index.html".to_owned() } else { format!("{trimmed}/index.html") };
         let flat_page = format!("{trimmed}.html");

@@ -117,7 +117,7 @@ mod tests {
             }
         }
         let catalogue = Arc::clone(&library.catalogue().borrow());
-        let known = |number: usize| catalogue.asset(&format!("assets/v{number}.js")).is_some();
+        let known = |number: usize| catalogue.find(&format!("assets/v{number}.js")).is_some();
         assert_eq!([known(0), known(1), known(2), known(3), known(GONE_MAX + 2)], [true, false, false, true, true]);
     }
 
@@ -129,6 +129,6 @@ mod tests {
         let moved = PointedVersion { manifest_url: version.manifest_url.replace("store", "elsewhere"), ..version };
         library.repoint(&moved);
         let catalogue = Arc::clone(&library.catalogue().borrow());
-        assert_eq!(catalogue.asset("assets/v1.js").unwrap().version.pointed.fetch_base(), "http://elsewhere/");
+        assert_eq!(catalogue.find("assets/v1.js").unwrap().version.pointed.fetch_base(), "http://elsewhere/");
     }
 }

@@ -12,6 +12,7 @@ pub(super) fn asset(path: &str, bytes: &[u8]) -> ManifestFile {
         content_type: "text/javascript; charset=utf-8".into(),
         cache_control: object::IMMUTABLE.into(),
         class: Class::Asset,
+        evidence: None,
         logical_name: None,
     }
 }
@@ -24,6 +25,11 @@ pub(super) fn entry(path: &str, bytes: &[u8]) -> ManifestFile {
         class: Class::Entry,
         ..asset(path, bytes)
     }
+}
+
+/// A file with these bytes that is neither page nor asset.
+pub(super) fn unversioned(path: &str, bytes: &[u8]) -> ManifestFile {
+    ManifestFile { content_type: "image/jpeg".into(), class: Class::Unversioned, ..entry(path, bytes) }
 }
 
 /// How the pointer names this manifest when the store is at `base` (which ends with `/`).

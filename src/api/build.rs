@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::schema::build_path;
 
 /// How the build is read.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BuildSpec {
     /// The file in which the build tool says what it made: which files' names carry a hash of their content, and under which
@@ -16,6 +16,21 @@ pub struct BuildSpec {
     /// was read then.
     #[serde(default)]
     pub manifest: BuildManifestSpec,
+    /// Files whose bytes never change under their names, whatever else is known of them: patterns of paths in the build, in which `*`
+    /// stays within a folder and `**` does not, for example `assets/**`. They are cached for a year, and a release that brings other
+    /// bytes for such a name is refused. Without it a file counts so only where something proves it: the build tool's manifest, a
+    /// tool's folder of hashed files (`_next/static/`, `_app/immutable/`, `_nuxt/`, `_astro/`), or a digest of the bytes in the name.
+    /// Pages (`*.html`) never do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(validation = Rule::new("self.all(pattern, !pattern.startsWith('/'))").message("must be paths in the build, without a leading /"))]
+    pub immutable: Vec<String>,
+    /// Files whose bytes may change under their names although something says that they do not: patterns as in `immutable`. They are
+    /// asked for again each time, and replaced with the flip. Of a file that both name, this counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(validation = Rule::new("self.all(pattern, !pattern.startsWith('/'))").message("must be paths in the build, without a leading /"))]
+    pub unversioned: Vec<String>,
 }
 
 /// The file in which a build tool says what it made.
@@ -52,6 +67,6 @@ pub enum Format {
     Webpack,
     /// `version.json`: a map from each name to its hash (`app.js` to `3a4f5b6c`, for the file `app.3a4f5b6c.js`) or to its file.
     VersionJson,
-    /// No manifest: what carries a hash is recognised by the files' names alone.
+    /// No manifest: which files never change is told by their folders, by digests of their bytes, and by `immutable`.
     Folder,
 }

@@ -77,6 +77,12 @@ impl ContentHash {
         Self(raw)
     }
 
+    /// The 32 bytes of the hash.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The first 12 hexadecimal characters, for names and people; never an identity.
     #[must_use]
     pub fn short(&self) -> String {

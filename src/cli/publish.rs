@@ -43,6 +43,14 @@ pub struct PublishArgs {
     /// Leave out files whose path matches this pattern, even if --include names them; may be repeated
     #[arg(long)]
     pub exclude: Vec<Glob>,
+    /// Files whose bytes never change under their names, cached for a year: a pattern of paths in which `*` stays within a folder and `**`
+    /// does not, such as 'assets/**'; may be repeated. As `spec.build.immutable` of a release
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub immutable: Vec<String>,
+    /// Files whose bytes may change under their names although something says that they do not; may be repeated. As
+    /// `spec.build.unversioned` of a release
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub unversioned: Vec<String>,
     /// How long to go on trying while the store fails, such as 90s, 10m or 0s
     #[arg(long, env = "ROLLCALL_RETRY_FOR", default_value = "2m", value_parser = duration)]
     pub retry_for: Duration,
@@ -154,6 +162,10 @@ fn folder_below(typed: &str) -> Result<String, &'static str> {
         KeyPrefix(folder) if folder.is_empty() => Err("expected a folder below the prefix, ending with /"),
         KeyPrefix(folder) => Ok(folder),
     }
+}
+
+pub(super) fn pattern(typed: &str) -> Result<String, String> {
+    Glob::new(typed).map(|_| typed.to_owned()).map_err(|error| error.kind().to_string())
 }
 
 pub(super) fn duration(typed: &str) -> Result<Duration, String> {

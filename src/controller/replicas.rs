@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::api::ManifestDigest;
-use crate::api::release::UploadStatus;
+use crate::api::release::{PublishEntries, UploadStatus};
 use crate::api::store::{BucketSpec, ReplicaSpec, WriteGuard};
 use crate::bucket::Bucket;
 use crate::bucket::s3::S3Settings;
@@ -136,18 +136,27 @@ impl Task {
                 let manifest = manifest.map_err(|failure| read_failure(failure.reason(), failure.to_string()))?;
                 let Some(manifest) = manifest else { return Ok(Err(format!("the manifest of version {version:?} is not in the store"))) };
                 let writer = self.writer(version, digest);
-                Ok(self.publish_entries_to(replica, &manifest, *sequence, &writer).await.map(|()| 0).map_err(|failure| failure.message))
+                Ok(self
+                    .publish_entries_to(replica, &manifest, (PublishEntries::Bucket, *sequence), &writer)
+                    .await
+                    .map(|()| 0)
+                    .map_err(|failure| failure.message))
             }
             (filled, _) => Ok(filled),
         }
     }
 
     /// Pages at their public keys in every replica: each has every object of the version, or there would have been no flip (I10).
-    pub(super) async fn publish_entries_to_replicas(&self, manifest: &Manifest, sequence: i64, writer: &Writer) -> Result<(), WorkFailure> {
+    pub(super) async fn publish_entries_to_replicas(
+        &self,
+        manifest: &Manifest,
+        (publish, sequence): (PublishEntries, i64),
+        writer: &Writer,
+    ) -> Result<(), WorkFailure> {
         let mut failed = None;
         for replica in self.replicas() {
             // The others' visitors need not wait for this one.
-            failed = self.publish_entries_to(replica, manifest, sequence, writer).await.err().or(failed);
+            failed = self.publish_entries_to(replica, manifest, (publish, sequence), writer).await.err().or(failed);
         }
         failed.map_or(Ok(()), Err)
     }
@@ -156,11 +165,15 @@ impl Task {
         &self,
         replica: &ReplicaSpec,
         manifest: &Manifest,
-        sequence: i64,
+        (publish, sequence): (PublishEntries, i64),
         writer: &Writer,
     ) -> Result<(), WorkFailure> {
         let bucket = self.open(replica).await.map_err(|cause| unopened(replica, &cause))?;
-        let published = upload::publish_entries(bucket.as_ref(), &self.layout_in(replica), manifest, sequence, writer).await;
+        let layout = self.layout_in(replica);
+        let published = match publish {
+            PublishEntries::Bucket => upload::publish_entries(bucket.as_ref(), &layout, manifest, sequence, writer).await,
+            PublishEntries::Pods => upload::publish_unversioned(bucket.as_ref(), &layout, manifest, sequence, writer).await,
+        };
         published.map(drop).map_err(|failure| {
             let failure = entries_failure(&failure);
             WorkFailure { message: format!("replica {:?}: {}", replica.name, failure.message), ..failure }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::release::UploadStatus;
+use crate::api::release::{PublishEntries, UploadStatus};
 use crate::api::{AssetStoreSpec, BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::s3::S3Settings;
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
-use crate::manifest::{Layout, Manifest, Owner};
+use crate::manifest::{Class, Declared, Layout, Manifest, Owner};
 use crate::retention::Plan;
 use crate::retention::references::OwnFacts;
 use crate::rollout::observed::{BuildSource, Inheritance, Job, JobEnd, Observed, StoreFacts, StoreProblem, SweepAct};
@@ -182,11 +182,15 @@ impl Task {
     pub(super) async fn run(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
         match &self.job {
             Job::Claim { owner, .. } => self.claim_prefix(owner).await,
-            Job::Publish { version, source, names, .. } => self.publish(version, (source, names), progress, cancel).await,
+            Job::Publish { version, source, names, declared, .. } => {
+                self.publish(version, (source, names, declared), progress, cancel).await
+            }
             Job::Verify { digest, stage, .. } => self.verify(digest, *stage).await,
             Job::Replicate { version, digest, .. } => self.replicate(version, digest).await,
             Job::Backfill { replicas, pages, .. } => self.backfill(replicas, pages.as_ref(), &progress).await,
-            Job::PublishEntries { version, digest, sequence, .. } => self.publish_entries(version, digest, *sequence).await,
+            Job::PublishEntries { version, digest, sequence, publish, .. } => {
+                self.publish_entries(version, digest, (*publish, *sequence)).await
+            }
             Job::WriteReferences { .. } => self.refer().await.map(|()| JobEnd::ReferencesWritten),
             Job::EndReferences { .. } => self.end_references().await,
             Job::Sweep { act, .. } => self.sweep(*act).await,
@@ -226,7 +230,7 @@ impl Task {
     async fn publish(
         &self,
         version: &str,
-        (source, names): (&BuildSource, &BuildManifestSpec),
+        (source, names, declared): (&BuildSource, &BuildManifestSpec, &Declared),
         told: watch::Sender<UploadStatus>,
         cancel: CancellationToken,
     ) -> Worked {
@@ -237,6 +241,7 @@ impl Task {
             release: self.release.clone(),
             version: version.to_owned(),
             names: names.clone(),
+            declared: declared.clone(),
             publisher: Publisher::OneAtATime(publisher_id(&self.release)),
             base_urls: vec![self.base_url.clone()],
             pin: asked.pin(),
@@ -288,8 +293,9 @@ impl Task {
         let failed = |failure: ReadFailure| read_failure(failure.reason(), failure.to_string());
         self.refer().await?;
         let manifest = upload::read_manifest(bucket, layout, digest).await.map_err(failed)?;
-        let files = manifest.iter().flat_map(|manifest| &manifest.files).map(|file| layout.key(&file.key()));
-        let needed: BTreeSet<String> = files.chain([layout.manifest(digest)]).collect();
+        let files = || manifest.iter().flat_map(|manifest| &manifest.files);
+        let public = files().filter(|file| file.class == Class::Unversioned).map(|file| layout.key(&file.path));
+        let needed: BTreeSet<String> = files().map(|file| layout.key(&file.key())).chain(public).chain([layout.manifest(digest)]).collect();
         match upload::take_out(bucket, layout, clock.now(), &|key| needed.contains(key)).await.map_err(failed)? {
             Usable::Now => Ok(()),
             Usable::From { key, until } => {
@@ -343,7 +349,7 @@ impl Task {
         }
     }
 
-    async fn publish_entries(&self, version: &str, digest: &ManifestDigest, sequence: i64) -> Worked {
+    async fn publish_entries(&self, version: &str, digest: &ManifestDigest, (publish, sequence): (PublishEntries, i64)) -> Worked {
         // Before the first request: what is confirmed is at least as new as this.
         let at = self.cx.outside.clock.now();
         let bucket = self.bucket.as_ref();
@@ -353,8 +359,12 @@ impl Task {
             return Err(read_failure("ManifestMissing", format!("the manifest {:?} is not in the store", self.layout.manifest(digest))));
         };
         let writer = self.writer(version, digest);
-        upload::publish_entries(bucket, &self.layout, &manifest, sequence, &writer).await.map_err(|failure| entries_failure(&failure))?;
-        self.publish_entries_to_replicas(&manifest, sequence, &writer).await?;
+        let published = match publish {
+            PublishEntries::Bucket => upload::publish_entries(bucket, &self.layout, &manifest, sequence, &writer).await,
+            PublishEntries::Pods => upload::publish_unversioned(bucket, &self.layout, &manifest, sequence, &writer).await,
+        };
+        published.map_err(|failure| entries_failure(&failure))?;
+        self.publish_entries_to_replicas(&manifest, (publish, sequence), &writer).await?;
         Ok(JobEnd::EntriesPublished { at })
     }
 }

@@ -4,9 +4,9 @@
 use crate::api::{ContentHash, ManifestDigest};
 use crate::bucket::BucketError;
 use crate::egress::{Kind, NotAllowed};
-use crate::manifest::Writer;
 use crate::manifest::build::InvalidBuild;
 use crate::manifest::readers::UnreadableNames;
+use crate::manifest::{Evidence, Writer};
 use crate::source::{NoRoom, PathProblem, Refusal, SourceError};
 use crate::upload::{EntriesFailure, FailureClass, PublishFailure};
 
@@ -51,6 +51,7 @@ pub(super) fn of_a_publish() -> Vec<Entry> {
         our_hash: ContentHash::of(b"v2"),
         theirs: Some(Box::new(writer("v1"))),
         their_hash: Some(ContentHash::of(b"v1")),
+        evidence: Some(Evidence::ToolManifest),
     };
     let taken = PublishFailure::VersionTaken {
         version: "v2".into(),
@@ -108,6 +109,10 @@ pub(super) fn of_a_build() -> Vec<Entry> {
         (
             "PathOfAnotherRelease",
             r#""shop/admin/main-BEcQUh0e.js" belongs to shop/admin: the prefix "shop/admin/" is claimed; take the file out of the build"#,
+        ),
+        (
+            "InvalidPattern",
+            r#""assets/[" is not a pattern of paths: unclosed character class; missing ']'; correct spec.build.immutable or spec.build.unversioned (--immutable, --unversioned)"#,
         ),
         ("TextTooLarge", r#""report.html" has 90000000 bytes, more than 33554432, the most that is read for references"#),
     ];
@@ -181,6 +186,7 @@ pub(super) fn of_entry_files() -> Vec<Entry> {
             because: r#"that release wrote it, for version "v1""#.into(),
         },
         EntriesFailure::Contended { key: key() },
+        EntriesFailure::Immutable { key: key() },
         EntriesFailure::BytesMissing { path: path(), key: "shop/.rollcall/entries/5f3a…".into() },
         EntriesFailure::BytesDamaged { path: path(), key: "shop/.rollcall/entries/5f3a…".into(), actual: ContentHash::of(b"other") },
     ];
@@ -197,6 +203,9 @@ fn in_its_place(failure: &EntriesFailure) -> Entry {
             "Two releases have prefixes within each other. See `PrefixOverlaps`. If the release that is named was renamed or is gone for good, and its prefix was this very one: hand the prefix over as `docs/operations.md` says."
         }
         EntriesFailure::OwnerUnreadable { .. } => "Restore the document that is named from the bucket's versions.",
+        EntriesFailure::Immutable { .. } => {
+            "Publish the build with another name for the file. Nothing skips this: caches may keep the old bytes for a year."
+        }
         EntriesFailure::Contended { .. } => "Find out what else writes below the prefix (often an older deploy job) and stop it.",
         EntriesFailure::BytesMissing { .. } => "Put the object back, or publish the version again from `spec.source` under another name.",
         EntriesFailure::BytesDamaged { .. } => {
@@ -252,7 +261,7 @@ fn of_publish(failure: &PublishFailure) -> &'static str {
         PublishFailure::Source(SourceError::Refused(refusal)) => of_refusal(refusal),
         PublishFailure::InvalidBuild { .. } => BUILD,
         PublishFailure::Conflict { .. } => {
-            "Two builds have different bytes for one name. Let the build tool put a hash of the content into the name (not a counter, not a date), or give this build's file another name. Nothing skips this."
+            "Two builds have different bytes for one name. Let the build tool put a hash of the content into the name (not a counter, not a date), or give this build's file another name. The message says what vouched for the name: where that is wrong for files of this kind, name them in `spec.build.unversioned` (or `--unversioned`), so that the next bytes replace them. Nothing skips this for bytes that are stored."
         }
         PublishFailure::VersionTaken { .. } => "Name the new build differently. To release the old one, remove `spec.source`.",
         PublishFailure::Damaged { .. } => {

@@ -14,6 +14,8 @@ pub enum Rule {
     AbsoluteHost,
     /// A script's source map is not in the build.
     MissingSourceMap,
+    /// Source maps are published.
+    PublicSourceMap,
     /// Something refers to a file that the build lacks.
     ClosureGap,
     /// Two paths differ in their spelling alone.
@@ -22,13 +24,14 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order of the page.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ClosureGap,
         Self::ChangedUnderSameName,
         Self::AbsoluteHost,
         Self::UnhashedAsset,
         Self::CaseCollision,
         Self::MissingSourceMap,
+        Self::PublicSourceMap,
     ];
 
     /// The stable name, in kebab case.
@@ -39,6 +42,7 @@ impl Rule {
             Self::ChangedUnderSameName => "changed-under-same-name",
             Self::AbsoluteHost => "absolute-host",
             Self::MissingSourceMap => "missing-source-map",
+            Self::PublicSourceMap => "public-source-map",
             Self::ClosureGap => "closure-gap",
             Self::CaseCollision => "case-collision",
         }
@@ -49,7 +53,7 @@ impl Rule {
     pub fn about(self) -> &'static str {
         match self {
             Self::UnhashedAsset => {
-                "A script, style, font, picture or film without a content hash in its name. Its bytes change at one address, so for a while old pages get the new ones or new pages the old. Names that are fixed by custom (`favicon.ico`, service workers, icons at the top, `.well-known/`) are no finding. A *warning*."
+                "A script, style, font, picture or film without a content hash in its name, of which nothing else says that its bytes stay. They change at one address, so for a while old pages get the new ones or new pages the old. Names that are fixed by custom (`favicon.ico`, service workers, icons at the top, `.well-known/`) are no finding. A *warning*."
             }
             Self::ChangedUnderSameName => {
                 "A file with a hash in its name whose bytes differ from those that the version before has under that name: the build tool kept a name over changed bytes, or the name only looks hashed. Publishing it would be refused (I3). An *error*."
@@ -59,6 +63,9 @@ impl Rule {
             }
             Self::MissingSourceMap => {
                 "A script or style that names a source map which the build lacks is a *warning*: error reports cannot be read, and each opened inspector asks for a 404. A script without a map in a build whose other scripts have one, or a build without any, is reported for *information*: there may be a reason."
+            }
+            Self::PublicSourceMap => {
+                "Source maps in the build: whoever opens an inspector reads the sources. They are unversioned files, so a map that changes beside a script that does not is no conflict. Reported once for a build, for *information*."
             }
             Self::ClosureGap => {
                 "A page, a style or the build tool's manifest refers to a file of the build that is not there. Publishing it would be refused. An *error*."
@@ -84,6 +91,9 @@ impl Rule {
             }
             Self::MissingSourceMap => {
                 "Publish the map, or build without the comment that names it (`hidden` in Vite, `hidden-source-map` in webpack)."
+            }
+            Self::PublicSourceMap => {
+                "If nobody should read them, publish with `--exclude '**/*.map'` and give them to your error reporting instead."
             }
             Self::ClosureGap => "Build again from an empty output folder; a file that is published elsewhere needs the full URL.",
             Self::CaseCollision => "Rename one of the two; within one build also find out which of them pages mean.",

@@ -8,7 +8,12 @@ use crate::manifest::Manifest;
 use crate::manifest::build::{NewFile, assemble};
 use crate::manifest::readers::{self, BuildNames};
 
-const BEFORE: [(&str, &str); 3] = [("index.html", ""), ("assets/app-BEcQUh0e.js", "one"), ("assets/Hero-Dg-PRAVz.svg", "<svg/>")];
+const BEFORE: [(&str, &str); 4] = [
+    ("index.html", ""),
+    ("assets/app-BEcQUh0e.js", "one"),
+    ("assets/Hero-Dg-PRAVz.svg", "<svg/>"),
+    (".vite/manifest.json", r#"{"src/app.js":{"file":"assets/app-BEcQUh0e.js"}}"#),
+];
 
 const NOW: [(&str, &str); 10] = [
     (

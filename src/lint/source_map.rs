@@ -31,7 +31,7 @@ impl Maps {
                 format!("it names the source map {map:?}, which the build lacks"),
             );
         }
-        if is_script && file.class == Class::Asset {
+        if is_script && (file.class == Class::Asset || file.class == Class::Unversioned && classify::looks_hashed(&file.path)) {
             self.scripts += 1;
             if named.is_none() && !closure.has_path(&format!("{}.map", file.path)) {
                 self.without.insert(file.path.clone());
@@ -40,12 +40,25 @@ impl Maps {
     }
 
     pub(super) fn finish(&self, subject: &Subject<'_>, found: &mut Collected) {
+        tell_public(subject, found);
         let mut tell = |path: &str, message: &str| found.add(Rule::MissingSourceMap, Severity::Info, path, message.to_owned());
         let has_maps = subject.manifest.files.iter().any(|file| classify::is_source_map(&file.path));
         if self.scripts > 0 && self.without.len() == self.scripts && !has_maps {
             return tell("", "no script of the build has a source map");
         }
         self.without.iter().for_each(|path| tell(path, "it has no source map, and other scripts of the build have one"));
+    }
+}
+
+/// One finding for all of them: whether they should be public is the owner's to say.
+fn tell_public(subject: &Subject<'_>, found: &mut Collected) {
+    let mut maps = subject.manifest.files.iter().filter(|file| classify::is_source_map(&file.path) && file.encoding().is_none());
+    if let Some(first) = maps.next() {
+        let count = maps.count() + 1;
+        let message = format!(
+            "it is public, as are all {count} source maps of the build: leave them out with --exclude '**/*.map' if they should not be"
+        );
+        found.add(Rule::PublicSourceMap, Severity::Info, &first.path, message);
     }
 }
 

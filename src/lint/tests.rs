@@ -67,14 +67,13 @@ fn files_that_pages_load_need_a_hash_in_their_name() {
 
 #[test]
 fn a_hashed_name_must_keep_its_bytes() {
-    let before: &[(&str, &str)] = &[("a-BEcQUh0e.js", "one"), ("b-BEcQUh0e.js", "same"), ("index.html", "one")];
-    let now = [("a-BEcQUh0e.js", "two"), ("b-BEcQUh0e.js", "same"), ("index.html", "two")];
+    let before: &[(&str, &str)] = &[("_astro/a.js", "one"), ("_astro/b.js", "same"), ("index.html", "one"), ("photo.jpg", "one")];
+    let now = [("_astro/a.js", "two"), ("_astro/b.js", "same"), ("index.html", "two"), ("photo.jpg", "two")];
     let all = of(Rule::ChangedUnderSameName, &report(&now, Some(before), NO_HOSTS));
     assert_eq!(all.len(), 1, "{all:?}");
     assert!(
-        all[0].starts_with(
-            "error: a-BEcQUh0e.js: its bytes are others than in the version before (sha256 3fc4ccfe7458, before 7692c3ad3540)"
-        )
+        all[0]
+            .starts_with("error: _astro/a.js: its bytes are others than in the version before (sha256 3fc4ccfe7458, before 7692c3ad3540)")
     );
     assert_eq!(found(Rule::ChangedUnderSameName, &now), [""; 0], "without a version before there is nothing to say");
 }
@@ -162,6 +161,18 @@ fn a_script_without_a_map_is_told_once_when_none_has_one() {
         ["info: a-BEcQUh0e.js: it has no source map, and other scripts of the build have one (missing-source-map)"]
     );
     assert_eq!(found(Rule::MissingSourceMap, &[("index.html", "")]), [""; 0]);
+}
+
+#[test]
+fn public_maps_are_told_once_with_what_to_do() {
+    let files = [("a.js", ""), ("a.js.map", ""), ("b.css.map", ""), ("a.js.map.gz", "")];
+    assert_eq!(
+        found(Rule::PublicSourceMap, &files),
+        [
+            "info: a.js.map: it is public, as are all 2 source maps of the build: leave them out with --exclude '**/*.map' if they should not be (public-source-map)"
+        ]
+    );
+    assert_eq!(found(Rule::PublicSourceMap, &files[..1]), [""; 0]);
 }
 
 #[test]

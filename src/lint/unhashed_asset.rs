@@ -11,8 +11,8 @@ const FIXED_AT_THE_TOP: [&str; 6] = ["favicon", "apple-touch-icon", "android-chr
 const OF_SERVICE_WORKERS: [&str; 5] = ["sw.js", "service-worker", "serviceworker", "ngsw-worker", "registersw"];
 
 pub(super) fn look(subject: &Subject<'_>, found: &mut Collected) {
-    let entries = subject.manifest.of_class(Class::Entry);
-    for file in entries.filter(|file| is_loaded_by_pages(file) && !is_fixed(&file.path)) {
+    let entries = subject.manifest.of_class(Class::Unversioned);
+    for file in entries.filter(|file| is_loaded_by_pages(file) && !is_fixed(&file.path) && !classify::looks_hashed(&file.path)) {
         found.add(Rule::UnhashedAsset, Severity::Warning, &file.path, "it has no content hash in its name".to_owned());
     }
 }

@@ -2,15 +2,17 @@
 //! Never looks at bytes: the files' hashes are known, and what refers to what is `closure`'s business.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::evidence::{Evidence, Vouchers};
+use super::headers::TypesOfBytes;
 use super::readers::BuildNames;
 use super::{Class, MANIFEST_BYTES_MAX, Manifest, ManifestFile};
-use super::{classify, headers, variant};
+use super::{headers, variant};
 use crate::api::{ContentHash, ManifestDigest};
 
-/// Largest file without a content hash in its name. Entry files are copied through memory to their public key, which must be
-/// quick, since pages change in that moment; what is larger needs a hashed name.
+/// Largest file whose bytes may change under its name. Such files are copied through memory to their public key, which must be
+/// quick, since pages change in that moment; what is larger needs a name of which something proves that its bytes stay.
 pub const ENTRY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A file of a build: what is known of it before it has headers and a class.
@@ -36,8 +38,10 @@ pub enum InvalidBuild {
         /// Length of the manifest in bytes.
         bytes: u64,
     },
-    /// A large file without a hash.
-    #[error("{path:?} has {size} bytes and no content hash in its name: such files may have {ENTRY_BYTES_MAX}; give it a hashed name")]
+    /// A large file whose bytes may change.
+    #[error(
+        "{path:?} has {size} bytes, more than {ENTRY_BYTES_MAX}, the most for a file whose bytes may change: nothing proves that they stay under this name; let the build tool's manifest list it under a hashed name, or declare it with spec.build.immutable (--immutable {path:?})"
+    )]
     EntryTooLarge {
         /// The file.
         path: String,
@@ -65,26 +69,40 @@ pub fn is_left_out(path: &str) -> bool {
     path.starts_with(".vite/") || path.split('/').any(|part| part == "__MACOSX") || name == ".DS_Store" || name.starts_with("._")
 }
 
-/// The manifest of these files.
+/// The manifest of these files, as far as names and hashes tell.
 ///
 /// # Errors
 /// When the build cannot be published as it is.
 pub fn assemble(files: Vec<NewFile>, build: &BuildNames) -> Result<Assembled, InvalidBuild> {
+    assemble_with(files, build, &Vouchers::of_names(build), &TypesOfBytes::default())
+}
+
+/// The manifest of these files, with all that vouches for their names and with what their bytes say of their types.
+///
+/// # Errors
+/// When the build cannot be published as it is.
+pub fn assemble_with(
+    files: Vec<NewFile>,
+    build: &BuildNames,
+    vouchers: &Vouchers<'_>,
+    types: &TypesOfBytes,
+) -> Result<Assembled, InvalidBuild> {
     let files: Vec<_> = files.into_iter().filter(|file| !is_left_out(&file.path) && !build.leaves_out(&file.path)).collect();
     let variants = variants(&files);
+    let hashes: BTreeMap<String, ContentHash> = originals(&files, &variants);
     let mut listed = Vec::with_capacity(files.len());
     for (file, is_variant) in files.into_iter().zip(variants) {
         // A variant goes with its original in everything: class, type, and the moment in which it is written.
         let original = if is_variant { variant::original(&file.path).map(|(original, _)| original) } else { None };
         let like = original.unwrap_or(&file.path);
-        let is_hashed = build.names.hashed.contains(like) && !classify::is_never_hashed(like);
-        let class = if is_hashed { Class::Asset } else { classify::class_of(like) };
-        let content_type = headers::content_type(like);
-        if class == Class::Entry && file.size > ENTRY_BYTES_MAX {
+        let hash = hashes.get(like).filter(|_| is_variant).unwrap_or(&file.sha256);
+        let (class, evidence) = vouchers.judge(like, hash.as_bytes());
+        let content_type = types.of(like);
+        if !class.lies_at_its_path() && file.size > ENTRY_BYTES_MAX {
             return Err(InvalidBuild::EntryTooLarge { path: file.path, size: file.size });
         }
         let logical_name = build.names.logical.get(&file.path).map(|name| name.as_str().into());
-        listed.push(manifest_file(file, class, content_type, logical_name));
+        listed.push(manifest_file(file, (class, evidence), content_type, logical_name));
     }
     if listed.is_empty() {
         return Err(InvalidBuild::NoFiles);
@@ -103,7 +121,20 @@ fn variants(files: &[NewFile]) -> Vec<bool> {
     files.iter().map(|file| variant::original(&file.path).is_some_and(|(original, _)| there.contains(original))).collect()
 }
 
-fn manifest_file(file: NewFile, class: Class, content_type: &'static str, logical_name: Option<Box<str>>) -> ManifestFile {
+/// The hashes of files that have variants.
+fn originals(files: &[NewFile], variants: &[bool]) -> BTreeMap<String, ContentHash> {
+    let of_variants = files.iter().zip(variants).filter(|(_, is_variant)| **is_variant);
+    let wanted: BTreeSet<&str> = of_variants.filter_map(|(file, _)| variant::original(&file.path)).map(|(original, _)| original).collect();
+    let there = files.iter().filter(|file| wanted.contains(file.path.as_str()));
+    there.map(|file| (file.path.clone(), file.sha256.clone())).collect()
+}
+
+fn manifest_file(
+    file: NewFile,
+    (class, evidence): (Class, Option<Evidence>),
+    content_type: &'static str,
+    logical_name: Option<Box<str>>,
+) -> ManifestFile {
     ManifestFile {
         content_type: Cow::Borrowed(content_type),
         path: file.path,
@@ -111,6 +142,7 @@ fn manifest_file(file: NewFile, class: Class, content_type: &'static str, logica
         sha256: file.sha256,
         cache_control: Cow::Borrowed(headers::cache_control(class)),
         class,
+        evidence,
         logical_name,
     }
 }
@@ -129,8 +161,6 @@ impl InvalidBuild {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::api::BuildManifestSpec;
     use crate::manifest::object;
@@ -161,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_variant_goes_with_its_original_and_a_file_that_only_looks_like_one_by_itself() {
-        let paths = ["a-BEcQUh0e.js", "a-BEcQUh0e.js.br", "b-BEcQUh0e.js.gz", "data.json", "data.json.gz", "index.html", "index.html.br"];
+        let paths = ["_astro/a.js", "_astro/a.js.br", "_astro/b.js.gz", "data.json", "data.json.gz", "index.html", "index.html.br"];
         let manifest = assemble(paths.iter().map(|path| new(path, 1)).collect(), &no_names()).unwrap().manifest;
         let brief: Vec<_> = manifest.files.iter().map(|file| (file.class, &*file.content_type, file.encoding())).collect();
         let (script, json, page) = ("text/javascript; charset=utf-8", "application/json; charset=utf-8", "text/html; charset=utf-8");
@@ -169,8 +199,8 @@ mod tests {
             (Class::Asset, script, None),
             (Class::Asset, script, Some(Encoding::Brotli)),
             (Class::Asset, "application/gzip", None),
-            (Class::Entry, json, None),
-            (Class::Entry, json, Some(Encoding::Gzip)),
+            (Class::Unversioned, json, None),
+            (Class::Unversioned, json, Some(Encoding::Gzip)),
             (Class::Entry, page, None),
             (Class::Entry, page, Some(Encoding::Brotli)),
         ];
@@ -179,7 +209,7 @@ mod tests {
         let read = Manifest::parse(&stored, &crate::api::ManifestDigest::of(&stored)).unwrap();
         assert_eq!(read, manifest);
         assert!(read.files.iter().all(|file| matches!(file.content_type, Cow::Borrowed(_))), "types of our own tables are not copied");
-        assert_eq!(read.name_map("/"), r#"{"a-BEcQUh0e.js":"/a-BEcQUh0e.js","b-BEcQUh0e.js.gz":"/b-BEcQUh0e.js.gz"}"#);
+        assert_eq!(read.name_map("/"), r#"{"_astro/a.js":"/_astro/a.js","_astro/b.js.gz":"/_astro/b.js.gz"}"#);
     }
 
     #[test]
@@ -187,6 +217,6 @@ mod tests {
         assert_eq!(assemble(vec![new(".vite/manifest.json", 3)], &no_names()), Err(InvalidBuild::NoFiles));
         let large = assemble(vec![new("film.mp4", ENTRY_BYTES_MAX + 1)], &no_names());
         assert_eq!(large, Err(InvalidBuild::EntryTooLarge { path: "film.mp4".into(), size: ENTRY_BYTES_MAX + 1 }));
-        assert!(assemble(vec![new("film-BEcQUh0e.mp4", ENTRY_BYTES_MAX + 1)], &no_names()).is_ok());
+        assert!(assemble(vec![new("_astro/film.mp4", ENTRY_BYTES_MAX + 1)], &no_names()).is_ok());
     }
 }

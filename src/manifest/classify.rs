@@ -1,31 +1,43 @@
-//! Tells by a file's name whether it carries a hash of its content: only then its bytes can never change.
-//! Never takes a word, a number or a date for a hash: such a file would be cached for ever under a name that comes again.
+//! What a file is by its name alone: a page, something whose bytes may change under its name, or neither; and what a build tool's own
+//! words say about hashes. Never takes the shape of a name for proof that its bytes stay: that is `evidence`'s business.
 
-use super::Class;
+/// Files that name others, and service workers: with the version that is served and no other. Beginnings of names that only they have.
+const SERVICE_WORKERS: [&str; 6] =
+    ["sw.js", "service-worker", "serviceworker", "ngsw-worker", "firebase-messaging-sw", "onesignalsdkworker"];
 
-/// The class of a file by its path.
-///
-/// Pages are always entries. What a build tool wrote with a hash is an asset: Vite, Rollup, Astro and `SvelteKit`
-/// (`name-BEcQUh0e.js`, `name.BEcQUh0e.js`), Nuxt (`_nuxt/BEcQUh0e.js`), esbuild and Angular (`name-XIDF6MKT.js`), webpack, Parcel
-/// and Next.js (`name.3a4f5b6c.js`, 8 to 64 hexadecimal characters), each also before further endings (`.chunk.js`).
-/// Source maps are always entries: an edit of a comment changes a map, and not the hash in its name, which is the script's.
-/// Everything else is an entry, which is always safe: written last, cached shortly.
+/// Lists of files, which tools write and pages' scripts read.
+const LISTS: [&str; 14] = [
+    "version.json",
+    "manifest.json",
+    "asset-manifest.json",
+    "assets-manifest.json",
+    "build-manifest.json",
+    "mix-manifest.json",
+    "mf-manifest.json",
+    "rev-manifest.json",
+    "cache_manifest.json",
+    "staticfiles.json",
+    "entrypoints.json",
+    "ngsw.json",
+    "hashmap.json",
+    "remoteentry.js",
+];
+
+/// Whether a file goes with the pages, by its name: html, service workers, and what names other files. It is written last, and answered
+/// from the served version alone.
 #[must_use]
-pub fn class_of(path: &str) -> Class {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    if is_never_hashed(name) {
-        return Class::Entry;
-    }
-    let content = content(name);
-    // The last part is the file's ending and never a hash.
-    let Some((stem, _)) = name.rsplit_once('.') else { return Class::Entry };
-    let mut parts = stem.split('.');
-    let first = parts.next().unwrap_or_default();
-    let hashed = parts.any(|part| ends_with_hash(part, content) || is_hash(part, content))
-        || ends_with_hash(first, content)
-        || (is_asset_folder(folder) && is_hash(first, content))
-        || (first.len() >= 16 && is_hash(first, content));
-    if hashed { Class::Asset } else { Class::Entry }
+pub fn is_entry(path: &str) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name).to_ascii_lowercase();
+    let is_feed =
+        has_ending(&name, &["webmanifest", "appcache", "rss", "atom"]) || (name.starts_with("sitemap") && has_ending(&name, &["xml"]));
+    is_page(path) || is_service_worker(&name) || LISTS.contains(&name.as_str()) || is_feed
+}
+
+/// `sw.js`, `my-sw.js`, `service-worker.js`: a browser asks for them by themselves, and one that is gone must be a 404, so that it is
+/// taken out of service. Source maps of them are none.
+fn is_service_worker(name: &str) -> bool {
+    let is_one = |part: &&str| name == *part || name.ends_with(&format!("-{part}")) || (*part != "sw.js" && name.starts_with(*part));
+    has_ending(name, &["js", "mjs"]) && SERVICE_WORKERS.iter().any(|part| is_one(&part))
 }
 
 /// Whether a path is a page.
@@ -34,11 +46,39 @@ pub fn is_page(path: &str) -> bool {
     has_ending(path, &["html", "htm", "xhtml"])
 }
 
-/// Whether no hash in the file's name says that its bytes stay: a page is written again under its name, and a source map carries
-/// the hash of the script that it is for.
+/// Whether no hash in the file's name says that its bytes stay: a page is written again under its name, and what lies beside a script
+/// (its source map, its licences, its types) carries the hash of the script.
 #[must_use]
 pub fn is_never_hashed(path: &str) -> bool {
-    is_page(path) || is_source_map(path)
+    is_entry(path) || is_beside_a_script(path)
+}
+
+/// Whether a file carries the name of a script that it is for, and its bytes are not what that name is a hash of.
+#[must_use]
+pub fn is_beside_a_script(path: &str) -> bool {
+    let name = path.to_ascii_lowercase();
+    is_source_map(&name) || [".license.txt", ".licenses.txt", ".license", ".d.ts", ".d.mts", ".d.cts"].iter().any(|end| name.ends_with(end))
+}
+
+/// Whether a name that a build tool lists beside the name that a file has without hash (its chunk's, its source's) says more than that
+/// one, so that what is more is the tool's hash: `[hash]` alone, or of any length and alphabet.
+#[must_use]
+pub fn says_more_than(path: &str, plain: &str) -> bool {
+    let stem = |path: &str| {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        name.split_once('.').map_or(name, |(stem, _)| stem).to_ascii_lowercase()
+    };
+    let (stem, plain) = (stem(path), stem(plain));
+    let more = stem.strip_prefix(&*plain).unwrap_or(&stem);
+    more.bytes().filter(u8::is_ascii_alphanumeric).count() >= 4
+}
+
+/// Whether some part of a path has the shape of a hash: for advice, never for a decision.
+#[must_use]
+pub fn looks_hashed(path: &str) -> bool {
+    let tails = |part: &str| part.char_indices().filter(|(_, c)| matches!(c, '-' | '_')).map(|(at, _)| at + 1).collect::<Vec<_>>();
+    let is_one = |part: &str| is_hash_of_a_tool(part) || tails(part).into_iter().any(|at| is_hash_of_a_tool(&part[at..]));
+    path.split(['/', '.']).any(is_one) || has_hash_shape(path)
 }
 
 /// Whether a path is a source map.
@@ -77,24 +117,14 @@ pub fn is_hash_of_a_tool(text: &str) -> bool {
         && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         && text.bytes().any(|b| b.is_ascii_digit())
         && text.bytes().any(|b| b.is_ascii_lowercase());
-    is_short || is_hash(text, Content::Code)
+    is_short || is_hash(text) || is_mixed_with_digits(text)
 }
 
-/// Folders into which build tools put nothing but hashed files, so that a whole name may be a hash.
-fn is_asset_folder(folder: &str) -> bool {
-    folder.split('/').any(|part| matches!(part, "_nuxt" | "_astro" | "_next" | "_app" | "assets" | "static" | "chunks"))
-}
-
-/// What a file is for, as its name tells. Dates and numbers in the names of code are rare.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Content {
-    Code,
-    Other,
-}
-
-fn content(name: &str) -> Content {
-    let is_code = has_ending(name, &["js", "mjs", "cjs", "css", "wasm"]);
-    if is_code { Content::Code } else { Content::Other }
+/// At least eight characters, letters among which digits stand, and not only at the ends: Blazor's and Rollup's base 36, for example.
+fn is_mixed_with_digits(text: &str) -> bool {
+    let count = |is: fn(&u8) -> bool| text.bytes().filter(is).count();
+    let is_long = text.len() >= 8 && text.bytes().all(is_base64url);
+    is_long && count(u8::is_ascii_digit) >= 2 && count(u8::is_ascii_alphabetic) >= 2 && !is_word_with_number(text)
 }
 
 fn has_ending(name: &str, endings: &[&str]) -> bool {
@@ -105,30 +135,17 @@ fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
-/// Whether a part of a name is something and then, after `-` or `_`, a hash. A hash of base64 may hold both separators, so its
-/// fixed length of 8 is tried first.
-fn ends_with_hash(part: &str, content: Content) -> bool {
-    if !part.is_ascii() {
-        return part.rsplit_once(['-', '_']).is_some_and(|(_, last)| is_hash(last, content));
-    }
-    let fixed = part.len().checked_sub(8).is_some_and(|at| {
-        let (before, last) = part.split_at(at);
-        before.ends_with(['-', '_']) && is_hash(last, content)
-    });
-    fixed || part.rsplit_once(['-', '_']).is_some_and(|(_, last)| is_hash(last, content))
+/// Whether a text that a tool gives as a hash has the shape of one.
+fn is_hash(text: &str) -> bool {
+    is_hex_hash(text) || is_base32_hash(text) || is_base64_hash(text)
 }
 
-/// Whether a text is a hash by itself, in the name of a file of such content.
-fn is_hash(text: &str, content: Content) -> bool {
-    is_hex_hash(text, content) || is_base32_hash(text) || is_base64_hash(text)
-}
-
-/// Lower-case hexadecimal of 8 to 64 characters. Of 43 random ones of length 8 one has digits only: such a number is believed in
-/// script and style, unless it could be a date. Short ones without a digit are believed only because no words have these letters.
-fn is_hex_hash(text: &str, content: Content) -> bool {
-    let hex = (8..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+/// Lower-case hexadecimal of 8 to 128 characters. Of 43 random ones of length 8 one has digits only: such a number is believed, unless
+/// it could be a date. Short ones without a digit are believed only because no words have these letters.
+fn is_hex_hash(text: &str) -> bool {
+    let hex = (8..=128).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let digits_only = text.bytes().all(|b| b.is_ascii_digit());
-    hex && (!digits_only || (content == Content::Code && !is_date(text) && !is_time(text)))
+    hex && (!digits_only || (!is_date(text) && !is_time(text)))
 }
 
 fn is_date(digits: &str) -> bool {
@@ -197,81 +214,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_with_a_content_hash_are_assets() {
+    fn what_names_other_files_goes_with_the_pages_and_nothing_else_does() {
         for path in [
-            "assets/cart-BEcQUh0e.css",
-            "assets/hero-Dg-PRAVz.svg",
-            "assets/workshop-CZ6bk-9a.svg",
-            "assets/kitchen-18rD35f-.js",
-            "assets/about-Cs62_u-X.js",
-            "assets/home-guRlEkng.css",
-            "assets/garden-zjLSdpoI.js",
-            "assets/garden-yCKz7xX8.js",
-            "assets/signs-9e1QReoF.woff2",
-            "assets/reviews-2ih19fzv.css",
-            "assets/release-DdoHrTGR.js",
-            "main.3a4f5b6c.js",
-            "main.3a4f5b6c7d8e9f001122.chunk.js",
-            "static/js/787.c4e7f8f9.chunk.js",
-            "main-XIDF6MKT.js",
-            "chunk-ABCDEFGH.js",
-            "styles-5INURTSO.css",
-            "_nuxt/B1cD2eF3.js",
-            "_app/immutable/entry/start.B1cD2eF3.js",
-            "_astro/index.DhQ3kTxa.css",
-            "img/d41d8cd98f00b204e9800998ecf8427e.png",
-            "index.12345678.js",
-            "workbox-3e911b1d.js",
-            "logo.deadbeef.svg",
-            "_next/static/chunks/webpack-0a1b2c3d4e5f6071.js",
-            "media/font.a1b2c3d4.woff2",
+            "index.html",
+            "about-BEcQUh0e.html",
+            "sw.js",
+            "app/my-sw.js",
+            "service-worker.js",
+            "ngsw-worker.js",
+            "ngsw.json",
+            "version.json",
+            "site.webmanifest",
+            "build/manifest.json",
+            "remoteEntry.js",
+            "sitemap-0.xml",
+            "blog/feed.rss",
         ] {
-            assert_eq!(class_of(path), Class::Asset, "{path}");
+            assert!(is_entry(path), "{path}");
+        }
+        for path in ["a.js", "cows.js", "sw.js.map", "data.json", "img/sitemap.png", "robots.txt", "answer.js", "browserconfig.xml"] {
+            assert!(!is_entry(path), "{path}");
         }
     }
 
     #[test]
-    fn names_without_one_are_entries() {
-        for path in [
-            "index.html",
-            "about-BEcQUh0e.html",
-            "assets/cart-BEcQUh0e.js.map",
-            "main.3a4f5b6c.css.map",
-            "favicon.ico",
-            "robots.txt",
-            "version.json",
-            "sw.js",
-            "service-worker.js",
-            "some-document.pdf",
-            "my-homepage.png",
-            "photo-20241121.jpg",
-            "report-2024-11-01.pdf",
-            "name.20241121.js",
-            "jquery-3.7.1.min.js",
-            "page-section1.js",
-            "icon-Homepage.svg",
-            "x-my-photo.png",
-            "release-v2-beta1.js",
-            "LICENSE",
-            "bundle.min.js",
-            "apple-touch-icon-precomposed.png",
-            "android-chrome-192x192.png",
-            "site.webmanifest",
-            "data-12345678.csv",
-            "log-1732150000.js",
-            "assets/bootstrap.js",
-            "assets/homepage.js",
-            "assets/chapter2.css",
-            "Chapter2.js",
-            "assets/3dmodels.js",
-            "bootstrap-MyHomePage.js",
-            "assets/img/background.webp",
-            "fonts/Roboto-Regular.woff2",
-            "fonts/OpenSans-SemiBold.woff2",
-            "images/hero-1920x1080.jpg",
-            "x-My-Photo.jpg",
-        ] {
-            assert_eq!(class_of(path), Class::Entry, "{path}");
+    fn what_lies_beside_a_script_carries_no_hash_of_its_own() {
+        for path in ["a-BEcQUh0e.js.map", "main.3a4f5b6c.js.LICENSE.txt", "types/a-BEcQUh0e.d.ts", "a.css.MAP"] {
+            assert!(is_never_hashed(path) && !is_entry(path), "{path}");
+        }
+        for path in ["LICENSE.txt", "a.ts", "map.js", "img/map.png"] {
+            assert!(!is_never_hashed(path), "{path}");
         }
     }
 
@@ -283,6 +255,7 @@ mod tests {
             ("app.min.3a4f5b6c.js", "app.min.js"),
             ("app.3a4f5b6c.min.js", "app.min.js"),
             ("app.20241121ab.js", "app.js"),
+            ("dotnet.runtime.qrl1fuqt3c.js", "dotnet.runtime.js"),
         ] {
             assert!(is_hashed_form(path, name), "{path}");
         }
@@ -292,6 +265,8 @@ mod tests {
             ("app.3.js", "app.js"),
             ("app.facade.js", "app.js"),
             ("app.123456.js", "app.js"),
+            ("app.production.js", "app.js"),
+            ("app.version12.js", "app.js"),
             ("apple3a4f5b6c.js", "app.js"),
             ("LICENSE", "LICENSE"),
         ] {
@@ -300,9 +275,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_build_tool_vouches_for_needs_only_the_shape() {
+    fn eight_characters_behind_a_hyphen_have_the_shape_of_vites_hash() {
         for path in ["assets/a-lowercas.js", "assets/index-Homepage.css", "assets/a-20241121.js"] {
-            assert_eq!((class_of(path), has_hash_shape(path)), (Class::Entry, true), "{path}");
+            assert!(has_hash_shape(path), "{path}");
         }
         for path in ["assets/app.js", "assets/lowercas.js", "sw.js", "a/ünï-abcdefgü.js"] {
             assert!(!has_hash_shape(path), "{path}");

@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::evidence::Evidence;
 use super::variant::{self, Encoding};
-use super::{headers, object};
+use super::{headers, object, urls};
 use crate::api::{ContentHash, ManifestDigest};
 
 mod encode;
@@ -22,10 +22,6 @@ pub const FORMAT: i32 = 1;
 
 /// Largest manifest that is read: 200,000 files at about 190 bytes each are 38 MB.
 pub const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Characters that would end or change a URL's path.
-const NOT_IN_A_PATH: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
 
 /// The list of files of one build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +48,8 @@ pub struct ManifestFile {
     pub cache_control: Cow<'static, str>,
     /// Whether the bytes at `path` may ever change.
     pub class: Class,
+    /// What says so, if something does. Absent in manifests of older programs.
+    pub evidence: Option<Evidence>,
     /// The name that an application asks for, when the build tool gave one (for Vite the source path).
     pub logical_name: Option<Box<str>>,
 }
@@ -63,13 +61,21 @@ impl ManifestFile {
         variant::encoding(&self.path, &self.content_type)
     }
 
-    /// Key of the immutable object that holds the bytes, below the release's prefix: an asset lies at its own path, an entry
-    /// file, whose path gets other bytes with the next version, under its hash.
+    fn is_in_the_name_map(&self) -> bool {
+        match self.class {
+            Class::Asset => true,
+            Class::Unversioned => self.logical_name.is_some(),
+            Class::Entry => false,
+        }
+    }
+
+    /// Key of the immutable object that holds the bytes, below the release's prefix: an asset lies at its own path, any other
+    /// file, whose path may get other bytes with the next version, under its hash.
     #[must_use]
     pub fn key(&self) -> Cow<'_, str> {
         match self.class {
             Class::Asset => Cow::Borrowed(&self.path),
-            Class::Entry => Cow::Owned(object::entry_object_key(&self.sha256)),
+            Class::Entry | Class::Unversioned => Cow::Owned(object::entry_object_key(&self.sha256)),
         }
     }
 }
@@ -86,7 +92,12 @@ struct Line<'a> {
     content_type: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     cache_control: Option<Cow<'a, str>>,
-    class: Class,
+    class: StoredClass,
+    /// Older readers pass it over, and take the file for an entry file: written with the flip, answered from the served version alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unversioned: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_evidence")]
+    evidence: Option<Evidence>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     logical_name: Option<Cow<'a, str>>,
 }
@@ -100,7 +111,9 @@ impl Serialize for ManifestFile {
             sha256: self.sha256.clone(),
             content_type: Cow::Borrowed(&self.content_type),
             cache_control: differs.then_some(Cow::Borrowed(&self.cache_control)),
-            class: self.class,
+            class: self.class.stored(),
+            unversioned: self.class == Class::Unversioned,
+            evidence: self.evidence,
             logical_name: self.logical_name.as_deref().map(Cow::Borrowed),
         };
         line.serialize(serializer)
@@ -110,6 +123,7 @@ impl Serialize for ManifestFile {
 impl<'de> Deserialize<'de> for ManifestFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let line = Line::deserialize(deserializer)?;
+        let class = line.class.with(line.unversioned);
         let usual = [line.path.as_ref(), variant::original(&line.path).map_or("", |(original, _)| original)].map(headers::content_type);
         Ok(Self {
             content_type: match usual.into_iter().find(|usual| line.content_type == *usual) {
@@ -118,24 +132,75 @@ impl<'de> Deserialize<'de> for ManifestFile {
             },
             cache_control: match line.cache_control {
                 Some(other) => Cow::Owned(other.into_owned()),
-                None => Cow::Borrowed(headers::cache_control(line.class)),
+                None => Cow::Borrowed(headers::cache_control(class)),
             },
             path: line.path.into_owned(),
             size: line.size,
             sha256: line.sha256,
-            class: line.class,
+            class,
+            evidence: line.evidence,
             logical_name: line.logical_name.map(|name| name.into_owned().into_boxed_str()),
         })
     }
 }
 
 /// Whether the bytes behind a path may ever change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// A file with a content hash in its name: cached for ever, written before anything refers to it.
+    /// A file of which something proves that its bytes stay under its name: cached for ever, written before anything refers to it.
     Asset,
-    /// Any other file (html, `favicon.ico`, `robots.txt`): short cache, written last.
+    /// A page, a service worker, a list of files: short cache, written last.
     Entry,
+    /// Any other file (`favicon.ico`, `robots.txt`, a picture, a source map, what only looks hashed): short cache, at its public key
+    /// before any page of its version, replaced with the flip.
+    Unversioned,
+}
+
+/// For how long caches may keep what lies at the public key of a file that is no asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publicly {
+    /// A set vouches for its name.
+    ForEver,
+    /// As the file's `Cache-Control` says.
+    ForNow,
+}
+
+/// The class as it stands in a document: two words, which all readers know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum StoredClass {
+    Asset,
+    Entry,
+}
+
+impl Class {
+    fn stored(self) -> StoredClass {
+        match self {
+            Self::Asset => StoredClass::Asset,
+            Self::Entry | Self::Unversioned => StoredClass::Entry,
+        }
+    }
+
+    /// Whether the bytes lie at the file's own path: not of files that may get others.
+    #[must_use]
+    pub fn lies_at_its_path(self) -> bool {
+        self.stored() == StoredClass::Asset
+    }
+}
+
+impl StoredClass {
+    fn with(self, unversioned: bool) -> Class {
+        match (self, unversioned) {
+            (Self::Asset, _) => Class::Asset,
+            (Self::Entry, false) => Class::Entry,
+            (Self::Entry, true) => Class::Unversioned,
+        }
+    }
+}
+
+/// A word that a newer program wrote says only that there is evidence which is not known here.
+fn known_evidence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Evidence>, D::Error> {
+    let word = Option::<Cow<'de, str>>::deserialize(deserializer)?;
+    Ok(word.and_then(|word| Evidence::deserialize(serde::de::value::StrDeserializer::<D::Error>::new(&word)).ok()))
 }
 
 /// Bytes that are not a manifest this build can use.
@@ -196,19 +261,15 @@ impl Manifest {
         self.files.iter().map(|file| file.size).sum()
     }
 
-    /// The name map: logical name (the path, where the build tool gave none) to URL. Only assets: pages are not referred to by hash.
-    /// No variants: whoever serves a file chooses among those.
+    /// The name map: logical name (the path, where the build tool gave none) to URL. Assets, and unversioned files to which the build tool
+    /// gave a name: pages are not referred to by hash. No variants: whoever serves a file chooses among those.
     #[must_use]
     pub fn name_map(&self, base_url: &str) -> String {
         let names: BTreeMap<&str, String> = self
-            .of_class(Class::Asset)
-            .filter(|file| file.encoding().is_none())
-            .map(|file| {
-                (
-                    file.logical_name.as_deref().unwrap_or(&file.path),
-                    format!("{base_url}{}", utf8_percent_encode(&file.path, NOT_IN_A_PATH)),
-                )
-            })
+            .files
+            .iter()
+            .filter(|file| file.encoding().is_none() && file.is_in_the_name_map())
+            .map(|file| (file.logical_name.as_deref().unwrap_or(&file.path), format!("{base_url}{}", urls::escaped(&file.path))))
             .collect();
         serde_json::to_string(&names).expect("a map of strings is JSON")
     }
@@ -235,6 +296,7 @@ mod tests {
             content_type: "text/javascript; charset=utf-8".into(),
             cache_control: "public, max-age=31536000, immutable".into(),
             class: Class::Asset,
+            evidence: None,
             logical_name: logical_name.map(Into::into),
         }
     }

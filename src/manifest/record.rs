@@ -1,9 +1,13 @@
 //! The small documents beside the objects: who owns a prefix, which version is which build, who is about to use what.
 //! Every one is JSON with a format number; never parsed leniently.
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+use serde::de::value::StrDeserializer;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::evidence::{self, Evidence};
 use super::readers::Reading;
 use super::{Class, Manifest};
 use crate::api::store::StoreCapabilities;
@@ -68,24 +72,50 @@ pub struct BuildSummary {
     /// The build tool's manifest, and how it was found.
     #[serde(flatten)]
     pub reading: Reading,
-    /// Files with a hash in their name.
+    /// Files of which something proves that their bytes stay.
     pub assets: u64,
-    /// All others.
+    /// Pages and what goes with them.
     pub entries: u64,
+    /// All others; absent in records of older programs, which counted these among the entries.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unversioned: u64,
+    /// How many names each kind of evidence vouches for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "known_words")]
+    pub evidence: BTreeMap<Evidence, u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Words of a newer program are passed over.
+fn known_words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Evidence, u64>, D::Error> {
+    let words = BTreeMap::<String, u64>::deserialize(deserializer)?;
+    let known = |word: &str| Evidence::deserialize(StrDeserializer::<D::Error>::new(word)).ok();
+    Ok(words.into_iter().filter_map(|(word, count)| Some((known(&word)?, count))).collect())
 }
 
 impl BuildSummary {
     /// Of a build that was read so.
     #[must_use]
-    pub fn of(reading: Reading, manifest: &Manifest) -> Self {
+    /// `by_set`: files whose names a set vouches for.
+    pub fn of(reading: Reading, manifest: &Manifest, by_set: &BTreeSet<String>) -> Self {
         let count = |class| manifest.of_class(class).count() as u64;
-        Self { reading, assets: count(Class::Asset), entries: count(Class::Entry) }
+        Self {
+            reading,
+            assets: count(Class::Asset),
+            entries: count(Class::Entry),
+            unversioned: count(Class::Unversioned),
+            evidence: evidence::counts(manifest, by_set),
+        }
     }
 
-    /// In words: `31 assets, 7 entry files; names from ".vite/manifest.json" (Vite, at its usual place)`.
+    /// In words: `31 assets, 2 entry files, 5 unversioned files; names from ".vite/manifest.json" (Vite, at its usual place)`.
     #[must_use]
     pub fn sentence(&self) -> String {
-        format!("{} assets, {} entry files; {}", self.assets, self.entries, self.reading.sentence())
+        let unversioned = if self.unversioned == 0 { String::new() } else { format!(", {} unversioned files", self.unversioned) };
+        format!("{} assets, {} entry files{unversioned}; {}", self.assets, self.entries, self.reading.sentence())
     }
 }
 

@@ -46,7 +46,7 @@ pub fn original(path: &str) -> Option<(&str, Encoding)> {
 /// `.gz` has by itself.
 #[must_use]
 pub fn encoding(path: &str, content_type: &str) -> Option<Encoding> {
-    original(path).filter(|(original, _)| headers::content_type(original) == content_type).map(|(_, encoding)| encoding)
+    original(path).filter(|(original, _)| headers::may_have(original, content_type)).map(|(_, encoding)| encoding)
 }
 
 #[cfg(test)]

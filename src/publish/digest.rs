@@ -4,7 +4,7 @@
 use super::Failure;
 use crate::api::{BuildManifestSpec, ManifestDigest};
 use crate::cli::DigestArgs;
-use crate::manifest::Layout;
+use crate::manifest::{Declared, Layout};
 use crate::source::folder::{self, Selection};
 use crate::upload::{Prepared, Publish, PublishFailure, Publisher};
 
@@ -25,6 +25,7 @@ async fn digest(args: DigestArgs) -> Result<ManifestDigest, Failure> {
         layout: Layout::new("", ""),
         release: String::new(),
         version: String::new(),
+        declared: Declared { immutable: args.immutable, unversioned: args.unversioned },
         names: BuildManifestSpec { format: args.format, path: args.manifest },
         publisher: Publisher::Anybody,
         base_urls: Vec::new(),

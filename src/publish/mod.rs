@@ -14,8 +14,9 @@ use crate::api::foreign::{json_escaped, lines_escaped};
 use crate::bucket::Bucket;
 use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
+use crate::manifest::Evidence;
 use crate::manifest::readers::BuildNames;
-use crate::manifest::{Layout, Owner};
+use crate::manifest::{Declared, Layout, Owner};
 use crate::source::folder::{self, Selection};
 use crate::upload::{self, Before, Claimed, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Standing, Tools};
 
@@ -133,6 +134,7 @@ fn request(args: &PublishArgs, target: &Target) -> Publish {
         release: release(args),
         version: args.version.clone(),
         names: BuildManifestSpec::default(),
+        declared: Declared { immutable: args.immutable.clone(), unversioned: args.unversioned.clone() },
         publisher: Publisher::Anybody,
         base_urls: target.base_urls.clone(),
         pin: None,
@@ -231,6 +233,10 @@ impl Command<'_> {
         };
         let published = retry.until_done(attempt, |again| teller.again(again)).await?;
         outcome.sent(&published.progress, earlier.get());
+        // An older program may have recorded this very build under another manifest.
+        outcome.digest = published.record.digest.clone();
+        let build = published.record.build.as_ref();
+        outcome.vouched(build.and_then(|build| build.evidence.get(&Evidence::Set)).copied().unwrap_or_default());
         Ok(published.before)
     }
 

@@ -1,10 +1,14 @@
 //! What the command did (or would do), for people and for programs. The only thing that goes to standard output.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use crate::api::{ContentHash, ManifestDigest};
 use crate::lint::Report;
+use crate::manifest::evidence::{self, Evidence};
 use crate::manifest::readers::Reading;
+use crate::manifest::{Class, Manifest};
 use crate::upload::{Before, Plan, Prepared, Progress};
 
 /// Lines of a list that people are shown; programs get all.
@@ -24,6 +28,10 @@ pub(super) struct Outcome {
     pub(super) seconds: f64,
     /// How the build was read.
     pub(super) manifest: Reading,
+    /// Files by class: `immutable`, `pages`, `unversioned`.
+    pub(super) classes: BTreeMap<&'static str, u64>,
+    /// How many names each kind of evidence vouches for.
+    pub(super) evidence: BTreeMap<Evidence, u64>,
     /// Absent when nothing was published before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) returning_visitor: Option<ReturningVisitor>,
@@ -83,6 +91,8 @@ impl Outcome {
             bytes_sent: 0,
             seconds: 0.0,
             manifest: prepared.reading.clone(),
+            classes: classes(&prepared.manifest),
+            evidence: evidence::counts(&prepared.manifest, &BTreeSet::new()),
             returning_visitor: None,
             lint: None,
             dry_run: None,
@@ -96,8 +106,16 @@ impl Outcome {
         self.bytes_sent = progress.bytes_sent + earlier.bytes_sent;
     }
 
+    /// What a set vouches for, by what was published before.
+    pub(super) fn vouched(&mut self, by_set: u64) {
+        if by_set > 0 {
+            self.evidence.insert(Evidence::Set, by_set);
+        }
+    }
+
     /// What would be sent; answers what was published before.
     pub(super) fn planned(&mut self, plan: Plan) -> Option<Before> {
+        self.vouched(plan.by_set.len() as u64);
         self.objects_sent = plan.send.len() as u64;
         self.objects_reused = plan.reuse.len() as u64;
         self.bytes_sent = plan.send.iter().map(|(_, bytes)| bytes).sum();
@@ -144,6 +162,7 @@ impl Outcome {
             shown(&mut lines, "refuse", lists.refuse.iter().map(|refused| refused.key.clone()));
         }
         lines.push(self.manifest.sentence());
+        lines.push(classes_sentence(&self.classes, &self.evidence));
         if let Some(visitor) = &self.returning_visitor {
             lines.push(format!("a visitor who has {} loads {} bytes of assets again", visitor.version, visitor.bytes));
         }
@@ -154,6 +173,19 @@ impl Outcome {
     pub(super) fn json(&self) -> String {
         serde_json::to_string(self).expect("an outcome has only strings and numbers")
     }
+}
+
+fn classes(manifest: &Manifest) -> BTreeMap<&'static str, u64> {
+    let classes = [("immutable", Class::Asset), ("pages", Class::Entry), ("unversioned", Class::Unversioned)];
+    classes.map(|(word, class)| (word, manifest.of_class(class).count() as u64)).into()
+}
+
+/// `12 immutable (10 ToolManifest, 2 Digest), 1 pages, 3 unversioned`
+fn classes_sentence(classes: &BTreeMap<&'static str, u64>, evidence: &BTreeMap<Evidence, u64>) -> String {
+    let evidence: Vec<String> = evidence.iter().map(|(evidence, count)| format!("{count} {evidence:?}")).collect();
+    let because = if evidence.is_empty() { String::new() } else { format!("; vouched for: {}", evidence.join(", ")) };
+    let count = |word| classes.get(word).copied().unwrap_or_default();
+    format!("files: {} immutable, {} pages, {} unversioned{because}", count("immutable"), count("pages"), count("unversioned"))
 }
 
 fn shown(lines: &mut Vec<String>, word: &str, all: impl ExactSizeIterator<Item = String>) {

@@ -171,22 +171,26 @@ async fn a_dry_run_writes_nothing_and_says_everything() {
     let world = World::new();
     let read_only = Arc::new(ReadOnly(world.bucket.clone()));
     let one = world.build("one", "first");
-    let plan = world.run_through(read_only.clone(), &one, &["--version=v1", "--dry-run"]).await.unwrap();
+    let plan = world.run_through(read_only.clone(), &one, &["--version=v1", "--immutable=assets/**", "--dry-run"]).await.unwrap();
     assert_eq!((&plan["objectsSent"], &plan["objectsReused"]), (&json!(3), &json!(0)));
-    let done = world.run(&one, &["--version=v1"]).await.unwrap();
+    let done = world.run(&one, &["--version=v1", "--immutable=assets/**"]).await.unwrap();
     for field in ["digest", "files", "bytes", "objectsSent", "bytesSent"] {
         assert_eq!(plan[field], done[field], "{field}");
     }
     let two = world.build("two", "second");
     std::fs::write(two.join("assets/lib-0123456789ab.js"), "changed under its name").unwrap();
-    let plan = world.run_through(read_only.clone(), &two, &["--version=v2", "--dry-run"]).await.unwrap();
+    let plan = world.run_through(read_only.clone(), &two, &["--version=v2", "--immutable=assets/**", "--dry-run"]).await.unwrap();
     let lists = &plan["dryRun"];
     assert_eq!((lists["send"].as_array().unwrap().len(), lists["reuse"].as_array().unwrap().len()), (2, 0), "{plan}");
     assert_eq!(lists["refuse"][0]["key"], "shop/assets/lib-0123456789ab.js");
     assert_eq!(lists["refuse"][0]["writtenBy"]["version"], "v1");
     assert_eq!(plan["returningVisitor"]["version"], "v1");
-    assert_eq!(exit(world.run_through(read_only, &two, &["--version=v1", "--dry-run"]).await), 1, "v1 means another build");
-    assert_eq!(exit(world.run(&two, &["--version=v2"]).await), 1);
+    assert_eq!(
+        exit(world.run_through(read_only, &two, &["--version=v1", "--immutable=assets/**", "--dry-run"]).await),
+        1,
+        "v1 means another build"
+    );
+    assert_eq!(exit(world.run(&two, &["--version=v2", "--immutable=assets/**"]).await), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -71,6 +71,8 @@ impl Pins {
 pub struct Names {
     objects: Vec<(KeyHash, u64, IsPinned)>,
     pages: Vec<KeyHash>,
+    /// Public keys of unversioned files: they stay with their build, whatever lies there.
+    public: Vec<KeyHash>,
     /// The entry file that may stay in caches longest, and for how many seconds.
     pub longest_cached: Option<(String, u64)>,
 }
@@ -91,8 +93,9 @@ impl Names {
     fn add(&mut self, line: &ManifestLine<'_>, standing: &Standing) {
         let is_pinned = matches!(standing, Standing::Going(pins) if pins.holds(&line.path));
         self.objects.push((KeyHash::of(&line.key()), line.size, is_pinned));
-        if line.class == Class::Entry {
-            self.pages.push(KeyHash::of(&line.path));
+        if !line.class().lies_at_its_path() {
+            let keys = if line.class() == Class::Unversioned { &mut self.public } else { &mut self.pages };
+            keys.push(KeyHash::of(&line.path));
             let seconds = line.cache_control.as_deref().map_or(0, cached_for);
             if seconds > self.longest_cached.as_ref().map_or(0, |(_, longest)| *longest) {
                 self.longest_cached = Some((line.path.clone().into_owned(), seconds));
@@ -152,7 +155,10 @@ impl Ledger {
                 (named, Named::Going(_)) => named,
             };
         }
-        for key in &names.pages {
+        for key in names.public.iter().filter(|_| is_kept) {
+            self.keys.insert(*key, Named::Kept);
+        }
+        for key in names.pages.iter().chain(names.public.iter().filter(|_| !is_kept)) {
             let named = self.keys.entry(*key).or_insert(Named::Page);
             if *named != Named::Page {
                 *named = Named::Kept;

@@ -91,6 +91,8 @@ pub enum Author {
     Publisher,
     /// One of us, as an entry file at its public key.
     Page(ManifestDigest),
+    /// One of us, as a file at its public key that names no others: no build that stays has it.
+    Beside,
 }
 
 /// What becomes of an object that no manifest names.
@@ -98,13 +100,13 @@ pub enum Author {
 pub fn fate_of_unnamed(author: &Author, line: Line<'_>, now: Timestamp, unrecorded_life: Duration) -> Fate {
     match author {
         Author::Stranger => Fate::Unknown,
-        Author::Publisher
+        Author::Publisher | Author::Beside
             if now.duration_since(line.last_modified).as_secs() > i64::try_from(unrecorded_life.as_secs()).unwrap_or(i64::MAX) =>
         {
             Fate::Goes
         }
         // A page stays, and its build with it; what is young may be of a publish under way.
-        Author::Publisher | Author::Page(_) => Fate::Kept,
+        Author::Publisher | Author::Beside | Author::Page(_) => Fate::Kept,
     }
 }
 

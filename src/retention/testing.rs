@@ -18,6 +18,7 @@ pub fn file(path: &str, class: Class, cache_control: &str) -> ManifestFile {
         content_type: "text/javascript; charset=utf-8".into(),
         cache_control: cache_control.to_owned().into(),
         class,
+        evidence: None,
         logical_name: None,
     }
 }

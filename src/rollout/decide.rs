@@ -9,8 +9,8 @@ use crate::api::names::{NAME_MAP_BYTES_MAX, NAME_MAP_SENT_BYTES_MAX};
 use crate::api::pointer::Waived;
 use crate::api::release::{ActivationMode, GivenUp, NameMapPolicy, Phase, PublishEntries, SkippableGate, api_time};
 use crate::api::status::cut;
-use crate::api::{ManifestDigest, PointedVersion, Pointer};
-use crate::manifest::{Layout, Owner};
+use crate::api::{BuildSpec, ManifestDigest, PointedVersion, Pointer};
+use crate::manifest::{Declared, Layout, Owner};
 
 use super::blocker::Blocker;
 use super::deadline::{deadline, only_approval_is_missing};
@@ -132,7 +132,9 @@ fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
     let found = observed.found()?;
     observed.is_wanted(found.pointer.active.as_ref()?).then_some(())?;
     let entries = entries::job(observed);
-    if let Some(job) = entries.as_ref().filter(|_| !observed.entries_are_published(found.pointer.sequence)) {
+    let pages_wait =
+        observed.release.spec.entries.publish == PublishEntries::Bucket && !observed.entries_are_published(found.pointer.sequence);
+    if let Some(job) = entries.as_ref().filter(|_| pages_wait) {
         return Some(entries::publish(observed, job));
     }
     if let Err(unseen) = gates::pods_were_seen(observed) {
@@ -378,8 +380,13 @@ fn publish_job(observed: &Observed) -> Option<Job> {
         version: release.spec.version.clone(),
         source,
         names: release.spec.build.manifest.clone(),
+        declared: declared(&release.spec.build),
         request: release.requested_at.clone(),
     })
+}
+
+fn declared(build: &BuildSpec) -> Declared {
+    Declared { immutable: build.immutable.clone(), unversioned: build.unversioned.clone() }
 }
 
 /// The wanted version's digest: from its record, or from the publish that has just ended.

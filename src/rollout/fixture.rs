@@ -90,7 +90,13 @@ pub(crate) fn record(version: &str) -> VersionRecord {
         published_at: at(1),
         files: 3,
         bytes: 30,
-        build: Some(Box::new(BuildSummary { reading: BuildNames::none(Decided::NothingFound).reading, assets: 2, entries: 1 })),
+        build: Some(Box::new(BuildSummary {
+            reading: BuildNames::none(Decided::NothingFound).reading,
+            assets: 2,
+            entries: 1,
+            unversioned: 0,
+            evidence: std::collections::BTreeMap::new(),
+        })),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{PARALLEL, SweepFailure, Tools};
 use crate::api::ManifestDigest;
 use crate::bucket::{Bucket, Listed, Walk};
 use crate::manifest::record::Buried;
-use crate::manifest::{Claim, Layout, MANIFEST_BYTES_MAX};
+use crate::manifest::{Claim, Layout, MANIFEST_BYTES_MAX, classify};
 use crate::retention::ledger::{KeyHash, Pins};
 use crate::retention::sweep::{Author, Doomed, Line, Planner, fate, fate_of_unnamed};
 use crate::retention::{Doubt, Facts, Fate, Ledger, Names, Nested, Plan, Referrer, Roots, Standing, roots};
@@ -272,6 +272,7 @@ impl Listing<'_> {
                     Author::Stranger
                 }
                 (Some(writer), _) if !self.around.writers.contains(&writer.release) => Author::Stranger,
+                (Some(_), Some(_)) if !classify::is_entry(line.key) => Author::Beside,
                 (Some(writer), Some(_)) => Author::Page(writer.digest),
                 (Some(_), None) => Author::Publisher,
             };

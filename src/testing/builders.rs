@@ -111,7 +111,7 @@ pub fn build_url(version: &str) -> String {
 pub fn build(version: &str) -> Vec<(String, String)> {
     let script = format!("console.log({version:?});");
     let own = format!("assets/app.{}.js", &ContentHash::of(script.as_bytes()).to_string()[..16]);
-    let shared = "assets/vendor.0123456789abcdef.js";
+    let shared = "assets/vendor.48190886c8ff5564.js";
     let page = format!("<!doctype html><title>{version}</title><script src=\"/{shared}\"></script><script src=\"/{own}\"></script>");
     vec![("index.html".into(), page), (own, script), (shared.into(), "console.log('vendor');".into())]
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::documents::{Lasts, encoded};
 use super::intent::Begun;
-use super::known::{self, Recent};
+use super::known::{self, Public, Recent};
 use super::neighbours::{Foreign, Neighbours};
 use super::objects::Objects;
 use super::prepare::Prepared;
@@ -46,6 +46,8 @@ struct Brought {
     /// If an earlier attempt wrote it.
     record: Option<VersionRecord>,
     before: Option<Before>,
+    /// Files whose names a set vouches for.
+    by_set: BTreeSet<String>,
 }
 
 impl Attempt<'_> {
@@ -56,9 +58,9 @@ impl Attempt<'_> {
             brought = self.bring() => brought,
         };
         let recorded = match brought {
-            Ok(Brought { record: Some(record), before }) => Ok((record, before)),
+            Ok(Brought { record: Some(record), before, .. }) => Ok((record, before)),
             // From here on there is no stopping: whether a record that was sent has landed is not known until it is answered.
-            Ok(Brought { record: None, before }) => self.record().await.map(|record| (record, before)),
+            Ok(Brought { record: None, before, by_set }) => self.record(&by_set).await.map(|record| (record, before)),
             Err(failure) => Err(failure),
         };
         match recorded {
@@ -89,24 +91,29 @@ impl Attempt<'_> {
         let record = self.recorded().await?;
         if record.is_some() && self.is_whole().await? {
             self.progress.send_modify(|progress| progress.objects_reused = progress.objects_total);
-            return Ok(Brought { record, before: None });
+            return Ok(Brought { record, before: None, by_set: BTreeSet::new() });
         }
         // First say what we are about to use, then look who is about to delete: see `reclaim` for the other side.
         let begun = intent::write(self.tools, self.request, &self.prepared.digest).await?;
         self.bury_or_wait().await?;
-        let Recent { known, before } =
+        let Recent { known, public, before, by_set } =
             known::recent(&*self.tools.bucket, &self.request.layout, &self.request.version, &self.objects).await?;
-        let wanting = self.wanting(&known, if begun == Begun::Again || record.is_some() { ListFirst::Yes } else { ListFirst::No }).await?;
+        let list_first = if begun == Begun::Again || record.is_some() { ListFirst::Yes } else { ListFirst::No };
+        let wanting = self.wanting(&known, list_first).await?;
         self.see_whose_folders(&wanting).await?;
         let reused = total - wanting.len() as u64;
         self.progress.send_modify(|progress| progress.objects_reused += reused);
+        self.promote(&public).await?;
         self.send_all(wanting).await?;
+        // What was lost once may have been lost at the public keys, too.
+        let public = if list_first == ListFirst::Yes { vec![Public::Unknown; public.len()] } else { public };
+        self.place_unversioned(&public, &by_set).await?;
         self.store_manifest().await?;
         if record.is_some() {
             self.see_all_there().await?;
         }
         self.take_back_the_sign().await?;
-        Ok(Brought { record, before })
+        Ok(Brought { record, before, by_set })
     }
 
     /// What has to be brought. Normally what recorded versions do not have: a few requests, however many files there are. What a
@@ -190,7 +197,7 @@ impl Attempt<'_> {
         let Some(at) = self.objects.all().find(|at| there[*at] == There::OtherLength) else { return Ok(there) };
         let (key, our_hash) = (self.objects.key(at), self.objects.file(at).sha256.clone());
         match self.tools.bucket.head(&key).await? {
-            Some(theirs) => Err(self.conflict(&Occupied { key, our_hash, theirs })),
+            Some(theirs) => Err(self.conflict(&Occupied { key, our_hash, theirs, evidence: None })),
             None => Err(PublishFailure::Vanishing { missing: 1, first: key }),
         }
     }
@@ -226,7 +233,7 @@ impl Attempt<'_> {
         Err(PublishFailure::Vanishing { missing: missing.len(), first: self.objects.key(missing[0]) })
     }
 
-    async fn record(&self) -> Result<VersionRecord, PublishFailure> {
+    async fn record(&self, by_set: &BTreeSet<String>) -> Result<VersionRecord, PublishFailure> {
         // From here on a record may be on its way: whoever comes after us counts the life of that request from this date.
         let begun = intent::write(self.tools, self.request, &self.prepared.digest).await?;
         if begun == Begun::Anew {
@@ -242,7 +249,7 @@ impl Attempt<'_> {
             published_at: self.tools.clock.now(),
             files: self.prepared.manifest.files.len() as u64,
             bytes: self.prepared.manifest.bytes(),
-            build: Some(Box::new(BuildSummary::of(self.prepared.reading.clone(), &self.prepared.manifest))),
+            build: Some(Box::new(BuildSummary::of(self.prepared.reading.clone(), &self.prepared.manifest, by_set))),
         };
         let (body, attributes) = encoded(&record, Lasts::ForEver);
         match self.tools.bucket.create(&self.request.layout.version(&self.request.version), body, &attributes).await? {

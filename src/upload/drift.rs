@@ -190,24 +190,31 @@ mod tests {
 
     #[tokio::test]
     async fn headers_that_are_ours_are_right_and_others_are_told_by_name() {
-        let manifest = manifest(&["a-BEcQUh0e.js", "a-BEcQUh0e.js.br", "b-BEcQUh0e.css", "c-BEcQUh0e.css", "d-BEcQUh0e.css", "index.html"]);
+        let manifest = manifest(&[
+            "_astro/a-BEcQUh0e.js",
+            "_astro/a-BEcQUh0e.js.br",
+            "_astro/b-BEcQUh0e.css",
+            "_astro/c-BEcQUh0e.css",
+            "_astro/d-BEcQUh0e.css",
+            "index.html",
+        ]);
         let (bucket, layout) = (filled(&manifest).await, Layout::new("", "shop/"));
         let seen = headers_of(&bucket, &layout, &manifest, Extent::All).await.unwrap();
         assert_eq!(seen, HeadersSeen { looked: 6, ..HeadersSeen::default() });
-        bucket.overwrite("shop/b-BEcQUh0e.css", "b-BEcQUh0e.css");
-        bucket.overwrite("shop/c-BEcQUh0e.css", "C-BEcQUh0e.css");
-        bucket.overwrite("shop/a-BEcQUh0e.js", "longer than it was");
-        bucket.remove("shop/d-BEcQUh0e.css");
+        bucket.overwrite("shop/_astro/b-BEcQUh0e.css", "_astro/b-BEcQUh0e.css");
+        bucket.overwrite("shop/_astro/c-BEcQUh0e.css", "_astro/C-BEcQUh0e.css");
+        bucket.overwrite("shop/_astro/a-BEcQUh0e.js", "longer than it was");
+        bucket.remove("shop/_astro/d-BEcQUh0e.css");
         let seen = headers_of(&bucket, &layout, &manifest, Extent::All).await.unwrap();
         let brief: Vec<_> = seen.drifted.iter().map(|one| (one.key.as_str(), one.differences.len())).collect();
-        assert_eq!(brief, [("shop/b-BEcQUh0e.css", 3), ("shop/c-BEcQUh0e.css", 3)]);
+        assert_eq!(brief, [("shop/_astro/b-BEcQUh0e.css", 3), ("shop/_astro/c-BEcQUh0e.css", 3)]);
         assert_eq!(
             (&seen.missing[..], &seen.other_bytes[..]),
-            (&["shop/d-BEcQUh0e.css".to_owned()][..], &["shop/a-BEcQUh0e.js".to_owned()][..])
+            (&["shop/_astro/d-BEcQUh0e.css".to_owned()][..], &["shop/_astro/a-BEcQUh0e.js".to_owned()][..])
         );
         assert_eq!(
             seen.sentence().unwrap(),
-            r#"2 of 6 objects looked at have other headers than Rollcall stores them with: "shop/b-BEcQUh0e.css" has content-type none instead of "text/css; charset=utf-8""#
+            r#"2 of 6 objects looked at have other headers than Rollcall stores them with: "shop/_astro/b-BEcQUh0e.css" has content-type none instead of "text/css; charset=utf-8""#
         );
         assert!(has_right_bytes(&bucket, &seen.drifted[0]).await.unwrap());
         assert!(!has_right_bytes(&bucket, &seen.drifted[1]).await.unwrap(), "as many bytes, and others");

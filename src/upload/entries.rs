@@ -11,12 +11,13 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::documents::ReadFailure;
 use super::neighbours::{Foreign, Neighbours};
+use super::unversioned::{declared_immutable, public_attributes};
 use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, Bucket, BucketError, Expected, Stored, Swapped};
 use crate::manifest::build::ENTRY_BYTES_MAX;
-use crate::manifest::classify::{is_page, is_source_map};
+use crate::manifest::classify::{is_beside_a_script, is_page};
 use crate::manifest::variant::{self, Encoding};
-use crate::manifest::{Class, Layout, Manifest, ManifestFile, Writer};
+use crate::manifest::{Class, Layout, Manifest, ManifestFile, Publicly, Writer};
 
 /// Requests in flight; with [`SMALL`] files at most 16 MiB in memory.
 const PARALLEL: usize = 16;
@@ -26,6 +27,23 @@ const SMALL: u64 = 1024 * 1024;
 
 /// How often a lost race is looked at again before the caller hears of it.
 const TRIES: usize = 5;
+
+/// Which files of a flip lie at public keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Pages too: the bucket serves them.
+    All,
+    /// What is no page: the pods serve those.
+    Unversioned,
+}
+
+fn of_flip(manifest: &Manifest, which: Which) -> impl Iterator<Item = &ManifestFile> {
+    manifest.files.iter().filter(move |file| match file.class {
+        Class::Asset => false,
+        Class::Unversioned => true,
+        Class::Entry => which == Which::All,
+    })
+}
 
 /// What [`publish_entries`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,6 +113,14 @@ pub enum EntriesFailure {
         /// The key of the bucket.
         key: String,
     },
+    /// Bytes that were declared immutable lie there (I3).
+    #[error(
+        "{key:?} holds other bytes, which an earlier version declared immutable: they never change; publish the build with another name for the file"
+    )]
+    Immutable {
+        /// The key of the bucket.
+        key: String,
+    },
     /// The immutable bytes are gone.
     #[error("the stored bytes of {path:?}, {key:?}, are not in the store")]
     BytesMissing {
@@ -125,6 +151,7 @@ impl EntriesFailure {
             Self::Foreign { .. } => "EntriesForeign",
             Self::OwnerUnreadable { .. } => "DocumentDamaged",
             Self::Contended { .. } => "EntriesContended",
+            Self::Immutable { .. } => "EntriesImmutable",
             Self::BytesMissing { .. } => "EntryBytesMissing",
             Self::BytesDamaged { .. } => "EntryBytesDamaged",
         }
@@ -144,10 +171,34 @@ pub async fn publish_entries(
     sequence: i64,
     writer: &Writer,
 ) -> Result<EntriesPublished, EntriesFailure> {
+    publish_public(bucket, layout, (manifest, Which::All), sequence, writer).await
+}
+
+/// [`publish_entries`] for a site whose pages the pods serve, without those: what is unversioned lies in the bucket all the same.
+///
+/// # Errors
+/// As [`publish_entries`].
+pub async fn publish_unversioned(
+    bucket: &dyn Bucket,
+    layout: &Layout,
+    manifest: &Manifest,
+    sequence: i64,
+    writer: &Writer,
+) -> Result<EntriesPublished, EntriesFailure> {
+    publish_public(bucket, layout, (manifest, Which::Unversioned), sequence, writer).await
+}
+
+async fn publish_public(
+    bucket: &dyn Bucket,
+    layout: &Layout,
+    (manifest, which): (&Manifest, Which),
+    sequence: i64,
+    writer: &Writer,
+) -> Result<EntriesPublished, EntriesFailure> {
     let neighbours = Neighbours::new(bucket, layout, &writer.release);
     let place = Place { bucket, layout, sequence, writer, neighbours: &neighbours };
     let mut published = EntriesPublished::default();
-    for rank in by_rank(manifest).into_values() {
+    for rank in by_rank(of_flip(manifest, which)).into_values() {
         let (small, large): (Vec<_>, Vec<_>) = rank.into_iter().partition(|file| file.size <= SMALL);
         for (files, parallel) in [(large, 1), (small, PARALLEL)] {
             // Owned files: a closure over borrowed ones has no future that is known to be `Send`, and this runs as a task.
@@ -166,7 +217,7 @@ pub async fn publish_entries(
 /// # Errors
 /// When the bucket fails.
 pub async fn entries_confirmed(bucket: &dyn Bucket, layout: &Layout, manifest: &Manifest) -> Result<EntriesChecked, BucketError> {
-    let entries: Vec<ManifestFile> = manifest.of_class(Class::Entry).cloned().collect();
+    let entries: Vec<ManifestFile> = of_flip(manifest, Which::All).cloned().collect();
     let looks = futures::stream::iter(entries).map(|file| async move {
         let key = layout.key(&file.path);
         let is_right = bucket.head(&key).await?.is_some_and(|stored| is_right(&stored, &file));
@@ -178,20 +229,22 @@ pub async fn entries_confirmed(bucket: &dyn Bucket, layout: &Layout, manifest: &
     Ok(EntriesChecked { confirmed, wrong })
 }
 
-/// Pages refer to what is no page, and visitors come in by the root's page.
+/// Pages load what is no page, lists name it, and visitors come in by the root's page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
+    Loaded,
     Beside,
     Page,
     Front,
 }
 
-fn by_rank(manifest: &Manifest) -> BTreeMap<Rank, Vec<&ManifestFile>> {
+fn by_rank<'m>(files: impl IntoIterator<Item = &'m ManifestFile>) -> BTreeMap<Rank, Vec<&'m ManifestFile>> {
     let mut ranks = BTreeMap::<Rank, Vec<&ManifestFile>>::new();
-    for file in manifest.of_class(Class::Entry) {
-        let rank = match original_path(file) {
-            "index.html" => Rank::Front,
-            path if is_page(path) => Rank::Page,
+    for file in files.into_iter() {
+        let rank = match (file.class, original_path(file)) {
+            (Class::Unversioned, _) => Rank::Loaded,
+            (_, "index.html") => Rank::Front,
+            (_, path) if is_page(path) => Rank::Page,
             _ => Rank::Beside,
         };
         ranks.entry(rank).or_default().push(file);
@@ -204,15 +257,26 @@ fn is_right(stored: &Stored, file: &ManifestFile) -> bool {
     stored.sha256.as_ref() == Some(&file.sha256)
         && stored.sequence.is_some()
         && stored.content_type.as_deref() == Some(&*file.content_type)
-        && stored.cache_control.as_deref() == Some(&*file.cache_control)
+        && (stored.cache_control.as_deref() == Some(&*file.cache_control) || file.class == Class::Unversioned && is_for_ever(stored))
         && stored.content_encoding.as_deref() == file.encoding().map(Encoding::word)
         || is_kept_map(stored, file)
+        || is_kept_asset(stored, file)
+}
+
+/// A set vouched for the name.
+fn is_for_ever(stored: &Stored) -> bool {
+    declared_immutable(stored).is_some()
+}
+
+/// An object that an older Rollcall, or another version's evidence, took for immutable: with our own bytes it may stay as it is.
+fn is_kept_asset(stored: &Stored, file: &ManifestFile) -> bool {
+    file.class == Class::Unversioned && is_for_ever(stored) && stored.sha256.as_ref() == Some(&file.sha256)
 }
 
 /// A source map that an older Rollcall stored under its name as an object: records name its bytes, so it stays (I3), and no page
 /// needs the newer ones.
 fn is_kept_map(stored: &Stored, file: &ManifestFile) -> bool {
-    is_source_map(original_path(file)) && stored.sequence.is_none() && stored.writer.is_some()
+    is_beside_a_script(original_path(file)) && stored.sequence.is_none() && stored.writer.is_some()
 }
 
 /// The path of what a file is a variant of: a page's variant is a page.
@@ -241,6 +305,9 @@ impl Place<'_> {
             }
             if let Some(Foreign { release, because }) = self.foreign(&key, there.as_ref()).await? {
                 return Err(EntriesFailure::Foreign { key, release, because });
+            }
+            if file.class == Class::Unversioned && there.as_ref().is_some_and(is_for_ever) {
+                return Err(EntriesFailure::Immutable { key });
             }
             let expected = match there {
                 Some(Stored { sequence: Some(theirs), .. }) if theirs > self.sequence => {
@@ -285,13 +352,6 @@ impl Place<'_> {
     }
 
     fn attributes(self, file: &ManifestFile) -> Attributes {
-        Attributes {
-            content_type: file.content_type.clone().into_owned(),
-            cache_control: file.cache_control.clone().into_owned(),
-            content_encoding: file.encoding().map(Encoding::word),
-            sha256: file.sha256.clone(),
-            writer: Some(self.writer.clone()),
-            sequence: Some(self.sequence),
-        }
+        public_attributes(file, self.writer, self.sequence, Publicly::ForNow)
     }
 }

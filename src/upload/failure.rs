@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::documents::ReadFailure;
 use crate::api::{ContentHash, ManifestDigest};
 use crate::bucket::BucketError;
-use crate::manifest::Writer;
+use crate::manifest::{Evidence, Writer};
 use crate::source::SourceError;
 
 /// Whether trying again can help.
@@ -34,8 +34,8 @@ pub enum PublishFailure {
     },
     /// Another object has the key (I3).
     #[error(
-        "{key:?} already holds other bytes: {}, and {} brings sha256 {our_hash}; stored bytes never change: give the file another name",
-        described(.theirs.as_deref()), described(Some(.ours))
+        "{key:?} already holds other bytes: {}, and {} brings sha256 {our_hash}; stored bytes never change, and these were taken for bytes that stay, as {}: give the file another name, and name files like it in spec.build.unversioned (--unversioned) if their bytes may change",
+        described(.theirs.as_deref()), described(Some(.ours)), vouched(*.evidence)
     )]
     Conflict {
         /// The key of the bucket.
@@ -48,6 +48,8 @@ pub enum PublishFailure {
         theirs: Option<Box<Writer>>,
         /// What is there, when the store knows; for a person's own command, never for a status.
         their_hash: Option<ContentHash>,
+        /// What vouched for the name; `None` when an older Rollcall took it for hashed.
+        evidence: Option<Evidence>,
     },
     /// The version's name means another build.
     #[error(
@@ -176,6 +178,10 @@ pub(crate) fn bucket_reason(error: &BucketError) -> &'static str {
         BucketError::NotAllowed { .. } => "EndpointNotAllowed",
         BucketError::Unfit(objection) => objection.reason(),
     }
+}
+
+fn vouched(evidence: Option<Evidence>) -> &'static str {
+    evidence.map_or("an older Rollcall took the shape of the name for a hash", Evidence::sentence)
 }
 
 fn described(writer: Option<&Writer>) -> String {

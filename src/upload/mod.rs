@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::Bucket;
 use crate::clock::Clock;
-use crate::manifest::{Layout, Manifest, VersionRecord, Writer};
+use crate::manifest::{Declared, Layout, Manifest, VersionRecord, Writer};
 use crate::source::bucket::Pin;
 use crate::source::{Build, SourceError};
 
@@ -40,12 +40,13 @@ mod send;
 mod single_writer;
 mod tombstones;
 mod tried;
+mod unversioned;
 mod verify;
 
 pub use claim::{Claimant, Claimed, Standing, above, claim_owner, read_claim, read_owner, standing};
 pub use documents::ReadFailure;
 pub use drift::{Difference, Drifted, Extent, HeadersSeen, has_right_bytes, headers_of};
-pub use entries::{EntriesChecked, EntriesFailure, EntriesPublished, entries_confirmed, publish_entries};
+pub use entries::{EntriesChecked, EntriesFailure, EntriesPublished, entries_confirmed, publish_entries, publish_unversioned};
 pub(crate) use failure::bucket_reason;
 pub use failure::{FailureClass, PublishFailure};
 pub use intent::{INTENT_LIFE, SKEW, withdraw_intent};
@@ -86,6 +87,8 @@ pub struct Publish {
     pub version: String,
     /// How the build is read.
     pub names: BuildManifestSpec,
+    /// What a person says of its files' names.
+    pub declared: Declared,
     /// Whose intent it is.
     pub publisher: Publisher,
     /// URLs in front of the build's paths (public URL with the release's prefix, each ending with `/`): absolute references
@@ -169,9 +172,25 @@ pub async fn publish_prepared(
     cancel: &CancellationToken,
 ) -> Result<Published, PublishFailure> {
     progress.send_replace(Progress::default());
+    let taken = match attempt(tools, request, prepared, progress, cancel).await {
+        Err(taken @ PublishFailure::VersionTaken { .. }) => taken,
+        ended => return ended,
+    };
+    match prepared.as_recorded(&*tools.bucket, request).await? {
+        Some(recorded) => attempt(tools, request, &recorded, progress, cancel).await,
+        None => Err(taken),
+    }
+}
+
+async fn attempt(
+    tools: &Tools,
+    request: &Publish,
+    prepared: &Prepared,
+    progress: &watch::Sender<Progress>,
+    cancel: &CancellationToken,
+) -> Result<Published, PublishFailure> {
     let objects = objects::Objects::new(&request.layout, &prepared.manifest);
-    let attempt = attempt::Attempt { tools, request, progress, prepared, objects };
-    attempt.run(cancel).await
+    attempt::Attempt { tools, request, progress, prepared, objects }.run(cancel).await
 }
 
 impl Publish {

@@ -20,7 +20,7 @@ pub(super) struct Objects {
 impl Objects {
     pub(super) fn new(layout: &Layout, manifest: &Arc<Manifest>) -> Self {
         let mut seen = BTreeSet::<&ContentHash>::new();
-        let entries = manifest.files.iter().enumerate().filter(|(_, file)| file.class == Class::Entry);
+        let entries = manifest.files.iter().enumerate().filter(|(_, file)| !file.class.lies_at_its_path());
         let twins = entries.filter(|(_, file)| !seen.insert(&file.sha256)).map(|(at, _)| at).collect();
         Self { manifest: manifest.clone(), layout: layout.clone(), twins }
     }
@@ -44,6 +44,10 @@ impl Objects {
         self.all().map(|at| self.file(at).size).sum()
     }
 
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
     pub(super) fn file(&self, at: usize) -> &ManifestFile {
         &self.manifest.files[at]
     }
@@ -60,14 +64,20 @@ impl Objects {
             // Rare: only tombstones and conflicts are looked up, and entry files are few.
             Some(hash) => {
                 let sha256: ContentHash = hash.parse().ok()?;
-                self.all().find(|at| self.file(*at).class == Class::Entry && self.file(*at).sha256 == sha256)
+                self.all().find(|at| !self.file(*at).class.lies_at_its_path() && self.file(*at).sha256 == sha256)
             }
             None => self.asset(below),
         }
     }
 
     fn asset(&self, path: &str) -> Option<usize> {
-        self.at_path(path).filter(|at| self.file(*at).class == Class::Asset)
+        self.at_path(path).filter(|at| self.file(*at).class.lies_at_its_path())
+    }
+
+    /// Whether an unversioned file of this build lies at a full key for visitors.
+    pub(super) fn is_public(&self, key: &str) -> bool {
+        let at = key.strip_prefix(self.layout.prefix()).and_then(|path| self.at_path(path));
+        at.is_some_and(|at| self.file(at).class == Class::Unversioned)
     }
 
     /// The file at a path of the build.

@@ -1,15 +1,18 @@
 //! What a publish would do, without doing it: what is sent, what is there, what stands against it. Only reads.
 
+use std::collections::BTreeSet;
+
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::known::{self, Recent};
+use super::known::{self, Public, Recent};
 use super::objects::Objects;
 use super::records::read_own_record;
+use super::unversioned::stands_against;
 use super::verify::{There, compare};
 use super::{Before, Prepared, Publish, PublishFailure, Tools};
 use crate::api::ContentHash;
-use crate::bucket::{Bucket, BucketError};
-use crate::manifest::Writer;
+use crate::bucket::{Bucket, BucketError, Stored};
+use crate::manifest::{Class, Layout, Writer};
 
 /// Looks at single objects in flight.
 const PARALLEL: usize = 64;
@@ -25,6 +28,8 @@ pub struct Plan {
     pub refuse: Vec<Refused>,
     /// What was published before; `None` also when it could not be read.
     pub before: Option<Before>,
+    /// Files whose names a set vouches for.
+    pub by_set: BTreeSet<String>,
 }
 
 /// A key that has other bytes.
@@ -46,9 +51,13 @@ pub struct Refused {
 /// When the version means another build, or the bucket fails. Occupied keys are no error but part of the answer.
 pub async fn plan(tools: &Tools, request: &Publish, prepared: &Prepared) -> Result<Plan, PublishFailure> {
     let (bucket, layout) = (&*tools.bucket, &request.layout);
-    read_own_record(bucket, request, &prepared.digest).await?;
+    let recorded = match read_own_record(bucket, request, &prepared.digest).await {
+        Err(taken @ PublishFailure::VersionTaken { .. }) => Some(prepared.as_recorded(bucket, request).await?.ok_or(taken)?),
+        read => read.map(|_| None)?,
+    };
+    let prepared = recorded.as_ref().unwrap_or(prepared);
     let objects = Objects::new(layout, &prepared.manifest);
-    let Recent { known, before } = known::recent(bucket, layout, &request.version, &objects).await?;
+    let Recent { known, public, before, by_set } = known::recent(bucket, layout, &request.version, &objects).await?;
     let there = compare(bucket, layout, &objects).await?;
     let places: Vec<usize> = objects.all().collect();
     let looks = futures::stream::iter(places).map(|at| {
@@ -62,7 +71,7 @@ pub async fn plan(tools: &Tools, request: &Publish, prepared: &Prepared) -> Resu
         }
     });
     let fates: Vec<(usize, Fate)> = looks.buffer_unordered(PARALLEL).try_collect::<_>().await?;
-    let mut plan = Plan { before, ..Plan::default() };
+    let mut plan = Plan { before, by_set, refuse: refused_publicly(bucket, &objects, layout, &public).await?, ..Plan::default() };
     for (at, fate) in fates {
         match fate {
             Fate::Send => plan.send.push((objects.key(at), objects.file(at).size)),
@@ -74,6 +83,20 @@ pub async fn plan(tools: &Tools, request: &Publish, prepared: &Prepared) -> Resu
     plan.reuse.sort();
     plan.refuse.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(plan)
+}
+
+/// Public keys of unversioned files that hold bytes which were declared immutable.
+async fn refused_publicly(bucket: &dyn Bucket, objects: &Objects, layout: &Layout, public: &[Public]) -> Result<Vec<Refused>, BucketError> {
+    let wanted = |at: &usize| objects.file(*at).class == Class::Unversioned && public[*at] != Public::Same;
+    let places: Vec<usize> = (0..objects.places()).filter(wanted).collect();
+    let looks = futures::stream::iter(places).map(|at| async move {
+        let (file, key) = (objects.file(at), layout.key(&objects.file(at).path));
+        let there = bucket.head(&key).await?.filter(|there| stands_against(file, there).is_some());
+        let refused = |there: Stored| Refused { key, our_hash: file.sha256.clone(), their_hash: there.sha256, theirs: there.writer };
+        Ok::<_, BucketError>(there.map(refused))
+    });
+    let looks: Vec<Option<Refused>> = looks.buffer_unordered(PARALLEL).try_collect().await?;
+    Ok(looks.into_iter().flatten().collect())
 }
 
 enum Fate {

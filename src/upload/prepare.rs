@@ -11,10 +11,14 @@ use crate::api::ManifestDigest;
 use crate::bucket::{Attributes, Body, Making};
 use crate::manifest::build::{self, Assembled};
 use crate::manifest::closure::{self, Closure, TEXT_BYTES_MAX};
+use crate::manifest::evidence::Vouchers;
 use crate::manifest::readers::{self, BuildNames, Reading};
 use crate::manifest::{Encoded, Layout, Manifest, ManifestFile};
 use crate::source::bucket::Pin;
 use crate::source::{self, Build, Refusal, SourceError};
+
+mod looked_at;
+mod recorded;
 
 /// S3's limit for a key.
 const KEY_BYTES_MAX: usize = 1024;
@@ -82,9 +86,12 @@ impl Prepared {
     /// When the build cannot be published as it is, or a file of it not be read.
     pub async fn read(request: &Publish, build: Build) -> Result<(Self, BuildNames), PublishFailure> {
         let names = build_names(request, &build).await?;
+        let mut vouchers = Vouchers::new(&names, &request.declared).map_err(|error| invalid(error.reason(), &error))?;
+        let types = looked_at::look(&build, &mut vouchers).await?;
         let Build { files, bytes } = build;
         let Assembled { manifest, stored_size, digest } =
-            build::assemble(files, &names).map_err(|error| invalid(error.reason(), &error))?;
+            build::assemble_with(files, &names, &vouchers, &types).map_err(|error| invalid(error.reason(), &error))?;
+        drop(vouchers);
         check_keys(&request.layout, &manifest)?;
         check_excluded(&request.layout, &manifest)?;
         Ok((Self { bytes, manifest: Arc::new(manifest), reading: names.reading.clone(), stored_size, digest }, names))

@@ -7,6 +7,7 @@ use super::known::had;
 use super::objects::Objects;
 use super::records::list_records;
 use crate::bucket::Bucket;
+use crate::manifest::classify::is_beside_a_script;
 use crate::manifest::{Class, Layout, Manifest, VersionRecord};
 
 /// The version published before another.
@@ -23,7 +24,7 @@ impl Before {
     pub(super) fn new(version: String, objects: &Objects, had: &[bool]) -> Self {
         let new = objects.all().filter(|at| !had[*at]).map(|at| objects.file(at));
         // Nobody loads a file and its variants.
-        let loaded = new.filter(|file| file.class == Class::Asset && file.encoding().is_none());
+        let loaded = new.filter(|file| file.class != Class::Entry && !is_beside_a_script(&file.path) && file.encoding().is_none());
         Self { version, load_again: loaded.map(|file| file.size).sum() }
     }
 }

@@ -50,7 +50,7 @@ impl Attempt<'_> {
     pub(super) async fn bury_or_wait(&self) -> Result<(), PublishFailure> {
         let (bucket, layout) = (&*self.tools.bucket, &self.request.layout);
         let manifest = layout.manifest(&self.prepared.digest);
-        let needs = |key: &str| self.objects.find(key).is_some() || key == manifest;
+        let needs = |key: &str| self.objects.find(key).is_some() || self.objects.is_public(key) || key == manifest;
         match tombstones::take_out(bucket, layout, self.tools.clock.now(), &needs).await? {
             Usable::Now => Ok(()),
             Usable::From { key, until } => Err(PublishFailure::Reclaiming { key, until }),
@@ -86,12 +86,13 @@ impl Attempt<'_> {
         Ok(PublishFailure::Reclaiming { key, until: latest.unwrap_or_else(|| self.tools.clock.now()) })
     }
 
-    /// One that is not a leftover of this prefix's own publishes: nobody of ours wrote it, or another release did, or has the key. What
+    /// One that is not a leftover of this prefix's own publishes: nobody of ours wrote it, or as a public file, or another release did, or has the key. What
     /// cannot be read is doubt, and doubt deletes nothing.
     async fn foreign<'o>(&self, occupied: &'o [Occupied]) -> Result<Option<&'o Occupied>, PublishFailure> {
         let neighbours = Neighbours::new(&*self.tools.bucket, &self.request.layout, &self.request.release);
         for one in occupied {
-            if one.theirs.writer.is_none() {
+            // At its public key a file with the number of a flip is no leftover: visitors ask for it now.
+            if one.theirs.writer.is_none() || one.theirs.sequence.is_some() {
                 return Ok(Some(one));
             }
             match neighbours.of_object(&one.key, &one.theirs).await {
@@ -110,6 +111,7 @@ impl Attempt<'_> {
             our_hash: occupied.our_hash.clone(),
             theirs: occupied.theirs.writer.clone().map(Box::new),
             their_hash: occupied.theirs.sha256.clone(),
+            evidence: occupied.evidence.or_else(|| self.objects.find(&occupied.key).and_then(|at| self.objects.file(at).evidence)),
         }
     }
 

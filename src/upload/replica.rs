@@ -7,6 +7,7 @@
 
 mod backfill;
 mod bring;
+mod public;
 mod version;
 
 use std::sync::Arc;

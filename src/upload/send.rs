@@ -10,7 +10,7 @@ use crate::bucket::{Attributes, Created, Stored};
 use crate::manifest::headers::UNKNOWN_TYPE;
 use crate::manifest::object::IMMUTABLE;
 use crate::manifest::variant::Encoding;
-use crate::manifest::{Class, ManifestFile, Writer};
+use crate::manifest::{Class, Evidence, ManifestFile, Writer};
 
 /// One object that the bucket may lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(super) struct Occupied {
     pub(super) key: String,
     pub(super) our_hash: ContentHash,
     pub(super) theirs: Stored,
+    /// What vouched for the key, where it is not the object's own file that says so.
+    pub(super) evidence: Option<Evidence>,
 }
 
 impl Attempt<'_> {
@@ -62,7 +64,7 @@ impl Attempt<'_> {
                 progress.bytes_sent += file.size;
             }),
             Created::Same => self.progress.send_modify(|progress| progress.objects_reused += 1),
-            Created::Other(theirs) => return Ok(Some(Occupied { key, our_hash: file.sha256.clone(), theirs: *theirs })),
+            Created::Other(theirs) => return Ok(Some(Occupied { key, our_hash: file.sha256.clone(), theirs: *theirs, evidence: None })),
         }
         Ok(None)
     }
@@ -91,7 +93,7 @@ pub(super) fn object_attributes(file: &ManifestFile, writer: Option<Writer>) -> 
         Class::Asset => (file.content_type.clone().into_owned(), file.encoding().map(Encoding::word)),
         // Several files may share these bytes under different types, and nobody should be shown a page from here: whoever serves it
         // takes the type, and how the bytes are encoded, from the manifest.
-        Class::Entry => (UNKNOWN_TYPE.to_owned(), None),
+        Class::Entry | Class::Unversioned => (UNKNOWN_TYPE.to_owned(), None),
     };
     let cache_control = IMMUTABLE.to_owned();
     Attributes { content_type, cache_control, content_encoding, sha256: file.sha256.clone(), writer, sequence: None }

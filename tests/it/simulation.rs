@@ -28,6 +28,7 @@ mod second_release;
 mod slow;
 mod storms;
 mod tenants;
+mod unversioned;
 mod workloads;
 
 const AN_HOUR: Duration = Duration::from_secs(3600);

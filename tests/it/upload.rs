@@ -13,6 +13,7 @@ mod replicas;
 mod shop;
 mod single_writer;
 mod storms;
+mod unversioned;
 pub mod world;
 
 use rollcall::bucket::Bucket as _;

@@ -12,7 +12,7 @@ use futures::stream::BoxStream;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::ContentHash;
-use crate::manifest::ManifestFile;
+use crate::manifest::{ManifestFile, urls};
 
 pub use http::HttpFetch;
 pub use load::{FetchedManifest, fetch_manifest};
@@ -67,14 +67,18 @@ pub trait Fetch: Send + Sync + 'static {
     async fn get(&self, url: &str) -> Result<Pieces, FetchError>;
 }
 
-/// The URL of an object below a base that ends with `/`; each segment of the key is percent-encoded.
+/// The URL of an object below a base that ends with `/`; the key is escaped as everywhere ([`urls`]).
 ///
 /// # Errors
 /// [`FetchError::BadUrl`] when the base is no URL with a path.
 pub fn object_url(base: &str, key: &str) -> Result<String, FetchError> {
     let bad = |cause: String| FetchError::BadUrl { url: base.to_owned(), cause };
     let mut url = url::Url::parse(base).map_err(|error| bad(error.to_string()))?;
-    url.path_segments_mut().map_err(|()| bad("it has no path".into()))?.pop_if_empty().extend(key.split('/'));
+    if url.cannot_be_a_base() {
+        return Err(bad("it has no path".into()));
+    }
+    let folder = url.path().strip_suffix('/').unwrap_or(url.path()).to_owned();
+    url.set_path(&format!("{folder}/{}", urls::escaped(key)));
     Ok(url.into())
 }
 

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::middleware::map_response;
 use axum::routing::{get, put};
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -29,7 +30,14 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/manifest", get(name_map))
         .route("/v1/serving", put(serving))
         .layer(DefaultBodyLimit::max(CONFIRMATION_BYTES_MAX))
+        .layer(map_response(without_guesses))
         .with_state(shared)
+}
+
+/// Reports and name maps are what their type says.
+async fn without_guesses(mut answer: Response<Body>) -> Response<Body> {
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
 }
 
 /// The query of both long polls.

@@ -1,4 +1,4 @@
-//! The site for visitors: assets of every known version, pages of the served one.
+//! The site for visitors: pages of the served version, and what is no page of every known one.
 //! Never a page of any other version, and never html for an asset's path.
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ async fn respond(shared: &Shared, method: &Method, request: &str, headers: &Head
     }
     let catalogue = Arc::clone(&shared.catalogue.borrow());
     let Some(path) = path::below(request, &shared.base_path) else { return answer::text(StatusCode::NOT_FOUND, "not found\n") };
-    match catalogue.asset(&path).or_else(|| catalogue.page(&path)) {
+    match catalogue.find(&path) {
         Some(found) => send(shared, method, headers, Offer::of(&catalogue, found)).await,
         None => not_found(shared, method, &catalogue, &path).await,
     }
@@ -52,7 +52,7 @@ async fn send(shared: &Shared, method: &Method, headers: &HeaderMap, offer: Offe
             Err(miss) => answer = missed(&miss),
         }
     }
-    if found.file.class == Class::Asset {
+    if found.file.class != Class::Entry {
         // Modules and fonts on another host are blocked without it, and a 404 without it is told as something else.
         answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }

@@ -19,7 +19,7 @@ use crate::agent::catalogue::Known;
 use crate::agent::core::{Publication, Rendered};
 use crate::agent::fetch::{Fetch, FetchError, FetchedManifest, Pieces};
 use crate::agent::mirror::Memory;
-use crate::agent::testing::{asset, entry, pointed};
+use crate::agent::testing::{asset, entry, pointed, unversioned};
 use crate::api::pointer::PROTOCOL;
 use crate::api::{ContentHash, ManifestDigest, PointedVersion, Report};
 use crate::manifest::{Manifest, ManifestFile};
@@ -95,7 +95,11 @@ impl World {
 
     fn know(&mut self, version: &str, files: &[(&str, &str)]) -> (PointedVersion, FetchedManifest) {
         let files = files.iter().map(|(path, bytes)| {
-            let file = if path.starts_with("assets/") { asset(path, bytes.as_bytes()) } else { entry(path, bytes.as_bytes()) };
+            let file = match path.split_once('/') {
+                Some(("assets", _)) => asset(path, bytes.as_bytes()),
+                Some(("img", _)) => unversioned(path, bytes.as_bytes()),
+                _ => entry(path, bytes.as_bytes()),
+            };
             self.store.objects.lock().unwrap().insert(format!("{BASE}{}", file.key()), Bytes::copy_from_slice(bytes.as_bytes()));
             file
         });
@@ -251,6 +255,40 @@ async fn pages_are_those_of_the_served_version_under_clean_urls() {
         let answer = world.get(path).await;
         assert!(answer.is(200, page), "{path}: {answer:?}");
         assert_eq!(answer.header(header::CACHE_CONTROL), "no-cache");
+    }
+}
+
+/// An old tab keeps its picture, and never gets a page or a service worker of another version.
+#[tokio::test]
+async fn what_is_no_page_and_the_served_version_lacks_comes_from_another_known_version() {
+    let mut world = World::new("", 2);
+    let old = [
+        ("img/hero.jpg", "hero 1"),
+        ("img/gone.jpg", "gone"),
+        ("data.json", "{}"),
+        ("index.html", "home 1"),
+        ("old.html", "old"),
+        ("sw.js", "worker"),
+    ];
+    world.hold("v1", &old).await;
+    world.know("v0", &[("img/older.jpg", "older")]);
+    let active = world.hold("v2", &[("img/hero.jpg", "hero 2"), ("index.html", "home 2"), ("404.html", "own")]).await;
+    world.serve(None);
+    assert!(world.get("/img/gone.jpg").await.is(503, "no version is active yet\n"), "nothing is served before a version is");
+    world.serve(Some(&active));
+    for (path, bytes) in [("/img/hero.jpg", "hero 2"), ("/img/gone.jpg", "gone"), ("/img/older.jpg", "older"), ("/data.json", "{}")] {
+        let answer = world.get(path).await;
+        assert!(answer.is(200, bytes), "{path}: {answer:?}");
+        assert_eq!(answer.header(header::CACHE_CONTROL), "no-cache", "{path}");
+        assert_eq!(answer.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff", "{path}");
+    }
+    assert_eq!(world.get("/img/gone.jpg").await.header(header::ACCESS_CONTROL_ALLOW_ORIGIN), "*");
+    for (path, status, body) in
+        [("/sw.js", 404, "not found\n"), ("/old", 404, "own"), ("/old.html", 404, "own"), ("/img/none", 404, "not found\n")]
+    {
+        let answer = world.get(path).await;
+        assert!(answer.is(status, body), "{path}: {answer:?}");
+        assert_eq!(answer.header(header::CACHE_CONTROL), "no-store", "{path}");
     }
 }
 

@@ -6,22 +6,19 @@ use aws_sdk_s3::operation::copy_object::builders::CopyObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, MetadataDirective};
 use futures::StreamExt as _;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::classify::{Answer, Call, answer};
 use super::profile::Checksum;
 use super::{S3Bucket, UNDECIDED_PAUSES, connect, description};
 use crate::bucket::{Attributes, BucketError, Copied, Created, Original, Pieces, Stored};
 use crate::egress::Told;
+use crate::manifest::urls;
 
 /// The largest object that S3 copies by one request.
 pub(super) const COPY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 
 /// A piece that takes longer than this has stalled.
 const PIECE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// What a key may not hold in the header that names the original.
-const IN_A_HEADER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How one request for a copy ended.
 enum Try {
@@ -125,7 +122,7 @@ impl S3Bucket {
 
 /// How `x-amz-copy-source` names an object.
 pub(super) fn source(bucket: &str, key: &str) -> String {
-    format!("{bucket}/{}", utf8_percent_encode(key, IN_A_HEADER))
+    format!("{bucket}/{}", urls::escaped(key))
 }
 
 /// For a copy of so many bytes: the store is silent while it copies, which is no stall.

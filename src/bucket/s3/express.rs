@@ -19,7 +19,6 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, USER_AGENT};
 use http_body_util::BodyExt as _;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{Mutex, OnceCell, RwLock};
 
 use super::connect::{self, Connection};
@@ -28,9 +27,7 @@ use super::profile::{Checksum, Profile};
 use super::streamed::Checks;
 use crate::bucket::Attributes;
 use crate::clock::{Clock as _, SystemClock};
-
-/// SigV4 leaves only these as they are.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+use crate::manifest::urls;
 
 /// A key for which the SDK is asked where the bucket is.
 const PROBE: &str = "x";
@@ -127,7 +124,7 @@ impl Express {
         attributes: &Attributes,
     ) -> Option<http::Request<Bytes>> {
         let base = self.base.get_or_init(|| base(client, bucket)).await.as_deref()?;
-        let uri = format!("{base}{}", utf8_percent_encode(key, ESCAPED));
+        let uri = format!("{base}{}", urls::escaped(key));
         let mut request = http::Request::put(&uri).body(body).ok()?;
         for (name, value) in headers(attributes, self.profile) {
             request.headers_mut().insert(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
-use super::{Class, ContentHash, object};
+use super::{Class, ContentHash, StoredClass, object};
 
 /// A file as a manifest tells it, where it lies in the document's bytes wherever the JSON has no escapes. What a look does not need is passed over.
 #[derive(Debug, Deserialize)]
@@ -21,19 +21,32 @@ pub struct ManifestLine<'a> {
     /// Text of the hash. Not parsed: a sweep looks at millions of lines.
     #[serde(borrow)]
     sha256: Cow<'a, str>,
-    /// Whether the bytes at `path` may ever change.
-    pub class: Class,
+    class: StoredClass,
+    #[serde(default)]
+    unversioned: bool,
     /// `Cache-Control` header; `None`: what the class has.
     pub cache_control: Option<Cow<'a, str>>,
 }
 
 impl ManifestLine<'_> {
+    /// Whether the bytes at `path` may ever change.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class.with(self.unversioned)
+    }
+
+    /// Text of the hash of the bytes.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
     /// As [`super::ManifestFile::key`].
     #[must_use]
     pub fn key(&self) -> Cow<'_, str> {
         match self.class {
-            Class::Asset => Cow::Borrowed(&self.path),
-            Class::Entry => Cow::Owned(object::entry_object_key(&self.sha256)),
+            StoredClass::Asset => Cow::Borrowed(&self.path),
+            StoredClass::Entry => Cow::Owned(object::entry_object_key(&self.sha256)),
         }
     }
 

@@ -175,7 +175,7 @@ impl Reading {
         };
         let found = match &self.path {
             Some(path) => format!("names from {path:?} ({:?}, {how})", self.format),
-            None => format!("hashes recognised by the files' names alone ({:?}: {how})", self.format),
+            None => format!("no names from a build tool ({:?}: {how})", self.format),
         };
         if self.passed_over.is_empty() { found } else { format!("{found}; passed over: {}", self.passed_over.join("; ")) }
     }

@@ -193,7 +193,7 @@ fn a_version_json_whose_hashes_are_in_no_name_vouches_for_nothing() {
 #[test]
 fn a_folder_without_a_manifest_is_said_to_be_one() {
     let build = Sample::of(&[("index.html", ""), ("version.json", r#"{"name":"shop","version":"v1"}"#)]).auto();
-    let expected = r#"hashes recognised by the files' names alone (Folder: no build tool's manifest was found); passed over: "version.json" is not of VersionJson: none of its hashes or file names is that of a file of the build"#;
+    let expected = r#"no names from a build tool (Folder: no build tool's manifest was found); passed over: "version.json" is not of VersionJson: none of its hashes or file names is that of a file of the build"#;
     assert_eq!(sentence(&build), expected);
     let asked = Sample::folder("examples/shop/builds/v1").read(Format::Folder, None).unwrap();
     assert_eq!((asked.reading.decided, asked.names.logical.len()), (Decided::AskedFor, 0));

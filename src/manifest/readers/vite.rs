@@ -24,6 +24,8 @@ type Chunks = BTreeMap<String, Chunk>;
 #[serde(rename_all = "camelCase")]
 struct Chunk {
     file: String,
+    src: Option<String>,
+    name: Option<String>,
     #[serde(default)]
     css: Vec<String>,
     #[serde(default)]
@@ -46,10 +48,22 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let missing = gone.into_iter().map(|(file, _)| file).chain(missing_chunks(&chunks));
     Ok(Names {
         logical: logical_names(&chunks).filter_map(|(file, name)| Some((find(file)?.to_owned(), name.clone()))).collect(),
-        hashed: there.iter().filter_map(|(_, file)| *file).filter(|file| classify::has_hash_shape(file)).map(str::to_owned).collect(),
+        hashed: there.iter().filter(|(named, _)| is_hashed(&chunks, named)).filter_map(|(_, file)| *file).map(str::to_owned).collect(),
         missing: missing.cloned().collect(),
         // In `.vite` it is left out with its folder.
         own_file: OwnFile::Published,
+    })
+}
+
+/// Whether a file's name says more than the source and the chunk that it was made from: then what is more is Vite's hash, whatever its form.
+fn is_hashed(chunks: &Chunks, file: &str) -> bool {
+    let mut of_its_own = chunks.iter().filter(|(_, chunk)| chunk.file == file).peekable();
+    if of_its_own.peek().is_none() {
+        return classify::has_hash_shape(file);
+    }
+    of_its_own.all(|(source, chunk)| {
+        let plain = [Some(source), chunk.src.as_ref(), chunk.name.as_ref()];
+        plain.into_iter().flatten().all(|plain| classify::says_more_than(file, plain))
     })
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::manifest::Class;
 use crate::manifest::Manifest;
 use crate::retention::testing::{digest_of, file, manifest};
 

@@ -7,8 +7,9 @@ use crate::api::release::{Phase, PublishEntries};
 
 use super::super::blocker::Blocker;
 use super::super::decision::{Decision, Step, Wait};
-use super::super::observed::{EntriesRound, Job, JobEnd, Observed, PointerFound};
+use super::super::observed::{EntriesRound, Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts};
 use super::{ASK_AGAIN_AFTER, await_end, is_due, storeless};
+use crate::api::PointedVersion;
 
 pub(super) fn publish(observed: &Observed, job: &Job) -> Decision {
     await_end(observed, Phase::Converging, job, Blocker::PublishingEntries { version: observed.release.spec.version.clone() })
@@ -30,14 +31,22 @@ pub(super) fn confirm_again(observed: &Observed, found: &PointerFound, job: Job,
 pub(super) fn job(observed: &Observed) -> Option<Job> {
     let found = observed.found()?;
     let active = found.pointer.active.as_ref().filter(|active| observed.is_wanted(active))?;
-    let in_bucket = observed.release.spec.entries.publish == PublishEntries::Bucket;
+    let publish = observed.release.spec.entries.publish;
+    let is_due = publish == PublishEntries::Bucket || has_unversioned(observed, active);
     let signatures_died = signatures_die_at(found).is_some_and(|at| at <= observed.now);
-    in_bucket.then(|| Job::PublishEntries {
+    is_due.then(|| Job::PublishEntries {
+        publish,
         version: active.version.clone(),
         digest: active.digest.clone(),
         sequence: found.pointer.sequence,
         round: if signatures_died { EntriesRound::WhenSignaturesDied } else { EntriesRound::AtFlip },
     })
+}
+
+/// Whether the version has files that lie at public keys whoever serves the pages. They are ours to write only where the prefix is.
+fn has_unversioned(observed: &Observed, active: &PointedVersion) -> bool {
+    let PrefixFacts::Known { owner: OwnerFacts::Us, record: Some(record), .. } = &observed.prefix else { return false };
+    record.digest == active.digest && record.build.as_ref().is_some_and(|build| build.unversioned > 0)
 }
 
 /// When no write that was signed before the flip can land any more: a signature lives 15 minutes, clocks differ by 2 at most.

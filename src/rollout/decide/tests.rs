@@ -896,7 +896,7 @@ fn confirmed() -> JobEnd {
 }
 
 fn entries(round: EntriesRound) -> Job {
-    Job::PublishEntries { version: "v2".into(), digest: digest("v2"), sequence: 2, round }
+    Job::PublishEntries { version: "v2".into(), digest: digest("v2"), sequence: 2, publish: PublishEntries::Bucket, round }
 }
 
 /// I4: a stalled write of an earlier flip may land late; it is found and mended when no other can follow.

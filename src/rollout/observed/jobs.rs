@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::release::{BucketSource, HttpSource, RetentionSpec, RetentionStatus, SourceSpec, UploadStatus};
+use crate::api::release::{BucketSource, HttpSource, PublishEntries, RetentionSpec, RetentionStatus, SourceSpec, UploadStatus};
 use crate::api::{BuildManifestSpec, ManifestDigest};
-use crate::manifest::{Owner, VersionRecord};
+use crate::manifest::{Declared, Owner, VersionRecord};
 
 use super::ReplicaEnd;
 
@@ -23,6 +23,8 @@ pub enum Job {
         source: BuildSource,
         /// How its build is to be read, as the spec has it.
         names: BuildManifestSpec,
+        /// What the spec says of its files' names.
+        declared: Declared,
         /// The request that a person made by annotation; another value is another attempt.
         request: Option<String>,
     },
@@ -62,7 +64,7 @@ pub enum Job {
         /// Version, build and flip whose pages lie at public keys, with `entries.publish: Bucket`.
         pages: Option<(String, ManifestDigest, i64)>,
     },
-    /// Write the entry files to their public keys.
+    /// Write the files whose bytes may change to their public keys.
     PublishEntries {
         /// The version.
         version: String,
@@ -70,6 +72,8 @@ pub enum Job {
         digest: ManifestDigest,
         /// The flip that they belong to.
         sequence: i64,
+        /// Who serves the pages: where the pods do, only unversioned files are written.
+        publish: PublishEntries,
         /// At the flip, or once more when no stalled write can land any more.
         round: EntriesRound,
     },
@@ -153,7 +157,11 @@ impl JobFacts {
     #[must_use]
     pub fn entries_confirmed_at(&self, flip: i64) -> Option<Timestamp> {
         let confirmed = self.ended.iter().filter_map(|(job, end)| match (job, end) {
-            (Job::PublishEntries { sequence, .. }, JobEnd::EntriesPublished { at }) if *sequence == flip => Some(*at),
+            (Job::PublishEntries { sequence, publish: PublishEntries::Bucket, .. }, JobEnd::EntriesPublished { at })
+                if *sequence == flip =>
+            {
+                Some(*at)
+            }
             _ => None,
         });
         confirmed.max()

@@ -52,7 +52,7 @@ fn how_the_build_was_read_stands_in_the_condition_of_the_source() {
     let status = status_of(&fixture().after_v1());
     assert_eq!(
         condition(&status, SOURCE_FETCHED).unwrap().message,
-        r#"version "v2" is recorded in the store (2 assets, 1 entry files; hashes recognised by the files' names alone (Folder: no build tool's manifest was found)); spec.source is not used"#
+        r#"version "v2" is recorded in the store (2 assets, 1 entry files; no names from a build tool (Folder: no build tool's manifest was found)); spec.source is not used"#
     );
 }
 
@@ -223,7 +223,13 @@ fn pages_in_the_bucket_are_dated_by_what_was_seen() {
     let mut observed = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
     let told = |observed: &Observed| status_of(observed).entries.map(|entries| (entries.sequence, entries.confirmed_at.0));
     assert_eq!((told(&observed), is_true(&status_of(&observed), ACTIVATED)), (None, false));
-    let job = Job::PublishEntries { version: "v2".into(), digest: digest("v2"), sequence: 2, round: EntriesRound::AtFlip };
+    let job = Job::PublishEntries {
+        version: "v2".into(),
+        digest: digest("v2"),
+        sequence: 2,
+        publish: PublishEntries::Bucket,
+        round: EntriesRound::AtFlip,
+    };
     observed.jobs.ended = vec![(job, JobEnd::EntriesPublished { at: at(950) })];
     assert_eq!((told(&observed), is_true(&status_of(&observed), ACTIVATED)), (Some((2, at(950))), true));
     observed.release.status = status_of(&observed);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::World;
 use crate::api::{BuildManifestSpec, ContentHash, ManifestDigest};
 use crate::bucket::{Attributes, Body, Bucket as _};
-use crate::manifest::Layout;
+use crate::manifest::{Declared, Layout};
 use crate::source::{Build, Source as _, Wanted, Workspace};
 use crate::testing::builders;
 use crate::upload::{self, PARALLEL, Prepared, Progress, Publish, Publisher, Tools};
@@ -78,6 +78,7 @@ fn request(version: &str) -> Publish {
         release: format!("{}/{}", builders::NAMESPACE, builders::APP),
         version: version.to_owned(),
         names: BuildManifestSpec::default(),
+        declared: Declared::default(),
         publisher: Publisher::Anybody,
         base_urls: Vec::new(),
         pin: None,

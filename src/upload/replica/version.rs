@@ -67,6 +67,7 @@ pub async fn bring_version(pair: &Pair, version: &str, digest: &ManifestDigest) 
             return Ok(lacking);
         }
     }
+    pair.place_unversioned(&manifest, version, digest).await?;
     if pair.bring_document(&pair.store.layout.manifest(digest)).await? != Brought::There {
         return Ok(vec![pair.replica.layout.manifest(digest)]);
     }

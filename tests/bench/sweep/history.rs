@@ -59,11 +59,11 @@ impl History {
             _ => (Class::Asset, format!("assets/section-{:03}/chunk-{number:05}-{short}.js", number % 97)),
         };
         let (content_type, cache_control) = match class {
-            Class::Entry => ("text/html; charset=utf-8", REVALIDATE),
+            Class::Entry | Class::Unversioned => ("text/html; charset=utf-8", REVALIDATE),
             Class::Asset => ("text/javascript; charset=utf-8", IMMUTABLE),
         };
         let (content_type, cache_control) = (content_type.into(), cache_control.into());
-        ManifestFile { path, size: 9000 + number as u64, sha256, content_type, cache_control, class, logical_name: None }
+        ManifestFile { path, size: 9000 + number as u64, sha256, content_type, cache_control, class, evidence: None, logical_name: None }
     }
 
     /// Writes every manifest, compressed, and the list of their digests.

@@ -44,6 +44,7 @@ async fn publish(bucket: &dyn Bucket, version: &str) -> PointedVersion {
         content_type: "text/javascript".into(),
         cache_control: object::IMMUTABLE.into(),
         class: Class::Asset,
+        evidence: None,
         logical_name: None,
     };
     put(bucket, &path, version.as_bytes().to_vec()).await;

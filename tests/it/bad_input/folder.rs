@@ -69,15 +69,15 @@ fn mischiefs() -> Vec<Mischief> {
     let wrong = [
         Mischief {
             about: "another script under the same name",
-            does: |world| world.builds.overwrite(&key("assets/vendor.0123456789abcdef.js"), "other"),
-            undoes: |world| world.builds.overwrite(&key("assets/vendor.0123456789abcdef.js"), "console.log('vendor');"),
+            does: |world| world.builds.overwrite(&key("assets/vendor.48190886c8ff5564.js"), "other"),
+            undoes: |world| world.builds.overwrite(&key("assets/vendor.48190886c8ff5564.js"), "console.log('vendor');"),
             reason: "WrongBuild",
             says: r#"the build in folder "web/v2/" of bucket "ci-builds" does not have the manifest digest sha256:"#,
         },
         Mischief {
             about: "a script is missing",
-            does: |world| world.builds.remove(&key("assets/vendor.0123456789abcdef.js")),
-            undoes: |world| world.builds.overwrite(&key("assets/vendor.0123456789abcdef.js"), "console.log('vendor');"),
+            does: |world| world.builds.remove(&key("assets/vendor.48190886c8ff5564.js")),
+            undoes: |world| world.builds.overwrite(&key("assets/vendor.48190886c8ff5564.js"), "console.log('vendor');"),
             reason: "WrongBuild",
             says: "which the release asks for; `rollcall digest DIR` prints",
         },

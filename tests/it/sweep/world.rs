@@ -119,6 +119,7 @@ impl Prefix {
             content_type: "text/html".into(),
             cache_control: cache_control.to_owned().into(),
             class: Class::Entry,
+            evidence: None,
             logical_name: None,
         };
         let stored = Manifest::new(vec![file]).to_bytes();

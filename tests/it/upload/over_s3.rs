@@ -12,7 +12,7 @@ use rollcall::bucket::Bucket;
 use rollcall::bucket::s3::S3Bucket;
 use rollcall::clock::SystemClock;
 use rollcall::egress::Egress;
-use rollcall::manifest::{Layout, Writer};
+use rollcall::manifest::{Declared, Layout, Writer};
 use rollcall::source::{HttpFetcher, HttpSettings, Source as _, Wanted, Workspace};
 use rollcall::upload::{Progress, Publish, Published, Publisher, Tools, entries_confirmed, publish, publish_entries, verify};
 use tempfile::TempDir;
@@ -60,6 +60,7 @@ async fn published(bucket: Arc<dyn Bucket>, workspace: &Path, version: &str, sou
         version: version.into(),
         publisher: Publisher::Anybody,
         names: BuildManifestSpec::default(),
+        declared: Declared { immutable: vec!["assets/**".into()], unversioned: Vec::new() },
         base_urls: Vec::new(),
         pin: None,
     };

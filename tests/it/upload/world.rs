@@ -10,7 +10,7 @@ use rollcall::bucket::Bucket;
 use rollcall::bucket::faulty::FaultyBucket;
 use rollcall::bucket::memory::{Change, MemoryBucket};
 use rollcall::clock::{Clock, TokioClock};
-use rollcall::manifest::{Layout, Manifest, VersionRecord};
+use rollcall::manifest::{Declared, Layout, Manifest, VersionRecord};
 use rollcall::source::memory::MemorySource;
 use rollcall::source::{Build, Source as _, SourceError, Wanted, Workspace};
 use rollcall::upload::{PARALLEL, Progress, Publish, PublishFailure, Published, Publisher, Tools, publish};
@@ -66,6 +66,7 @@ impl World {
             release: "web/shop".into(),
             version: version.into(),
             names: BuildManifestSpec::default(),
+            declared: Declared { immutable: vec!["assets/**".into()], unversioned: vec!["**/*.map".into()] },
             publisher: Publisher::OneAtATime(format!("id-{}", version.replace('.', "_"))),
             base_urls: Vec::new(),
             pin: None,

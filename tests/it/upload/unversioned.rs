@@ -1,0 +1,243 @@
+//! Unversioned files: at their public keys before a version is recorded, replaced with the flip alone, in nobody's way (I3, I10).
+
+use std::collections::BTreeMap;
+
+use rollcall::api::ManifestDigest;
+use rollcall::bucket::memory::Change;
+use rollcall::bucket::{Attributes, Body, Bucket as _};
+use rollcall::manifest::{Class, Declared, Evidence, Manifest, Writer};
+use rollcall::upload::{
+    EntriesFailure, EntriesPublished, Progress, Publish, PublishFailure, Published, plan, publish, publish_entries, publish_unversioned,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::world::{Files, World};
+
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+fn files(all: &[(&str, &str)]) -> Files {
+    all.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
+}
+
+/// Publishes with nothing declared.
+async fn publish_as_it_is(world: &World, version: &str, all: &[(&str, &str)]) -> Result<Published, PublishFailure> {
+    publish_declared(world, version, all, Declared::default()).await
+}
+
+async fn publish_declared(world: &World, version: &str, all: &[(&str, &str)], declared: Declared) -> Result<Published, PublishFailure> {
+    world.put(version, files(all));
+    // The store's dates have seconds: what is newest is known.
+    world.pass(std::time::Duration::from_secs(2)).await;
+    let request = Publish { declared, ..world.request(version) };
+    let progress = watch::Sender::new(Progress::default());
+    publish(&world.tools(world.faulty.clone()), &request, world.fetch(version), &progress, &CancellationToken::new()).await
+}
+
+fn class(manifest: &Manifest, path: &str) -> (Class, Option<Evidence>) {
+    let file = manifest.files.iter().find(|file| file.path == path).unwrap();
+    (file.class, file.evidence)
+}
+
+fn writer(version: &str) -> Writer {
+    Writer { release: "web/shop".into(), version: version.into(), digest: ManifestDigest::of(version.as_bytes()) }
+}
+
+async fn text(world: &World, path: &str) -> Option<String> {
+    let bytes = world.bucket.get(&world.layout.key(path), 999).await.unwrap();
+    bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unversioned_file_is_public_before_its_version_is_recorded_and_gives_way_only_with_the_flip() {
+    let world = World::new();
+    let one = [("index.html", "<img src=hero-SUMMER24.jpg>"), ("hero-SUMMER24.jpg", "one"), ("gone.jpg", "gone")];
+    let two = [("index.html", "<img src=hero-SUMMER24.jpg><img src=new.jpg>"), ("hero-SUMMER24.jpg", "two"), ("new.jpg", "new")];
+    let first = publish_as_it_is(&world, "v1", &one).await.unwrap();
+    assert_eq!(class(&first.manifest, "hero-SUMMER24.jpg"), (Class::Unversioned, None), "the shape of one name is no evidence");
+    let log = world.bucket.log();
+    let place = |wanted: &str| log.iter().position(|change| matches!(change, Change::Created { key, .. } if key == wanted)).unwrap();
+    assert!(place("s/shop/hero-SUMMER24.jpg") < place("s/shop/.rollcall/versions/v1.json"), "I10");
+    assert_eq!(text(&world, "index.html").await, None, "a page is not");
+    let stored = world.bucket.stored("s/shop/hero-SUMMER24.jpg").unwrap();
+    assert_eq!(
+        (stored.cache_control.as_deref(), stored.content_type.as_deref(), stored.sequence),
+        (Some("no-cache"), Some("image/jpeg"), Some(0))
+    );
+    publish_unversioned(&*world.bucket, &world.layout, &first.manifest, 1, &writer("v1")).await.unwrap();
+
+    let second = publish_as_it_is(&world, "v2", &two).await.unwrap();
+    assert_eq!(text(&world, "hero-SUMMER24.jpg").await.as_deref(), Some("one"), "v1 is served");
+    assert_eq!(text(&world, "new.jpg").await.as_deref(), Some("new"), "and a page of v2 may come at any moment");
+    // The pods serve the pages.
+    let put = publish_unversioned(&*world.bucket, &world.layout, &second.manifest, 2, &writer("v2")).await;
+    assert_eq!(put, Ok(EntriesPublished { written: 1, already: 1 }));
+    assert_eq!(text(&world, "hero-SUMMER24.jpg").await.as_deref(), Some("two"));
+    assert_eq!(text(&world, "gone.jpg").await.as_deref(), Some("gone"), "a tab of v1 is open");
+    assert_eq!(text(&world, "index.html").await, None);
+    // The bucket does: sub-resources first, pages last.
+    let before = world.bucket.log().len();
+    publish_entries(&*world.bucket, &world.layout, &first.manifest, 3, &writer("v1")).await.unwrap();
+    let written: Vec<String> = world.bucket.log()[before..]
+        .iter()
+        .filter_map(|change| match change {
+            Change::Created { key, .. } | Change::Replaced { key, .. } => Some(key.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(written, ["s/shop/hero-SUMMER24.jpg", "s/shop/index.html"]);
+    assert_eq!(text(&world, "hero-SUMMER24.jpg").await.as_deref(), Some("one"), "I8");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_map_licence_or_type_that_changes_beside_its_script_stops_nothing() {
+    let world = World::new();
+    let build = |text: &'static str| {
+        [
+            ("index.html", "<script src=_astro/app.js></script>"),
+            ("_astro/app.js", "the script"),
+            ("_astro/app.js.map", text),
+            ("_astro/app.js.LICENSE.txt", text),
+            ("_astro/app.d.ts", text),
+        ]
+    };
+    for (version, text_of, sequence) in [("v1", "one", 1), ("v2", "two", 2)] {
+        let manifest = publish_as_it_is(&world, version, &build(text_of)).await.unwrap().manifest;
+        assert_eq!(class(&manifest, "_astro/app.js"), (Class::Asset, Some(Evidence::ToolFolder)));
+        publish_unversioned(&*world.bucket, &world.layout, &manifest, sequence, &writer(version)).await.unwrap();
+        assert_eq!(text(&world, "_astro/app.js.map").await.as_deref(), Some(text_of));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_evidence_is_named_with_what_to_set_and_the_stored_bytes_stay() {
+    let world = World::new();
+    let build = |text: &'static str| [("index.html", ""), ("_astro/logo.png", text)];
+    publish_as_it_is(&world, "v1", &build("one")).await.unwrap();
+    let failure = publish_as_it_is(&world, "v2", &build("two")).await.unwrap_err();
+    let message = failure.to_string();
+    assert!(message.contains("it lies in a folder into which its build tool puts only hashed files"), "{message}");
+    assert!(message.contains("spec.build.unversioned (--unversioned)"), "{message}");
+    // I3 also where it is declared otherwise now: caches have the old bytes for a year.
+    let declared = Declared { immutable: Vec::new(), unversioned: vec!["_astro/logo.png".into()] };
+    let failure = publish_declared(&world, "v2", &build("two"), declared.clone()).await.unwrap_err();
+    assert!(matches!(&failure, PublishFailure::Conflict { key, .. } if key == "s/shop/_astro/logo.png"), "{failure}");
+    assert_eq!(text(&world, "_astro/logo.png").await.as_deref(), Some("one"));
+    assert!(!world.records().contains_key("v2"));
+    // Under another name it goes, and the next bytes replace these.
+    let declared = Declared { immutable: Vec::new(), unversioned: vec!["_astro/logo*".into()] };
+    for (version, text) in [("v2", "two"), ("v3", "three")] {
+        publish_declared(&world, version, &[("index.html", ""), ("_astro/logo-new.png", text)], declared.clone()).await.unwrap();
+    }
+}
+
+/// A name that an older program took for hashed by its shape.
+#[tokio::test(start_paused = true)]
+async fn what_an_older_program_stored_as_immutable_keeps_its_bytes_and_is_told() {
+    let world = World::new();
+    let attributes = Attributes {
+        content_type: "application/pdf".into(),
+        cache_control: IMMUTABLE.into(),
+        content_encoding: None,
+        sha256: rollcall::api::ContentHash::of(b"one"),
+        writer: Some(writer("v0")),
+        sequence: None,
+    };
+    world.bucket.create("s/shop/2024-AnnualReport.pdf", Body::Bytes("one".into()), &attributes).await.unwrap();
+    let same = publish_as_it_is(&world, "v1", &[("index.html", ""), ("2024-AnnualReport.pdf", "one")]).await.unwrap();
+    let put = publish_unversioned(&*world.bucket, &world.layout, &same.manifest, 1, &writer("v1")).await;
+    assert_eq!(put, Ok(EntriesPublished { written: 0, already: 1 }));
+    let other = [("index.html", ""), ("2024-AnnualReport.pdf", "two")];
+    let failure = publish_as_it_is(&world, "v2", &other).await.unwrap_err();
+    assert!(failure.to_string().contains("an older Rollcall took the shape of the name for a hash"), "{failure}");
+    let prepared = rollcall::upload::Prepared::read(
+        &Publish { declared: Declared::default(), ..world.request("v2") },
+        world.fetch("v2").await.unwrap(),
+    )
+    .await;
+    let dry = plan(&world.tools(world.faulty.clone()), &world.request("v2"), &prepared.unwrap().0).await.unwrap();
+    assert_eq!(dry.refuse.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["s/shop/2024-AnnualReport.pdf"], "a dry run says it");
+    let manifest = Manifest::new(
+        same.manifest
+            .files
+            .iter()
+            .cloned()
+            .map(|mut file| {
+                file.sha256 = rollcall::api::ContentHash::of(file.path.as_bytes());
+                file
+            })
+            .collect(),
+    );
+    let put = publish_unversioned(&*world.bucket, &world.layout, &manifest, 2, &writer("v2")).await;
+    assert_eq!(put, Err(EntriesFailure::Immutable { key: "s/shop/2024-AnnualReport.pdf".into() }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_a_set_are_public_for_ever_from_the_second_version_on_and_counted() {
+    let world = World::new();
+    let tokens = [
+        ["qwErt7Za", "Zx9_kLm2", "b-3Hd0aQ", "T5rRw1Pc", "y8Ju2KdE", "mN4vQ7-s", "Gh6TfR3x", "c0Va9LpW", "kP3sD8uY", "R2dE6iO1"],
+        ["h7GfD2sA", "pO9iU3yT", "W4eR_t6Y", "z1Xc5VbN", "L0kJ8hGf", "q3WeR7tZ", "uI2oP-9a", "sD6fG1hJ", "X8cVb4Nm", "e5RtY0uI"],
+    ];
+    let mut digests = BTreeMap::new();
+    for (version, tokens) in ["v1", "v2"].into_iter().zip(tokens) {
+        let paths: Vec<String> = tokens.iter().enumerate().map(|(at, token)| format!("assets/part{at}-{token}.js")).collect();
+        let all: Vec<(&str, &str)> =
+            paths.iter().map(|path| (path.as_str(), path.as_str())).chain([("index.html", ""), ("assets/logo-Homepage.js", "")]).collect();
+        let published = publish_as_it_is(&world, version, &all).await.unwrap();
+        let evidence = published.record.build.unwrap().evidence;
+        let is_second = version == "v2";
+        assert_eq!(evidence.get(&Evidence::Set), is_second.then_some(&10), "{evidence:?}");
+        let control = world.bucket.stored(&world.layout.key(&paths[0])).unwrap().cache_control;
+        assert_eq!(control.as_deref(), Some(if is_second { IMMUTABLE } else { "no-cache" }));
+        assert_eq!(world.bucket.stored("s/shop/assets/logo-Homepage.js").unwrap().cache_control.as_deref(), Some("no-cache"));
+        digests.insert(version, published.record.digest);
+        assert!(published.manifest.files.iter().all(|file| file.class != Class::Asset), "the manifest follows from the build alone");
+    }
+    // Other bytes under such a name.
+    let path = format!("assets/part0-{}.js", tokens[1][0]);
+    let failure = publish_as_it_is(&world, "v3", &[("index.html", ""), (&path, "other")]).await.unwrap_err();
+    assert!(failure.to_string().contains("its name was one of a set of hashed names of its folder"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_gains_evidence_becomes_an_asset_at_its_key_and_a_public_copy_is_no_leftover() {
+    let world = World::new();
+    let build = |text: &'static str| [("index.html", ""), ("js/app.js", text)];
+    publish_as_it_is(&world, "v1", &build("one")).await.unwrap();
+    let declared = Declared { immutable: vec!["js/**".into()], unversioned: Vec::new() };
+    let failure = publish_declared(&world, "v2", &build("two"), declared.clone()).await.unwrap_err();
+    assert!(matches!(&failure, PublishFailure::Conflict { evidence: Some(Evidence::Declared), .. }), "{failure}");
+    assert_eq!(text(&world, "js/app.js").await.as_deref(), Some("one"), "v1's visitors ask for it");
+    publish_declared(&world, "v3", &build("one"), declared).await.unwrap();
+    let stored = world.bucket.stored("s/shop/js/app.js").unwrap();
+    assert_eq!((stored.cache_control.as_deref(), stored.sequence), (Some(IMMUTABLE), None));
+}
+
+/// The version matrix: an older program knew two classes, and recorded this very build under another digest.
+#[tokio::test(start_paused = true)]
+async fn a_version_that_an_older_program_recorded_is_published_again_as_it_was() {
+    let world = World::new();
+    let all = [("index.html", ""), ("photo.jpg", "x")];
+    let now = publish_as_it_is(&world, "v1", &all).await.unwrap();
+    let old = Manifest::new(
+        now.manifest
+            .files
+            .iter()
+            .cloned()
+            .map(|mut file| {
+                file.class = Class::Entry;
+                file
+            })
+            .collect(),
+    );
+    let (_, digest) = old.identity();
+    assert_ne!(digest, now.record.digest);
+    let record = rollcall::manifest::VersionRecord { digest: digest.clone(), build: None, ..now.record.clone() };
+    world.bucket.overwrite(&world.layout.version("v1"), serde_json::to_vec(&record).unwrap());
+    world.bucket.overwrite(&world.layout.manifest(&digest), old.to_bytes());
+    let again = publish_as_it_is(&world, "v1", &all).await.unwrap();
+    assert_eq!((again.record.digest, again.progress.objects_sent), (digest, 0));
+    let other = publish_as_it_is(&world, "v1", &[("index.html", ""), ("photo.jpg", "y")]).await.unwrap_err();
+    assert!(matches!(other, PublishFailure::VersionTaken { .. }), "{other}");
+}
