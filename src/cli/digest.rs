@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use globset::Glob;
 
-use crate::api::Format;
+use super::build::BuildArgs;
 
 /// Options of `rollcall digest`.
 #[derive(Debug, Args)]
@@ -18,14 +18,7 @@ pub struct DigestArgs {
     /// Leave out files whose path matches this pattern, even if --include names them; may be repeated
     #[arg(long)]
     pub exclude: Vec<Glob>,
-    /// What `spec.build.manifest.format` of the release says
-    #[arg(long, default_value = "Auto", value_parser = format)]
-    pub format: Format,
-    /// What `spec.build.manifest.path` of the release says
-    #[arg(long)]
-    pub manifest: Option<String>,
-}
-
-fn format(typed: &str) -> Result<Format, String> {
-    serde_json::from_value(typed.into()).map_err(|_| "expected Auto, Vite, Webpack, VersionJson or Folder".to_owned())
+    /// How the build is read.
+    #[command(flatten)]
+    pub build: BuildArgs,
 }

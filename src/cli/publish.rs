@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use globset::Glob;
 
+use super::build::BuildArgs;
 use crate::api::store::WriteGuard;
 use crate::publish::{BucketUrl, KeyPrefix, version_label};
 
@@ -16,7 +17,7 @@ use crate::publish::{BucketUrl, KeyPrefix, version_label};
 pub struct PublishArgs {
     /// Folder of the build
     pub folder: PathBuf,
-    /// Where it goes: s3://BUCKET/PREFIX/
+    /// Where it goes: s3://BUCKET/PREFIX/, with or without the last slash
     #[arg(long, env = "ROLLCALL_TO", required_unless_present = "asset_store", conflicts_with = "asset_store")]
     pub to: Option<BucketUrl>,
     /// What to ask of a cluster.
@@ -43,6 +44,9 @@ pub struct PublishArgs {
     /// Leave out files whose path matches this pattern, even if --include names them; may be repeated
     #[arg(long)]
     pub exclude: Vec<Glob>,
+    /// How the build is read; with --apply, its release says what is not typed here.
+    #[command(flatten)]
+    pub build: BuildArgs,
     /// How long to go on trying while the store fails, such as 90s, 10m or 0s
     #[arg(long, env = "ROLLCALL_RETRY_FOR", default_value = "2m", value_parser = duration)]
     pub retry_for: Duration,

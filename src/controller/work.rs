@@ -182,7 +182,9 @@ impl Task {
     pub(super) async fn run(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
         match &self.job {
             Job::Claim { owner, .. } => self.claim_prefix(owner).await,
-            Job::Publish { version, source, names, .. } => self.publish(version, (source, names), progress, cancel).await,
+            Job::Publish { version, source, names, external, .. } => {
+                self.publish(version, (source, names, external), progress, cancel).await
+            }
             Job::Verify { digest, stage, .. } => self.verify(digest, *stage).await,
             Job::Replicate { version, digest, .. } => self.replicate(version, digest).await,
             Job::Backfill { replicas, pages, .. } => self.backfill(replicas, pages.as_ref(), &progress).await,
@@ -226,7 +228,7 @@ impl Task {
     async fn publish(
         &self,
         version: &str,
-        (source, names): (&BuildSource, &BuildManifestSpec),
+        (source, names, external): (&BuildSource, &BuildManifestSpec, &[String]),
         told: watch::Sender<UploadStatus>,
         cancel: CancellationToken,
     ) -> Worked {
@@ -237,6 +239,7 @@ impl Task {
             release: self.release.clone(),
             version: version.to_owned(),
             names: names.clone(),
+            external: external.to_vec(),
             publisher: Publisher::OneAtATime(publisher_id(&self.release)),
             base_urls: vec![self.base_url.clone()],
             pin: asked.pin(),

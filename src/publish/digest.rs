@@ -2,7 +2,7 @@
 //! Never asks a store or a cluster for anything.
 
 use super::Failure;
-use crate::api::{BuildManifestSpec, ManifestDigest};
+use crate::api::ManifestDigest;
 use crate::cli::DigestArgs;
 use crate::manifest::Layout;
 use crate::source::folder::{self, Selection};
@@ -18,16 +18,17 @@ pub async fn print_digest(args: DigestArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn digest(args: DigestArgs) -> Result<ManifestDigest, Failure> {
+pub(super) async fn digest(args: DigestArgs) -> Result<ManifestDigest, Failure> {
     let build = folder::read(&args.folder, Selection::new(&args.include, &args.exclude)).await.map_err(PublishFailure::from)?;
     // Where it goes is no part of a manifest.
     let request = Publish {
         layout: Layout::new("", ""),
         release: String::new(),
         version: String::new(),
-        names: BuildManifestSpec { format: args.format, path: args.manifest },
+        names: args.build.names(),
+        external: args.build.external,
         publisher: Publisher::Anybody,
-        base_urls: Vec::new(),
+        base_urls: args.build.public_url.into_iter().collect(),
         pin: None,
     };
     let (prepared, names) = Prepared::read(&request, build).await?;

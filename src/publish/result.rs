@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::api::{ContentHash, ManifestDigest};
 use crate::lint::Report;
+use crate::manifest::closure::{TakenBase, Verdict};
 use crate::manifest::readers::Reading;
 use crate::upload::{Before, Plan, Prepared, Progress};
 
@@ -24,6 +25,12 @@ pub(super) struct Outcome {
     pub(super) seconds: f64,
     /// How the build was read.
     pub(super) manifest: Reading,
+    /// Where the build lies, when its references say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) base: Option<TakenBase>,
+    /// References that may lead nowhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
     /// Absent when nothing was published before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) returning_visitor: Option<ReturningVisitor>,
@@ -83,10 +90,18 @@ impl Outcome {
             bytes_sent: 0,
             seconds: 0.0,
             manifest: prepared.reading.clone(),
+            base: None,
+            warnings: Vec::new(),
             returning_visitor: None,
             lint: None,
             dry_run: None,
         }
+    }
+
+    /// What the build's references say.
+    pub(super) fn looked_at(&mut self, verdict: &Verdict) {
+        self.base.clone_from(&verdict.base);
+        self.warnings = verdict.warnings().map(ToString::to_string).collect();
     }
 
     /// What was sent in all tries together; `progress` is the last one's, for which what earlier ones sent is there already.
@@ -144,6 +159,7 @@ impl Outcome {
             shown(&mut lines, "refuse", lists.refuse.iter().map(|refused| refused.key.clone()));
         }
         lines.push(self.manifest.sentence());
+        lines.extend(self.base.as_ref().map(TakenBase::sentence));
         if let Some(visitor) = &self.returning_visitor {
             lines.push(format!("a visitor who has {} loads {} bytes of assets again", visitor.version, visitor.bytes));
         }

@@ -378,6 +378,7 @@ fn publish_job(observed: &Observed) -> Option<Job> {
         version: release.spec.version.clone(),
         source,
         names: release.spec.build.manifest.clone(),
+        external: release.spec.build.external.clone(),
         request: release.requested_at.clone(),
     })
 }

@@ -23,6 +23,8 @@ pub enum Job {
         source: BuildSource,
         /// How its build is to be read, as the spec has it.
         names: BuildManifestSpec,
+        /// What another program serves, as the spec has it.
+        external: Vec<String>,
         /// The request that a person made by annotation; another value is another attempt.
         request: Option<String>,
     },

@@ -78,6 +78,7 @@ fn request(version: &str) -> Publish {
         release: format!("{}/{}", builders::NAMESPACE, builders::APP),
         version: version.to_owned(),
         names: BuildManifestSpec::default(),
+        external: Vec::new(),
         publisher: Publisher::Anybody,
         base_urls: Vec::new(),
         pin: None,

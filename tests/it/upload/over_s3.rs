@@ -60,6 +60,7 @@ async fn published(bucket: Arc<dyn Bucket>, workspace: &Path, version: &str, sou
         version: version.into(),
         publisher: Publisher::Anybody,
         names: BuildManifestSpec::default(),
+        external: Vec::new(),
         base_urls: Vec::new(),
         pin: None,
     };

@@ -66,6 +66,7 @@ impl World {
             release: "web/shop".into(),
             version: version.into(),
             names: BuildManifestSpec::default(),
+            external: Vec::new(),
             publisher: Publisher::OneAtATime(format!("id-{}", version.replace('.', "_"))),
             base_urls: Vec::new(),
             pin: None,
