@@ -108,10 +108,10 @@ impl<'a> Closure<'a> {
         super::classify::is_page(path) || kind(path).is_some()
     }
 
-    /// Whether what a file refers to is only guessed: such a file need not be read.
+    /// Whether a build must not be published without this file being looked at. What scripts seem to name is a guess.
     #[must_use]
-    pub fn guesses_at(path: &str) -> bool {
-        kind(path) == Some(Kind::Script)
+    pub fn must_look_at(path: &str) -> bool {
+        super::classify::is_page(path) || kind(path) == Some(Kind::Style)
     }
 
     /// References of one file that lead nowhere by themselves, without what only the whole build can tell.
@@ -225,6 +225,11 @@ impl<'a> Closure<'a> {
     fn is_external<'t>(&self, path: &str, mut below: impl Iterator<Item = &'t str>) -> bool {
         let is = |path: &str| self.external.has(&decoded(path));
         is(path) || below.any(is)
+    }
+
+    /// Whether another program serves this path, without the build's base.
+    fn is_external_below(&self, base: &str, path: &str) -> bool {
+        path.strip_prefix(base.trim_start_matches('/')).is_some_and(|below| self.external.has(below))
     }
 
     fn has(&self, escaped_path: &str) -> bool {

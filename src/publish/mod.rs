@@ -109,7 +109,7 @@ async fn published(
         prepared.check_excluded(&layout)?;
         let mut outcome = Outcome::of(&args.version, &prepared);
         if let Some(verdict) = &verdict {
-            verdict.warnings().for_each(|warning| say(&format!("warning: {warning}, which the build lacks")));
+            verdict.warnings().for_each(|warning| say(&format!("warning: {}: {}", warning.referrer, warning.finding())));
             outcome.looked_at(verdict);
         }
         if let Some(strictness) = args.lint {

@@ -101,7 +101,7 @@ impl Outcome {
     /// What the build's references say.
     pub(super) fn looked_at(&mut self, verdict: &Verdict) {
         self.base.clone_from(&verdict.base);
-        self.warnings = verdict.warnings().map(ToString::to_string).collect();
+        self.warnings = verdict.warnings().map(|one| format!("{}: {}", one.referrer, one.finding())).collect();
     }
 
     /// What was sent in all tries together; `progress` is the last one's, for which what earlier ones sent is there already.

@@ -317,5 +317,5 @@ async fn what_only_warns_is_published_and_said() {
     let page = std::fs::read_to_string(build.join("index.html")).unwrap();
     std::fs::write(build.join("index.html"), format!("<link rel=icon href=/favicon.ico>{page}")).unwrap();
     let result = world.run(&build, &["--version=v1"]).await.unwrap();
-    assert_eq!(result["warnings"], json!([r#"index.html refers to "/favicon.ico""#]), "{result}");
+    assert_eq!(result["warnings"], json!([r#"index.html: its icon is "/favicon.ico", which the build lacks"#]), "{result}");
 }

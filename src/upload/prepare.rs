@@ -55,7 +55,12 @@ pub(super) async fn fetched(
     };
     let verdict = prepared.check_closure(request, &names).await?;
     for warning in verdict.warnings().take(WARNINGS_MAX) {
-        tracing::warn!(release = request.release, version = request.version, "{}", shown(&warning.to_string(), WARNING_CHARS_MAX));
+        tracing::warn!(
+            release = request.release,
+            version = request.version,
+            "{}",
+            shown(&format!("{}: {}", warning.referrer, warning.finding()), WARNING_CHARS_MAX)
+        );
     }
     Ok(prepared)
 }
@@ -123,7 +128,7 @@ impl Prepared {
         let mut gaps = Gaps::default();
         gaps.look_at_names(names);
         for file in self.manifest.files.iter().filter(|file| Closure::looks_at(&file.path)) {
-            if Closure::guesses_at(&file.path) && file.size > TEXT_BYTES_MAX {
+            if file.size > TEXT_BYTES_MAX && !Closure::must_look_at(&file.path) {
                 continue;
             }
             let text = self.text(file).await?;

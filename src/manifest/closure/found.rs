@@ -20,6 +20,8 @@ pub enum Evidence {
     Icon,
     /// A browser asks for it at a place outside of the build's, of which nothing is known here.
     Outside,
+    /// A browser asks for a file that is there, by a name that a store may take for another one: S3 reads a bare `+` in a URL as a space.
+    Plus,
     /// It was found in a script's text and looks like a file of the build.
     Guessed {
         /// The line of the script, from 1.

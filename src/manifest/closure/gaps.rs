@@ -16,10 +16,13 @@ const KEPT_MAX: usize = 10_000;
 /// Most references that one message names.
 const SHOWN_MAX: usize = 10;
 
+/// Longest reference in a message.
+const REFERENCE_CHARS_MAX: usize = 200;
+
 /// Bases that are considered at once.
 const BASES_MAX: usize = 256;
 
-/// A reference that leads nowhere. Ordered by its place.
+/// A reference that leads nowhere, or may. Ordered by its place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dangling {
     /// The file that refers.
@@ -38,13 +41,28 @@ impl Dangling {
     pub fn is_error(&self) -> bool {
         self.evidence == Evidence::Asked
     }
+
+    /// What is wrong, in a sentence about the file that refers.
+    #[must_use]
+    pub fn finding(&self) -> String {
+        let reference: String = self.reference.chars().take(REFERENCE_CHARS_MAX).collect();
+        let near = self.near.as_ref().map(|near| format!(": {near}")).unwrap_or_default();
+        match self.evidence {
+            Evidence::Asked => format!("it refers to {reference:?}, which the build lacks{near}"),
+            Evidence::Icon => format!("its icon is {reference:?}, which the build lacks{near}"),
+            Evidence::Outside => {
+                format!("it refers to {reference:?}, outside of the place to which the build's other references lead{near}")
+            }
+            Evidence::Plus => format!("it refers to {reference:?}, whose + S3 reads as a space: write %2B"),
+            Evidence::Guessed { line } => format!("line {line} seems to load {reference:?}, which the build lacks{near}"),
+        }
+    }
 }
 
 impl fmt::Display for Dangling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reference: String = self.reference.chars().take(200).collect();
-        let line = if let Evidence::Guessed { line } = self.evidence { format!(" (line {line})") } else { String::new() };
-        write!(f, "{}{line} refers to {reference:?}", self.referrer)?;
+        let reference: String = self.reference.chars().take(REFERENCE_CHARS_MAX).collect();
+        write!(f, "{} refers to {reference:?}", self.referrer)?;
         self.near.iter().try_for_each(|near| write!(f, " ({near})"))
     }
 }
@@ -53,6 +71,12 @@ impl fmt::Display for Dangling {
 #[derive(Debug, Default)]
 pub struct Gaps {
     lost: Vec<Lost>,
+    /// Kept of those that are errors and of all others: many warnings must not push an error out.
+    errors: usize,
+    warnings: usize,
+    /// Kept for all candidates together.
+    cases: usize,
+    plus: Vec<Dangling>,
     /// References that led to files as they stand, from the host's top.
     plain: u64,
     taken: BTreeMap<String, (By, u64)>,
@@ -105,8 +129,14 @@ impl Gaps {
             let dangling = Dangling { referrer: path.to_owned(), reference, evidence, near: None };
             match leads {
                 Leads::Elsewhere => {}
-                Leads::There => self.plain += u64::from(is_root),
-                Leads::By(base) => self.take(&base),
+                Leads::There => {
+                    self.plain += u64::from(is_root);
+                    self.look_for_plus(dangling);
+                }
+                Leads::By(base) => {
+                    self.take(&base);
+                    self.look_for_plus(dangling);
+                }
                 Leads::Nowhere { path, is_rooted } => self.lose(Lost { dangling, path, is_rooted }),
                 Leads::Perhaps { base, path } => self.consider(base, Lost { dangling, path, is_rooted: true }),
                 Leads::Foreign(target) => self.consider_foreign(closure, target, dangling),
@@ -114,8 +144,17 @@ impl Gaps {
         }
     }
 
+    fn look_for_plus(&mut self, dangling: Dangling) {
+        if dangling.reference.split(['?', '#']).next().is_some_and(|path| path.contains('+')) {
+            self.plus.push(Dangling { evidence: Evidence::Plus, ..dangling });
+            self.plus.truncate(KEPT_MAX);
+        }
+    }
+
     fn lose(&mut self, lost: Lost) {
-        if self.lost.len() < KEPT_MAX {
+        let kept = if lost.dangling.is_error() { &mut self.errors } else { &mut self.warnings };
+        if *kept < KEPT_MAX {
+            *kept += 1;
             self.lost.push(lost);
         }
     }
@@ -133,7 +172,9 @@ impl Gaps {
         }
         let candidate = self.candidates.entry(key).or_insert_with(|| Candidate::of(base));
         candidate.references += 1;
-        if candidate.cases.len() < KEPT_MAX {
+        // The first of each is kept whatever the others have: if its base is not taken, it must be missed.
+        if self.cases < KEPT_MAX || candidate.cases.is_empty() {
+            self.cases += 1;
             let below = lost.path.strip_prefix(candidate.base.url.path().trim_start_matches('/')).unwrap_or(&lost.path);
             candidate.files.insert(below.to_owned());
             candidate.cases.push(lost);
@@ -163,8 +204,10 @@ impl Gaps {
         let base = base.map(|(base, (by, references))| TakenBase { base: base.clone(), by: *by, references: *references });
         let has_place = self.plain == 0 && base.as_ref().is_some_and(|base| base.base.starts_with('/'));
         let near = if self.lost.is_empty() { None } else { Some(Nearby::of(&closure.paths)) };
-        let mut dangling = BTreeSet::new();
-        for lost in self.lost {
+        let mut dangling: BTreeSet<Dangling> = self.plus.into_iter().collect();
+        // Only now it is known where the paths of others are relative to.
+        let is_external = |lost: &Lost| base.as_ref().is_some_and(|base| closure.is_external_below(&base.base, &lost.path));
+        for lost in self.lost.into_iter().filter(|lost| !lost.is_rooted || !is_external(lost)) {
             let mut one = lost.dangling;
             one.near = near.as_ref().and_then(|near| near.sentence(&lost.path));
             let below = |base: &TakenBase| one.reference.starts_with(&base.base);
@@ -178,10 +221,12 @@ impl Gaps {
 
     /// Takes the base that most references speak for; those of the others lead nowhere.
     fn take_own(&mut self) -> Option<Base> {
-        let misses = self.lost.iter().filter(|lost| lost.is_rooted).count() as u64;
+        // What leads nowhere below a base speaks for it as much as for any other.
+        let is_against = |lost: &&Lost, base: &str| lost.is_rooted && !lost.path.starts_with(base.trim_start_matches('/'));
+        let misses = |base: &str| self.lost.iter().filter(|lost| is_against(lost, base)).count() as u64;
         let declared: u64 = self.taken.values().map(|(_, references)| references).sum();
         let best = self.candidates.iter().max_by_key(|(key, candidate)| (candidate.references, std::cmp::Reverse(key.len())));
-        let best = best.filter(|(_, candidate)| candidate.is_plausible(self.plain + declared, misses)).map(|(key, _)| key.clone());
+        let best = best.filter(|(key, candidate)| candidate.is_plausible(self.plain + declared, misses(key))).map(|(key, _)| key.clone());
         let own = best.as_ref().and_then(|key| self.candidates.remove(key));
         if let Some(own) = &own {
             self.taken.insert(own.base.shown(), (own.base.by, own.references));

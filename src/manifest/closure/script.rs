@@ -100,7 +100,7 @@ fn vite_dependencies(text: &str, found: &mut Found) {
     let Some(at) = text.find(VITE_DEPENDENCIES) else { return };
     let Some(list) = text[at..].find(".f=[").map(|list| &text[at + list + 3..]) else { return };
     let Some(end) = list.find(']') else { return };
-    let Ok(names) = serde_json::from_str::<Vec<String>>(&list[..=end].replace('\'', "\"")) else { return };
+    let Ok(names) = serde_json::from_str::<Vec<String>>(&list[..=end].replace(['\'', '`'], "\"")) else { return };
     for name in names {
         // With a relative base Vite writes the paths from the script; else from the build's top.
         let start = if is_address(&name) { Start::File } else { Start::Build };
@@ -162,6 +162,7 @@ mod tests {
         let starts: Vec<_> = all.references.iter().map(|one| (one.text.as_str(), one.start, one.evidence)).collect();
         let asked = Evidence::Asked;
         assert_eq!(starts, [("./b-B1cD2eF3.css", Start::File, asked), ("assets/a-B1cD2eF3.js", Start::Build, asked)]);
+        assert_eq!(found(&list("`assets/a-B1cD2eF3.js`,'./b.css'")).references.len(), 2, "whatever the quotes");
         assert!(found(&list("base+\"a.js\"")).references.is_empty(), "only plain strings are certain");
     }
 

@@ -229,6 +229,9 @@ fn what_others_serve_is_not_expected() {
     let closure = Closure::new(SHOP, &[]).below("shop/").without(&external);
     assert_eq!(verdict(&closure, &[("index.html", page)]).0, Vec::<String>::new());
     assert_eq!(errors(&SHOP, r#"<script src="app.config.js?v=1"></script>"#), ["app.config.js?v=1"]);
+    let rooted = format!(r#"{SHOP_PAGE}<script src="/shop/app.config.js"></script>"#);
+    let closure = Closure::new(SHOP, &[]).without(&external);
+    assert_eq!(verdict(&closure, &[("index.html", &rooted)]).0, Vec::<String>::new(), "below a base that only references tell");
 }
 
 #[test]
@@ -237,6 +240,21 @@ fn a_missing_icon_only_warns_and_one_of_a_web_app_manifest_does_not() {
     let files = [("index.html", page), ("site.webmanifest", r#"{"name":"x","start_url":"/","icons":[{"src":"icon.png"}]}"#)];
     let (lost, warned, _) = verdict(&Closure::new(["index.html", "site.webmanifest"], &[]), &files);
     assert_eq!((lost, warned), (vec!["icon.png".to_owned()], vec!["/favicon.ico".to_owned(), "a.png".to_owned()]));
+}
+
+#[test]
+fn many_warnings_push_no_error_out() {
+    let icons: String = (0..10_100).map(|n| format!("<link rel=icon href=i{n}.png>")).collect();
+    let (lost, warned, _) = verdict(&Closure::new(SHOP, &[]), &[("a.html", &icons), ("index.html", "<img src=gone.png>")]);
+    assert_eq!((lost, warned.len()), (vec!["gone.png".to_owned()], 10_000));
+}
+
+#[test]
+fn a_bare_plus_in_a_url_warns_and_an_escaped_one_does_not() {
+    let closure = Closure::new(["index.html", "assets/c++-BEcQUh0e.js"], &[]);
+    let page = r#"<script src="assets/c++-BEcQUh0e.js"></script><script src="/assets/c%2B%2B-BEcQUh0e.js?a+b"></script>"#;
+    let (lost, warned, _) = verdict(&closure, &[("index.html", page)]);
+    assert_eq!((lost, warned), (vec![], vec!["assets/c++-BEcQUh0e.js".to_owned()]));
 }
 
 #[test]

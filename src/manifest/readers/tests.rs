@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::api::ContentHash;
+use crate::manifest::closure::{Closure, Gaps};
 
 /// A build as files and, by path, their bytes.
 pub(super) struct Sample {
@@ -265,6 +266,29 @@ fn lists_below_folders_are_found_and_each_names_what_it_lacks() {
     let missing: Vec<_> = build.missing().collect();
     assert_eq!(missing, [("ngsw.json", "/gone.js"), ("build/manifest.json", "_b")]);
     assert!(is_left_out("blog/.vite/manifest.json"));
+}
+
+#[test]
+fn real_builds_are_whole_and_their_tools_are_known() {
+    for (tool, expected, hashed) in [
+        ("esbuild", r#"names from "meta.json" (esbuild, at its usual place)"#, 3),
+        ("rsbuild", r#"names from "manifest.json" (Rsbuild, at its usual place)"#, 3),
+        ("vite-workbox", r#"names from ".vite/manifest.json" (Vite, at its usual place); also read: "sw.js" (Workbox)"#, 3),
+    ] {
+        let sample = Sample::folder(&format!("tests/data/builds/tools/{tool}"));
+        let build = sample.auto();
+        assert!(sentence(&build).starts_with(expected), "{}", sentence(&build));
+        assert_eq!((build.names.hashed.len(), build.missing().count()), (hashed, 0), "{build:?}");
+        let closure = Closure::new(sample.texts.keys().map(String::as_str), &[]).built_as(&build);
+        let mut gaps = Gaps::default();
+        let texts = sample.texts.iter().filter(|(path, _)| Closure::looks_at(path));
+        texts.for_each(|(path, text)| gaps.look(&closure, path, std::str::from_utf8(text).unwrap()));
+        let verdict = gaps.finish(&closure);
+        let lost: Vec<_> = verdict.dangling.iter().map(|one| one.reference.as_str()).collect();
+        // The page of the Vite build names an icon that nobody made.
+        let (icon, base) = if tool == "vite-workbox" { (vec!["/favicon.svg"], Some("/shop/")) } else { (vec![], None) };
+        assert_eq!((lost, verdict.base.as_ref().map(|base| base.base.as_str())), (icon, base), "{tool}");
+    }
 }
 
 #[test]
