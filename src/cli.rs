@@ -11,10 +11,12 @@ use crate::egress::{AllowedHost, AmbientGrant};
 use crate::source::workspace::VolumeSize;
 use crate::telemetry::LogFormat;
 
+mod build;
 mod digest;
 mod publish;
 mod store;
 
+pub use build::BuildArgs;
 pub use digest::DigestArgs;
 pub use publish::{ClusterArgs, LintArg, OutputArg, PublishArgs, StoreArgs, WriteGuardArg};
 pub use store::{CheckArgs, EndReferencesArgs, HeadersArgs, StoreCommand, SweepArgs};

@@ -31,6 +31,13 @@ pub struct BuildSpec {
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[x_kube(validation = Rule::new("self.all(pattern, !pattern.startsWith('/'))").message("must be paths in the build, without a leading /"))]
     pub unversioned: Vec<String>,
+    /// Paths that another program serves at the same host, so that they are not expected in the build: patterns in which `*` stays
+    /// within a folder and `**` does not, with or without the build's base in front, for example `config.js` (a script that is made
+    /// at start) or `env/**`. What hosts and frameworks serve by themselves (`/api/**`, `/cdn-cgi/**`, `/_vercel/**`, `/.netlify/**`,
+    /// `/_next/image` and others) need not be named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub external: Vec<String>,
 }
 
 /// The file in which a build tool says what it made.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use globset::Glob;
 
+use super::build::BuildArgs;
 use crate::api::store::WriteGuard;
 use crate::publish::{BucketUrl, KeyPrefix, version_label};
 
@@ -16,7 +17,7 @@ use crate::publish::{BucketUrl, KeyPrefix, version_label};
 pub struct PublishArgs {
     /// Folder of the build
     pub folder: PathBuf,
-    /// Where it goes: s3://BUCKET/PREFIX/
+    /// Where it goes: s3://BUCKET/PREFIX/, with or without the last slash
     #[arg(long, env = "ROLLCALL_TO", required_unless_present = "asset_store", conflicts_with = "asset_store")]
     pub to: Option<BucketUrl>,
     /// What to ask of a cluster.
@@ -43,14 +44,9 @@ pub struct PublishArgs {
     /// Leave out files whose path matches this pattern, even if --include names them; may be repeated
     #[arg(long)]
     pub exclude: Vec<Glob>,
-    /// Files whose bytes never change under their names, cached for a year: a pattern of paths in which `*` stays within a folder and `**`
-    /// does not, such as 'assets/**'; may be repeated. As `spec.build.immutable` of a release
-    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
-    pub immutable: Vec<String>,
-    /// Files whose bytes may change under their names although something says that they do not; may be repeated. As
-    /// `spec.build.unversioned` of a release
-    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
-    pub unversioned: Vec<String>,
+    /// How the build is read; with --apply, its release says what is not typed here.
+    #[command(flatten)]
+    pub build: BuildArgs,
     /// How long to go on trying while the store fails, such as 90s, 10m or 0s
     #[arg(long, env = "ROLLCALL_RETRY_FOR", default_value = "2m", value_parser = duration)]
     pub retry_for: Duration,
@@ -162,10 +158,6 @@ fn folder_below(typed: &str) -> Result<String, &'static str> {
         KeyPrefix(folder) if folder.is_empty() => Err("expected a folder below the prefix, ending with /"),
         KeyPrefix(folder) => Ok(folder),
     }
-}
-
-pub(super) fn pattern(typed: &str) -> Result<String, String> {
-    Glob::new(typed).map(|_| typed.to_owned()).map_err(|error| error.kind().to_string())
 }
 
 pub(super) fn duration(typed: &str) -> Result<Duration, String> {

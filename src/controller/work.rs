@@ -182,8 +182,9 @@ impl Task {
     pub(super) async fn run(self, progress: watch::Sender<UploadStatus>, cancel: CancellationToken) -> Worked {
         match &self.job {
             Job::Claim { owner, .. } => self.claim_prefix(owner).await,
-            Job::Publish { version, source, names, declared, .. } => {
-                self.publish(version, (source, names, declared), progress, cancel).await
+            Job::Publish { version, source, names, declared, external, .. } => {
+                let read_as = ReadAs { names, declared, external };
+                self.publish(version, (source, read_as), progress, cancel).await
             }
             Job::Verify { digest, stage, .. } => self.verify(digest, *stage).await,
             Job::Replicate { version, digest, .. } => self.replicate(version, digest).await,
@@ -230,7 +231,7 @@ impl Task {
     async fn publish(
         &self,
         version: &str,
-        (source, names, declared): (&BuildSource, &BuildManifestSpec, &Declared),
+        (source, read_as): (&BuildSource, ReadAs<'_>),
         told: watch::Sender<UploadStatus>,
         cancel: CancellationToken,
     ) -> Worked {
@@ -240,8 +241,9 @@ impl Task {
             layout: self.layout.clone(),
             release: self.release.clone(),
             version: version.to_owned(),
-            names: names.clone(),
-            declared: declared.clone(),
+            names: read_as.names.clone(),
+            declared: read_as.declared.clone(),
+            external: read_as.external.to_vec(),
             publisher: Publisher::OneAtATime(publisher_id(&self.release)),
             base_urls: vec![self.base_url.clone()],
             pin: asked.pin(),
@@ -367,6 +369,14 @@ impl Task {
         self.publish_entries_to_replicas(&manifest, (publish, sequence), &writer).await?;
         Ok(JobEnd::EntriesPublished { at })
     }
+}
+
+/// How the spec has a build read.
+#[derive(Clone, Copy)]
+struct ReadAs<'a> {
+    names: &'a BuildManifestSpec,
+    declared: &'a Declared,
+    external: &'a [String],
 }
 
 /// One for each release: a release has one job at a time, so whatever its last publish left is dead, and its intent is taken over

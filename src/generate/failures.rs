@@ -114,6 +114,10 @@ pub(super) fn of_a_build() -> Vec<Entry> {
             "InvalidPattern",
             r#""assets/[" is not a pattern of paths: unclosed character class; missing ']'; correct spec.build.immutable or spec.build.unversioned (--immutable, --unversioned)"#,
         ),
+        (
+            "InvalidExternal",
+            r#""env/[a" is not a pattern of paths: unclosed character class; missing ']'; correct it in spec.build.external (--external)"#,
+        ),
         ("TextTooLarge", r#""report.html" has 90000000 bytes, more than 33554432, the most that is read for references"#),
     ];
     let prepared = prepared.map(|(reason, message)| (reason, message.to_owned()));

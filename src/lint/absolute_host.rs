@@ -8,7 +8,6 @@ use super::report::{Collected, Severity};
 use super::{Rule, Subject};
 use crate::api::AssetStoreSpec;
 use crate::manifest::ManifestFile;
-use crate::manifest::closure::{self, Closure};
 
 /// Longest host name of the DNS, with a port.
 const HOST_CHARS_MAX: usize = 260;
@@ -83,13 +82,6 @@ pub(super) fn read(subject: &Subject<'_>, file: &ManifestFile, text: &str, found
             told.remove(&(name, port));
         }
     }
-    if Closure::looks_at(&file.path) {
-        let others = loaded_from(&file.path, text).into_iter().filter(|(name, port)| !is_public(name, *port));
-        for (name, port) in others.filter(|host| !told.contains(host)) {
-            let message = format!("it loads from {:?}, which this release does not publish to", shown(&name, port));
-            found.add(Rule::AbsoluteHost, Severity::Info, &file.path, message);
-        }
-    }
 }
 
 impl HostRole {
@@ -104,16 +96,6 @@ impl HostRole {
 
 fn shown(name: &str, port: Option<u16>) -> String {
     port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
-}
-
-/// Hosts that a page or style loads from.
-fn loaded_from(path: &str, text: &str) -> BTreeSet<(String, Option<u16>)> {
-    let urls = closure::references(path, text).into_iter().filter_map(|reference| {
-        let reference = reference.trim();
-        let absolute = if reference.starts_with("//") { format!("https:{reference}") } else { reference.to_owned() };
-        Url::parse(&absolute).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
-    });
-    urls.filter_map(|url| Some((url.host_str()?.to_ascii_lowercase(), url.port()))).collect()
 }
 
 /// Everything in a text that stands where a host stands in a URL, and whether a scheme stands before it. `\/` is JSON's way to

@@ -18,7 +18,7 @@
 //! }
 //! ```
 
-use crate::manifest::closure::{Closure, TEXT_BYTES_MAX};
+use crate::manifest::closure::{Closure, Gaps, TEXT_BYTES_MAX};
 use crate::manifest::readers::BuildNames;
 use crate::manifest::{Manifest, ManifestFile, classify, headers};
 
@@ -26,6 +26,7 @@ mod absolute_host;
 mod case_collision;
 mod changed_name;
 mod closure_gap;
+mod groups;
 mod report;
 mod rule;
 pub mod sample;
@@ -36,6 +37,7 @@ mod unhashed_asset;
 mod tests;
 
 pub use absolute_host::{Host, HostRole, hosts_of};
+pub use groups::Group;
 pub use report::{Finding, Report, Severity};
 pub use rule::Rule;
 
@@ -61,6 +63,7 @@ pub struct Subject<'a> {
 pub struct Linter<'a> {
     subject: Subject<'a>,
     closure: Closure<'a>,
+    gaps: Gaps,
     maps: source_map::Maps,
     found: Collected,
 }
@@ -69,17 +72,26 @@ impl<'a> Linter<'a> {
     /// Begins with the rules that need no text.
     #[must_use]
     pub fn new(subject: Subject<'a>) -> Self {
-        let closure = Closure::new(subject.manifest.files.iter().map(|file| file.path.as_str()), subject.base_urls);
-        let mut linter = Self { subject, closure, maps: source_map::Maps::default(), found: Collected::default() };
+        let paths = subject.manifest.files.iter().map(|file| file.path.as_str());
+        let closure = Closure::new(paths, subject.base_urls).built_as(subject.names);
+        let (gaps, maps) = (Gaps::default(), source_map::Maps::default());
+        let mut linter = Self { subject, closure, gaps, maps, found: Collected::default() };
+        linter.gaps.look_at_names(subject.names);
         let found = &mut linter.found;
         unhashed_asset::look(&subject, found);
         changed_name::look(&subject, found);
         case_collision::look(&subject, found);
-        closure_gap::look(&subject, found);
         for file in subject.manifest.files.iter().filter(|file| is_text(&file.path) && file.size > TEXT_BYTES_MAX) {
             found.unread(&file.path);
         }
         linter
+    }
+
+    /// With references resolved as the publish does it, which knows more than the subject: the prefix, and what others serve.
+    #[must_use]
+    pub fn resolving(mut self, closure: Closure<'a>) -> Self {
+        self.closure = closure;
+        self
     }
 
     /// Whether some rule needs the text of a file. Files over [`TEXT_BYTES_MAX`] are not read; the report names them.
@@ -90,15 +102,18 @@ impl<'a> Linter<'a> {
 
     /// Looks at the text of a file, in any order of files. What is not UTF-8 in it may be replaced.
     pub fn read(&mut self, file: &ManifestFile, text: &str) {
-        closure_gap::read(&self.closure, file, text, &mut self.found);
+        if Closure::looks_at(&file.path) {
+            self.gaps.look(&self.closure, &file.path, text);
+        }
         absolute_host::read(&self.subject, file, text, &mut self.found);
-        self.maps.read(&self.closure, file, text, &mut self.found);
+        self.maps.read(&self.closure, file, text);
     }
 
     /// What was found.
     #[must_use]
     pub fn finish(mut self) -> Report {
         self.maps.finish(&self.subject, &mut self.found);
+        closure_gap::finish(self.gaps.finish(&self.closure), &mut self.found);
         self.found.into_report()
     }
 }

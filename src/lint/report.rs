@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Rule;
+use super::groups::{Group, groups};
 
 /// Findings of one rule that are kept; those that come first in order.
 pub const FINDINGS_MAX: usize = 200;
@@ -42,6 +43,8 @@ pub struct Finding {
 pub struct Report {
     /// The findings, gravest first.
     pub findings: Vec<Finding>,
+    /// The same by rule and folder, for people.
+    pub groups: Vec<Group>,
     /// How many more there were, by rule.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub more: BTreeMap<&'static str, u64>,
@@ -100,6 +103,7 @@ impl Collected {
 
     pub(super) fn into_report(self) -> Report {
         let all: BTreeSet<Finding> = self.by_rule.into_values().flatten().collect();
-        Report { findings: all.into_iter().collect(), more: self.more, unread: self.unread }
+        let findings: Vec<Finding> = all.into_iter().collect();
+        Report { groups: groups(&findings), findings, more: self.more, unread: self.unread }
     }
 }

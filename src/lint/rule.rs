@@ -53,22 +53,22 @@ impl Rule {
     pub fn about(self) -> &'static str {
         match self {
             Self::UnhashedAsset => {
-                "A script, style, font, picture or film without a content hash in its name, of which nothing else says that its bytes stay. They change at one address, so for a while old pages get the new ones or new pages the old. Names that are fixed by custom (`favicon.ico`, service workers, icons at the top, `.well-known/`) are no finding. A *warning*."
+                "A script or style without a content hash in its name whose bytes differ from those that the version before has under that name: for a while old pages get the new ones or new pages the old. Service workers and `.well-known/`, whose names are fixed, are no finding, and neither are pictures and fonts. A *warning*."
             }
             Self::ChangedUnderSameName => {
                 "A file with a hash in its name whose bytes differ from those that the version before has under that name: the build tool kept a name over changed bytes, or the name only looks hashed. Publishing it would be refused (I3). An *error*."
             }
             Self::AbsoluteHost => {
-                "A page, script, style or data file that names a host past the CDN. The store's endpoint, the bucket's own host and `internalUrl` are an *error*: visitors would go round the CDN, or nowhere. Loopback with a port, private addresses and names inside the cluster are a *warning*. A page or style that loads from any other host is reported for *information*."
+                "A page, script, style or data file that names a host past the CDN. The store's endpoint, the bucket's own host and `internalUrl` are an *error*: visitors would go round the CDN, or nowhere. Loopback with a port, private addresses and names inside the cluster are a *warning*. Any other host is no finding."
             }
             Self::MissingSourceMap => {
-                "A script or style that names a source map which the build lacks is a *warning*: error reports cannot be read, and each opened inspector asks for a 404. A script without a map in a build whose other scripts have one, or a build without any, is reported for *information*: there may be a reason."
+                "A script or style that names a source map which the build lacks, while other maps are there: error reports cannot be read, and each opened inspector asks for a 404. A build without any map was stripped of them on purpose, which is no finding. A *warning*."
             }
             Self::PublicSourceMap => {
-                "Source maps in the build: whoever opens an inspector reads the sources. They are unversioned files, so a map that changes beside a script that does not is no conflict. Reported once for a build, for *information*."
+                "Source maps that the publish would upload: with them, visitors can read the sources. They are unversioned files, so a map that changes beside a script that does not is no conflict. One finding for the whole build, for *information*."
             }
             Self::ClosureGap => {
-                "A page, a style or the build tool's manifest refers to a file of the build that is not there. Publishing it would be refused. An *error*."
+                "A page, a style, a web app manifest or a build tool's own list (its manifest, a precache list, `ngsw.json`, Vite's preload list) refers to a file of the build that is not there. Publishing it would be refused: an *error*. A *warning*, and published: an icon that is not there; a bare `+` in a URL, which S3 reads as a space; a string in a script that looks like a file of the build and leads nowhere, with its line; a reference that leads past the place at which all others find the build."
             }
             Self::CaseCollision => {
                 "Two paths that differ in upper and lower case or in the composition of accents alone. In one build an *error*: some systems hold them for one file, and one of them would be lost. With a path of the version before a *warning*: a case-insensitive disk keeps the old spelling, and links break that worked there."
@@ -81,7 +81,7 @@ impl Rule {
     pub fn advice(self) -> &'static str {
         match self {
             Self::UnhashedAsset => {
-                "Import the file through the build tool (`new URL(\"./logo.png\", import.meta.url)`) instead of copying it, or give the build tool's manifest the hash."
+                "Import the file through the build tool instead of copying it, so that its name gets a hash, or keep the new bytes usable by old pages."
             }
             Self::ChangedUnderSameName => {
                 "Let the hash be one of the file's content: `[contenthash]` and `realContentHash` in webpack; no plugin that changes files after they are named; a date or counter is no hash."
@@ -90,12 +90,12 @@ impl Rule {
                 "Use relative URLs, or set the build's base (`base` in Vite, `publicPath` in webpack) to the store's `publicUrl` with the prefix."
             }
             Self::MissingSourceMap => {
-                "Publish the map, or build without the comment that names it (`hidden` in Vite, `hidden-source-map` in webpack)."
+                "Publish the map, leave out all maps (`--exclude '**/*.map'`), or build without the comment that names it (`hidden` in Vite, `hidden-source-map` in webpack)."
             }
-            Self::PublicSourceMap => {
-                "If nobody should read them, publish with `--exclude '**/*.map'` and give them to your error reporting instead."
+            Self::ClosureGap => {
+                "Build again from an empty output folder. Name what another program serves at the same host in `spec.build.external` (`--external`); a file at another host needs the full URL."
             }
-            Self::ClosureGap => "Build again from an empty output folder; a file that is published elsewhere needs the full URL.",
+            Self::PublicSourceMap => "Leave them out with `--exclude '**/*.map'`, or keep them if the sources may be seen.",
             Self::CaseCollision => "Rename one of the two; within one build also find out which of them pages mean.",
         }
     }

@@ -8,21 +8,23 @@ use crate::manifest::Manifest;
 use crate::manifest::build::{NewFile, assemble};
 use crate::manifest::readers::{self, BuildNames};
 
-const BEFORE: [(&str, &str); 4] = [
+const BEFORE: [(&str, &str); 5] = [
+    ("config.js", "one"),
     ("index.html", ""),
     ("assets/app-BEcQUh0e.js", "one"),
     ("assets/Hero-Dg-PRAVz.svg", "<svg/>"),
     (".vite/manifest.json", r#"{"src/app.js":{"file":"assets/app-BEcQUh0e.js"}}"#),
 ];
 
-const NOW: [(&str, &str); 10] = [
+const NOW: [(&str, &str); 11] = [
+    ("config.js", "two"),
     (
         "index.html",
-        r#"<script src="assets/app-BEcQUh0e.js"></script><script src="assets/gone-BEcQUh0e.js"></script>
+        r#"<link rel="icon" href="icon.svg"><script src="assets/app-BEcQUh0e.js"></script><script src="assets/gone-BEcQUh0e.js"></script>
            <script src="https://fonts.example.org/x.js"></script><img src="http://minio.storage.svc:9000/web/logo.png">"#,
     ),
     ("assets/app-BEcQUh0e.js", "fetch(\"http://10.0.0.7/api\")\n//# sourceMappingURL=app-BEcQUh0e.js.map\n"),
-    ("assets/cart-nPyXgmxr.js", "export {}\n"),
+    ("assets/cart-nPyXgmxr.js", "export {}\nimport(\"./checkout-BkD3aq0L.js\")\n"),
     ("assets/lib-Cpo3Cw31.js", "export {}\n//# sourceMappingURL=lib-Cpo3Cw31.js.map\n"),
     ("assets/lib-Cpo3Cw31.js.map", "{}"),
     ("assets/hero-Dg-PRAVz.svg", "<svg/>"),

@@ -1,64 +1,37 @@
-//! Source maps that are named and not there, or missing beside scripts. Never an opinion on whether maps should be public.
-
-use std::collections::BTreeSet;
+//! Source maps that are named and not there, or there for everybody. Never an opinion on a build from which all were taken out.
 
 use super::report::{Collected, Severity};
 use super::{Rule, Subject};
 use crate::manifest::closure::Closure;
-use crate::manifest::{Class, ManifestFile, classify};
+use crate::manifest::{ManifestFile, classify};
 
 /// What a script or style ends with.
 const MARK: &str = "sourceMappingURL=";
 
-/// Which scripts have a map.
+/// Maps that scripts and styles name and the build lacks.
 #[derive(Debug, Default)]
 pub(super) struct Maps {
-    scripts: usize,
-    /// Hashed scripts that name none and have none beside them.
-    without: BTreeSet<String>,
+    gone: Vec<(String, String)>,
 }
 
 impl Maps {
-    pub(super) fn read(&mut self, closure: &Closure<'_>, file: &ManifestFile, text: &str, found: &mut Collected) {
-        let (is_script, is_style) = (file.content_type.starts_with("text/javascript"), file.content_type.starts_with("text/css"));
-        let named = if is_script || is_style { named(text) } else { None };
+    pub(super) fn read(&mut self, closure: &Closure<'_>, file: &ManifestFile, text: &str) {
+        let is_code = file.content_type.starts_with("text/javascript") || file.content_type.starts_with("text/css");
+        let named = if is_code { named(text) } else { None };
         if let Some(map) = named.filter(|map| !closure.leads_somewhere(&file.path, map)) {
-            let map: String = map.chars().take(200).collect();
-            found.add(
-                Rule::MissingSourceMap,
-                Severity::Warning,
-                &file.path,
-                format!("it names the source map {map:?}, which the build lacks"),
-            );
-        }
-        if is_script && (file.class == Class::Asset || file.class == Class::Unversioned && classify::looks_hashed(&file.path)) {
-            self.scripts += 1;
-            if named.is_none() && !closure.has_path(&format!("{}.map", file.path)) {
-                self.without.insert(file.path.clone());
-            }
+            self.gone.push((file.path.clone(), map.chars().take(200).collect()));
         }
     }
 
-    pub(super) fn finish(&self, subject: &Subject<'_>, found: &mut Collected) {
-        tell_public(subject, found);
-        let mut tell = |path: &str, message: &str| found.add(Rule::MissingSourceMap, Severity::Info, path, message.to_owned());
-        let has_maps = subject.manifest.files.iter().any(|file| classify::is_source_map(&file.path));
-        if self.scripts > 0 && self.without.len() == self.scripts && !has_maps {
-            return tell("", "no script of the build has a source map");
+    pub(super) fn finish(self, subject: &Subject<'_>, found: &mut Collected) {
+        let maps = || subject.manifest.files.iter().filter(|file| classify::is_source_map(&file.path) && file.encoding().is_none());
+        // A build without any map has been stripped of them on purpose.
+        let Some(first) = maps().next() else { return };
+        for (path, map) in self.gone {
+            found.add(Rule::MissingSourceMap, Severity::Warning, &path, format!("it names the source map {map:?}, which the build lacks"));
         }
-        self.without.iter().for_each(|path| tell(path, "it has no source map, and other scripts of the build have one"));
-    }
-}
-
-/// One finding for all of them: whether they should be public is the owner's to say.
-fn tell_public(subject: &Subject<'_>, found: &mut Collected) {
-    let mut maps = subject.manifest.files.iter().filter(|file| classify::is_source_map(&file.path) && file.encoding().is_none());
-    if let Some(first) = maps.next() {
-        let count = maps.count() + 1;
-        let message = format!(
-            "it is public, as are all {count} source maps of the build: leave them out with --exclude '**/*.map' if they should not be"
-        );
-        found.add(Rule::PublicSourceMap, Severity::Info, &first.path, message);
+        let message = format!("{} source maps are public, {:?} is the first", maps().count(), first.path);
+        found.add(Rule::PublicSourceMap, Severity::Info, "", message);
     }
 }
 

@@ -45,24 +45,50 @@ fn of(rule: Rule, report: &Report) -> Vec<String> {
 }
 
 #[test]
-fn files_that_pages_load_need_a_hash_in_their_name() {
-    let bad = [("app.js", ""), ("css/main.css", ""), ("img/logo.png", ""), ("favicons/favicon.ico", "")];
-    let warning = |path: &str| format!("warning: {path}: it has no content hash in its name (unhashed-asset)");
-    assert_eq!(found(Rule::UnhashedAsset, &bad), ["app.js", "css/main.css", "favicons/favicon.ico", "img/logo.png"].map(warning));
-    let good = [
-        "index.html",
-        "assets/app-BEcQUh0e.js",
-        "app.js.map",
-        "favicon.ico",
-        "apple-touch-icon-180x180.png",
-        "robots.txt",
-        "sw.js",
-        "firebase-messaging-sw.js",
-        "service-worker.js",
-        ".well-known/x.js",
-        "data.json",
+fn a_script_or_style_that_changed_at_its_address_is_told_and_nothing_else_without_a_hash() {
+    let names =
+        ["app.js", "css/main.css", "img/logo.png", "favicon.ico", "sw.js", "firebase-messaging-sw.js", ".well-known/x.js", "new.js"];
+    let now: Vec<(&str, &str)> = names.iter().map(|name| (*name, "two")).collect();
+    let before: Vec<(&str, &str)> = names.iter().filter(|name| **name != "new.js").map(|name| (*name, "one")).collect();
+    let warning =
+        |path: &str| format!("warning: {path}: its bytes are others than in the version before, at the same address (unhashed-asset)");
+    assert_eq!(of(Rule::UnhashedAsset, &report(&now, Some(&before), NO_HOSTS)), ["app.js", "css/main.css"].map(warning));
+    assert_eq!(found(Rule::UnhashedAsset, &now), [""; 0], "without a version before there is nothing to say");
+    assert_eq!(of(Rule::UnhashedAsset, &report(&now, Some(&now), NO_HOSTS)), [""; 0]);
+}
+
+#[test]
+fn findings_of_a_folder_are_one_line_for_people_with_what_to_do() {
+    let pages =
+        r#"<script src="js/a.js"></script><script src="js/b.js"></script><script src="js/c.js"></script><script src="js/d.js"></script>"#;
+    let report = report(&[("docs/index.html", pages), ("index.html", r#"<script src="x.js"></script>"#)], None, NO_HOSTS);
+    let lines = report.lines();
+    assert!(lines[0].starts_with(r#"error: index.html: it refers to "x.js", which the build lacks"#), "{lines:?}");
+    assert!(
+        lines[1].starts_with(r#"error: 4 findings docs/: docs/index.html: it refers to "js/a.js""#) && lines[1].contains("; and 1 more"),
+        "{lines:?}"
+    );
+    assert!(lines[2].starts_with("  what to do: Build again"), "{lines:?}");
+    assert_eq!((lines.len(), report.groups.iter().map(|group| group.count).sum::<usize>()), (3, report.findings.len()));
+}
+
+#[test]
+fn a_healthy_build_has_no_findings() {
+    let vite = [
+        (
+            "index.html",
+            r#"<link rel=icon href="/favicon.svg"><script type=module src="/assets/index-BvJ0nPsk.js"></script><script src="https://fonts.example.org/x.js"></script>"#,
+        ),
+        ("favicon.svg", ""),
+        ("robots.txt", ""),
+        ("logo.png", ""),
+        (
+            "assets/index-BvJ0nPsk.js",
+            "import(\"./cart-DSJ8mBsC.js\");x=\"https://react.dev/errors/\";y='a/b.js'\n//# sourceMappingURL=index-BvJ0nPsk.js.map",
+        ),
+        ("assets/cart-DSJ8mBsC.js", "new URL(x,'http://localhost')"),
     ];
-    assert_eq!(found(Rule::UnhashedAsset, &good.map(|path| (path, ""))), [""; 0]);
+    assert_eq!(report(&vite, None, NO_HOSTS).findings, []);
 }
 
 #[test]
@@ -100,7 +126,6 @@ fn hosts_past_the_cdn_are_found_wherever_they_stand() {
             r#"warning: b-BEcQUh0e.js: it names "10.1.2.3", which visitors cannot reach (absolute-host)"#,
             r#"warning: b-BEcQUh0e.js: it names "api.shop.svc", which visitors cannot reach (absolute-host)"#,
             r#"warning: b-BEcQUh0e.js: it names "localhost:3000", which visitors cannot reach (absolute-host)"#,
-            r#"info: c-BEcQUh0e.css: it loads from "img.example.org", which this release does not publish to (absolute-host)"#,
         ]
     );
     let fine = [
@@ -133,17 +158,20 @@ fn the_hosts_of_a_store_are_its_endpoint_or_bucket_and_its_internal_url() {
 }
 
 #[test]
-fn a_source_map_that_is_named_must_be_there() {
+fn a_source_map_that_is_named_must_be_there_unless_none_is() {
     let named = "x\n//# sourceMappingURL=a-BEcQUh0e.js.map\n";
+    let style = ("x/b-BEcQUh0e.css", "/*# sourceMappingURL=b.css.map */");
+    let other = ("x/other.js.map", "{}");
     assert_eq!(
-        found(Rule::MissingSourceMap, &[("x/a-BEcQUh0e.js", named), ("x/b-BEcQUh0e.css", "/*# sourceMappingURL=b.css.map */")]),
+        found(Rule::MissingSourceMap, &[("x/a-BEcQUh0e.js", named), style, other]),
         [
             r#"warning: x/a-BEcQUh0e.js: it names the source map "a-BEcQUh0e.js.map", which the build lacks (missing-source-map)"#,
             r#"warning: x/b-BEcQUh0e.css: it names the source map "b.css.map", which the build lacks (missing-source-map)"#,
         ]
     );
+    assert_eq!(found(Rule::MissingSourceMap, &[("x/a-BEcQUh0e.js", named), style]), [""; 0], "all maps were left out on purpose");
     let inline = "x\n//# sourceMappingURL=data:application/json;base64,e30=";
-    let there = [("x/a-BEcQUh0e.js", named), ("x/a-BEcQUh0e.js.map", "{}"), ("x/c-BEcQUh0e.js", inline)];
+    let there = [("x/a-BEcQUh0e.js", named), ("x/a-BEcQUh0e.js.map", "{}"), ("x/c-BEcQUh0e.js", inline), ("x/d-BEcQUh0e.js", "")];
     assert_eq!(found(Rule::MissingSourceMap, &there), [""; 0]);
     // A program that writes the comment does not end with one.
     let talks = [("x/d-BEcQUh0e.js", r#"f("sourceMappingURL=" + x)"#), ("x/d-BEcQUh0e.js.map", "{}")];
@@ -151,28 +179,10 @@ fn a_source_map_that_is_named_must_be_there() {
 }
 
 #[test]
-fn a_script_without_a_map_is_told_once_when_none_has_one() {
-    assert_eq!(
-        found(Rule::MissingSourceMap, &[("a-BEcQUh0e.js", ""), ("b-BEcQUh0e.js", "")]),
-        ["info: no script of the build has a source map (missing-source-map)"]
-    );
-    assert_eq!(
-        found(Rule::MissingSourceMap, &[("a-BEcQUh0e.js", ""), ("b-BEcQUh0e.js", ""), ("b-BEcQUh0e.js.map", "")]),
-        ["info: a-BEcQUh0e.js: it has no source map, and other scripts of the build have one (missing-source-map)"]
-    );
-    assert_eq!(found(Rule::MissingSourceMap, &[("index.html", "")]), [""; 0]);
-}
-
-#[test]
-fn public_maps_are_told_once_with_what_to_do() {
-    let files = [("a.js", ""), ("a.js.map", ""), ("b.css.map", ""), ("a.js.map.gz", "")];
-    assert_eq!(
-        found(Rule::PublicSourceMap, &files),
-        [
-            "info: a.js.map: it is public, as are all 2 source maps of the build: leave them out with --exclude '**/*.map' if they should not be (public-source-map)"
-        ]
-    );
-    assert_eq!(found(Rule::PublicSourceMap, &files[..1]), [""; 0]);
+fn public_source_maps_are_told_once() {
+    let maps = [("a.js.map", "{}"), ("b.css.map", "{}"), ("a.js.map.gz", ""), ("index.html", "")];
+    assert_eq!(found(Rule::PublicSourceMap, &maps), [r#"info: 2 source maps are public, "a.js.map" is the first (public-source-map)"#]);
+    assert_eq!(found(Rule::PublicSourceMap, &[("index.html", "")]), [""; 0]);
 }
 
 #[test]
@@ -208,11 +218,10 @@ fn paths_that_differ_in_spelling_alone_collide() {
 
 #[test]
 fn findings_are_bounded_and_the_rest_is_counted() {
-    let paths: Vec<String> = (0..FINDINGS_MAX + 7).map(|n| format!("img/{n:04}.png")).collect();
-    let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "")).collect();
-    let report = report(&files, None, NO_HOSTS);
-    assert_eq!((report.count(Severity::Warning), report.more.get("unhashed-asset")), (FINDINGS_MAX, Some(&7)));
-    assert_eq!(report.findings[0].path.as_deref(), Some("img/0000.png"));
+    let page: String = (0..FINDINGS_MAX + 7).map(|n| format!("<img src=img/{n:04}.png>")).collect();
+    let report = report(&[("index.html", &page)], None, NO_HOSTS);
+    assert_eq!((report.count(Severity::Error), report.more.get("closure-gap")), (FINDINGS_MAX, Some(&7)));
+    assert!(report.findings[0].message.contains("img/0000.png"));
 }
 
 #[test]

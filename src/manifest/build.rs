@@ -66,7 +66,7 @@ pub struct Assembled {
 #[must_use]
 pub fn is_left_out(path: &str) -> bool {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-    path.starts_with(".vite/") || path.split('/').any(|part| part == "__MACOSX") || name == ".DS_Store" || name.starts_with("._")
+    path.split('/').any(|part| matches!(part, "__MACOSX" | ".vite")) || name == ".DS_Store" || name.starts_with("._")
 }
 
 /// The manifest of these files, as far as names and hashes tell.

@@ -1,5 +1,6 @@
-//! Looks for references that lead nowhere: whatever a page, a style sheet or a build tool's manifest names must be in the build.
-//! Never fetches anything, never judges other hosts, and reads no JavaScript: what chunks import is in the build tool's manifest.
+//! Looks for references that lead nowhere: whatever a page, a style sheet, a web app manifest or a build tool's own list names must be in
+//! the build, or at a place that others serve. What a script's text seems to name is only a guess.
+//! Never fetches anything, and never judges hosts of others.
 
 use std::collections::BTreeSet;
 
@@ -7,65 +8,125 @@ use url::Url;
 
 use super::readers::BuildNames;
 
+mod base;
+mod chunks;
 mod css;
+mod external;
+mod found;
+mod gaps;
 mod html;
+mod likeness;
+mod near;
+mod script;
+mod srcset;
+mod web_app;
 
 #[cfg(test)]
 mod tests;
 
-/// Largest page or style sheet that is looked at.
-pub const TEXT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+pub use base::{By, TakenBase};
+pub use external::{External, InvalidGlob};
+pub use found::Evidence;
+pub use gaps::{Dangling, Gaps, Verdict};
 
-/// Most references that one message names.
-const SHOWN_MAX: usize = 10;
+use base::Base;
+use found::{Found, Guess, Guessed, Reference, Start};
+
+/// Largest page, style sheet or script that is looked at.
+pub const TEXT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Stands for the place where the build will lie; no real host ends so.
 const HERE: &str = "http://build.invalid/";
 
-/// A reference that leads nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Dangling {
-    /// The file that refers.
-    pub referrer: String,
-    /// What it refers to, as it is written there.
-    pub reference: String,
-}
+/// Folders in front of a file that are tried as the build's base.
+const FOLDERS_MAX: usize = 16;
 
-/// The paths of a build and the URLs under which it will be found.
+/// The paths of a build and where it may be found.
 #[derive(Debug, Clone)]
 pub struct Closure<'a> {
     paths: BTreeSet<&'a str>,
-    bases: Vec<Url>,
+    bases: Vec<Base>,
+    external: External,
+}
+
+/// Where one reference leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Leads {
+    /// To a file of the build, as it stands.
+    There,
+    /// To a file of the build, through this base.
+    By(Base),
+    /// Out of the build, or to what others serve.
+    Elsewhere,
+    /// To a path of the build where there is nothing.
+    Nowhere { path: String, is_rooted: bool },
+    /// To a file of the build, if the build lies at this base; else nowhere.
+    Perhaps { base: Base, path: String },
+    /// To another host, which may be the build's own.
+    Foreign(Url),
 }
 
 impl<'a> Closure<'a> {
-    /// `bases`: URLs in front of the build's paths, for example the store's public URL with the release's prefix; references
-    /// that begin with one are looked at too. What is not a URL there is passed over.
+    /// `urls`: in front of the build's paths, for example the store's public URL with the release's prefix; references that begin
+    /// with one are looked at too. What is not a URL there is passed over.
     #[must_use]
-    pub fn new(paths: impl IntoIterator<Item = &'a str>, bases: &[String]) -> Self {
-        Self { paths: paths.into_iter().collect(), bases: bases.iter().filter_map(|base| Url::parse(base).ok()).collect() }
+    pub fn new(paths: impl IntoIterator<Item = &'a str>, urls: &[String]) -> Self {
+        let bases = urls.iter().filter(|url| url.contains("://")).filter_map(|url| Base::new(url, By::PublicUrl)).collect();
+        let mut closure = Self { paths: paths.into_iter().collect(), bases, external: External::well_known() };
+        // A build made for `/shop/` refers to `/shop/assets/…`, whatever host lies in front of it.
+        let path =
+            |url: &String| if url.starts_with('/') { Some(url.clone()) } else { Url::parse(url).ok().map(|url| url.path().to_owned()) };
+        closure.bases.extend(urls.iter().filter_map(path).filter_map(|path| Base::new(&path, By::PublicUrl)));
+        closure
+    }
+
+    /// With the build's prefix in the bucket.
+    #[must_use]
+    pub fn below(mut self, prefix: &str) -> Self {
+        self.bases.extend(base::of_prefix(prefix));
+        self
+    }
+
+    /// With what the build tool says of its own URLs.
+    #[must_use]
+    pub fn built_as(mut self, build: &BuildNames) -> Self {
+        let public_path = build.names.public_path.as_deref().filter(|path| path.starts_with('/') || path.contains("//"));
+        self.bases.extend(public_path.and_then(|path| Base::new(path, By::Manifest)));
+        self
+    }
+
+    /// With what others serve.
+    #[must_use]
+    pub fn without(mut self, external: &External) -> Self {
+        self.external = external.clone();
+        self
     }
 
     /// Whether a file is one that can refer to others.
     #[must_use]
     pub fn looks_at(path: &str) -> bool {
-        super::classify::is_page(path) || is_style(path)
+        super::classify::is_page(path) || kind(path).is_some()
     }
 
-    /// References of one file that lead nowhere, sorted.
+    /// Whether a build must not be published without this file being looked at. What scripts seem to name is a guess.
+    #[must_use]
+    pub fn must_look_at(path: &str) -> bool {
+        super::classify::is_page(path) || kind(path) == Some(Kind::Style)
+    }
+
+    /// References of one file that lead nowhere by themselves, without what only the whole build can tell.
     #[must_use]
     pub fn dangling(&self, path: &str, text: &str) -> BTreeSet<Dangling> {
-        let Some(place) = place(path) else { return BTreeSet::new() };
-        let found = found(path, text);
-        let base = found.base.and_then(|base| place.join(&base).ok()).unwrap_or(place);
-        let lost = found.references.into_iter().filter(|reference| !self.resolves(&base, reference));
-        lost.map(|reference| Dangling { referrer: path.to_owned(), reference }).collect()
+        let mut gaps = Gaps::default();
+        gaps.look(self, path, text);
+        gaps.finish(self).dangling
     }
 
     /// Whether a reference of a file leads to a file of the build, or out of it.
     #[must_use]
     pub fn leads_somewhere(&self, path: &str, reference: &str) -> bool {
-        place(path).is_none_or(|place| self.resolves(&place, reference))
+        let Some(place) = place(path) else { return true };
+        !matches!(self.leads(&[], &place, reference), Leads::Nowhere { .. } | Leads::Perhaps { .. })
     }
 
     /// Whether the build has this path.
@@ -74,30 +135,101 @@ impl<'a> Closure<'a> {
         self.paths.contains(path)
     }
 
-    /// What the build tool's manifest names and the build lacks, sorted.
-    #[must_use]
-    pub fn dangling_in_names(build: &BuildNames) -> BTreeSet<Dangling> {
-        let referrer = build.reading.path.as_deref().unwrap_or_default();
-        build.names.missing.iter().map(|lost| Dangling { referrer: referrer.to_owned(), reference: lost.clone() }).collect()
+    /// Where each reference of a file leads, with the reference.
+    fn all_leads(&self, path: &str, text: &str) -> Vec<(Reference, Leads)> {
+        let (Some(place), Found { base, references, guesses }) = (place(path), found(path, text)) else { return Vec::new() };
+        let document = base.as_deref().and_then(|base| place.join(base).ok()).unwrap_or_else(|| place.clone());
+        let own = if base.is_some() { of_document(&document, path) } else { Vec::new() };
+        let top = Url::parse(HERE).expect("a constant URL");
+        let mut all: Vec<(Reference, Leads)> = Vec::new();
+        for reference in references {
+            let start = match reference.start {
+                Start::File => &document,
+                Start::Build => &top,
+            };
+            let leads = self.leads(&own, start, &reference.text);
+            all.push((reference, leads));
+        }
+        all.extend(guesses.into_iter().filter_map(|guess| self.guessed(&place, guess)));
+        all
     }
 
-    /// Whether a reference leads to a file of the build, or out of it.
-    fn resolves(&self, base: &Url, reference: &str) -> bool {
-        let reference = reference.trim();
-        if reference.is_empty() || reference.starts_with('#') {
-            return true;
-        }
+    /// A guess counts only where it looks like a file of the build that is not there.
+    fn guessed(&self, place: &Url, guess: Guessed) -> Option<(Reference, Leads)> {
+        let evidence = Evidence::Guessed { line: guess.line };
+        let is_relative = guess.text.starts_with('.');
+        let target = if is_relative { place.join(&guess.text).ok()? } else { Url::parse(HERE).ok()?.join(&guess.text).ok()? };
+        let path = decoded(target.path().trim_start_matches('/'));
+        let is_lost = match guess.kind {
+            Guess::Literal => !self.has(target.path().trim_start_matches('/')) && likeness::looks_like_a_sibling(&self.paths, &path),
+            Guess::Chunk => !self.ends_one(&path),
+        };
+        let reference = Reference { text: guess.text, start: Start::Build, evidence };
+        is_lost.then_some((reference, Leads::Nowhere { path, is_rooted: false }))
+    }
+
+    /// Whether a path of the build ends with this one.
+    fn ends_one(&self, path: &str) -> bool {
+        let ends = |whole: &&&str| whole.strip_suffix(path).is_some_and(|folder| folder.is_empty() || folder.ends_with('/'));
+        self.paths.contains(path) || self.paths.iter().any(|whole| ends(&whole))
+    }
+
+    /// Where a reference leads from a URL.
+    fn leads(&self, own: &[Base], from: &Url, reference: &str) -> Leads {
         // A URL that no browser can read is not followed by one either.
-        let Ok(target) = base.join(reference) else { return true };
-        if let Some(below) = self.bases.iter().find_map(|base| below(base, &target)) {
-            return self.has(below);
+        let Ok(target) = from.join(reference) else { return Leads::Elsewhere };
+        if !matches!(target.scheme(), "http" | "https") {
+            return Leads::Elsewhere;
         }
-        if target.origin() != base_origin() {
-            return true;
+        let (is_here, path) = (base::is_here(&target), target.path().trim_start_matches('/'));
+        if is_here && self.has(path) {
+            return Leads::There;
         }
-        let path = target.path().trim_start_matches('/');
-        // A build made for `/shop/` refers to `/shop/assets/…`, whatever lies in front of it.
-        self.has(path) || self.bases.iter().any(|base| target.path().strip_prefix(base.path()).is_some_and(|below| self.has(below)))
+        let below: Vec<(&Base, &str)> = own.iter().chain(&self.bases).filter_map(|base| Some((base, base.below(&target)?))).collect();
+        if let Some((base, _)) = below.iter().find(|(_, rest)| self.has(rest)) {
+            return Leads::By((*base).clone());
+        }
+        if is_here && self.is_external(path, below.iter().map(|(_, rest)| *rest)) {
+            return Leads::Elsewhere;
+        }
+        match below.first() {
+            Some((_, rest)) if !is_here => match self.is_external(rest, std::iter::empty()) {
+                true => Leads::Elsewhere,
+                false => Leads::Nowhere { path: decoded(rest), is_rooted: true },
+            },
+            None if !is_here => Leads::Foreign(target),
+            _ => self.perhaps(&target, below.first().map(|(_, rest)| *rest), reference.starts_with('/') || !own.is_empty()),
+        }
+    }
+
+    /// A path from the host's top may begin with the build's base, of which nothing else is known.
+    fn perhaps(&self, target: &Url, below: Option<&str>, is_rooted: bool) -> Leads {
+        let path = decoded(below.unwrap_or_else(|| target.path().trim_start_matches('/')));
+        match self.base_before(target).filter(|_| is_rooted) {
+            Some(base) => Leads::Perhaps { base, path },
+            None => Leads::Nowhere { path, is_rooted },
+        }
+    }
+
+    /// The shortest start of a URL after which the rest is a file of the build.
+    fn base_before(&self, target: &Url) -> Option<Base> {
+        let path = target.path();
+        // The top of the build's own host was looked at before.
+        let ends = path.match_indices('/').map(|(at, _)| at + 1).skip(usize::from(base::is_here(target))).take(FOLDERS_MAX);
+        let end = ends.into_iter().find(|end| !path[*end..].is_empty() && self.paths.contains(decoded(&path[*end..]).as_str()))?;
+        let mut url = target.clone();
+        url.set_path(&path[..end]);
+        Base::new(url.as_str(), By::References)
+    }
+
+    fn is_external<'t>(&self, path: &str, mut below: impl Iterator<Item = &'t str>) -> bool {
+        let is = |path: &str| self.external.has(&decoded(path));
+        is(path) || below.any(is)
+    }
+
+    /// Whether another program serves this path, without the build's base.
+    fn is_external_below(&self, base: &str, path: &str) -> bool {
+        path.strip_prefix(base.trim_start_matches('/')).is_some_and(|below| self.external.has(below))
     }
 
     fn has(&self, escaped_path: &str) -> bool {
@@ -108,14 +240,47 @@ impl<'a> Closure<'a> {
     }
 }
 
-/// What a page or a style sheet refers to, as it is written there.
-#[must_use]
-pub fn references(path: &str, text: &str) -> BTreeSet<String> {
-    found(path, text).references
+/// Bases that a page's `<base>` gives: its own URL, and that without the folder in which the page lies.
+fn of_document(document: &Url, path: &str) -> Vec<Base> {
+    let folder = document.path().rfind('/').map_or("/", |at| &document.path()[..=at]);
+    let own_folder = path.rfind('/').map_or("", |at| &path[..=at]);
+    let around = folder.strip_suffix(own_folder).filter(|around| around.ends_with('/') && !own_folder.is_empty());
+    let base_at = |path: &str| {
+        let mut url = document.clone();
+        url.set_path(path);
+        Base::new(url.as_str(), By::BaseElement)
+    };
+    around.into_iter().chain([folder]).filter_map(base_at).collect()
+}
+
+/// What is looked at besides pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Style,
+    Script,
+    WebApp,
+}
+
+fn kind(path: &str) -> Option<Kind> {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
+        "css" => Some(Kind::Style),
+        "js" | "mjs" => Some(Kind::Script),
+        "webmanifest" => Some(Kind::WebApp),
+        "json" if name == "manifest.json" => Some(Kind::WebApp),
+        _ => None,
+    }
 }
 
 fn found(path: &str, text: &str) -> Found {
-    if is_style(path) { css::references(text) } else { html::references(text) }
+    let mut found = Found::default();
+    match kind(path) {
+        None => return html::references(text),
+        Some(Kind::Style) => css::references(text, &mut found),
+        Some(Kind::Script) => script::references(text, &mut found),
+        Some(Kind::WebApp) => web_app::references(text, &mut found),
+    }
+    found
 }
 
 /// Where a file will lie, below the stand-in for the build's place.
@@ -123,38 +288,12 @@ fn place(path: &str) -> Option<Url> {
     Url::parse(HERE).and_then(|here| here.join(&escaped(path))).ok()
 }
 
-/// Text for all references that lead nowhere: sorted, and cut after ten.
-#[must_use]
-pub fn message(dangling: &BTreeSet<Dangling>) -> String {
-    let shown: Vec<String> = dangling.iter().take(SHOWN_MAX).map(|one| format!("{} refers to {:?}", one.referrer, one.reference)).collect();
-    let rest = dangling.len().saturating_sub(SHOWN_MAX);
-    let more = if rest == 0 { String::new() } else { format!(", and {rest} more") };
-    format!("the build lacks files that it refers to: {}{more}", shown.join(", "))
-}
-
-/// References of one file, before they are resolved.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Found {
-    base: Option<String>,
-    references: BTreeSet<String>,
-}
-
-fn is_style(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("css"))
+fn decoded(path: &str) -> String {
+    percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
 /// A path as a relative URL. `./` in front, because a first part with a colon would be read as a scheme.
 fn escaped(path: &str) -> String {
     const NOT_IN_PATHS: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'?').add(b'#').add(b'%');
     format!("./{}", percent_encoding::utf8_percent_encode(path, NOT_IN_PATHS))
-}
-
-fn base_origin() -> url::Origin {
-    Url::parse(HERE).expect("a constant URL").origin()
-}
-
-/// The part of `target` below `base`, when it lies there.
-fn below<'t>(base: &Url, target: &'t Url) -> Option<&'t str> {
-    let same = base.host_str() == target.host_str() && base.port_or_known_default() == target.port_or_known_default();
-    if same { target.path().strip_prefix(base.path()) } else { None }
 }

@@ -2,9 +2,9 @@
 //! Never asks a store or a cluster for anything.
 
 use super::Failure;
-use crate::api::{BuildManifestSpec, ManifestDigest};
+use crate::api::ManifestDigest;
 use crate::cli::DigestArgs;
-use crate::manifest::{Declared, Layout};
+use crate::manifest::Layout;
 use crate::source::folder::{self, Selection};
 use crate::upload::{Prepared, Publish, PublishFailure, Publisher};
 
@@ -18,17 +18,18 @@ pub async fn print_digest(args: DigestArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn digest(args: DigestArgs) -> Result<ManifestDigest, Failure> {
+pub(super) async fn digest(args: DigestArgs) -> Result<ManifestDigest, Failure> {
     let build = folder::read(&args.folder, Selection::new(&args.include, &args.exclude)).await.map_err(PublishFailure::from)?;
     // Where it goes is no part of a manifest.
     let request = Publish {
         layout: Layout::new("", ""),
         release: String::new(),
         version: String::new(),
-        declared: Declared { immutable: args.immutable, unversioned: args.unversioned },
-        names: BuildManifestSpec { format: args.format, path: args.manifest },
+        names: args.build.names(),
+        declared: args.build.declared(),
+        external: args.build.external,
         publisher: Publisher::Anybody,
-        base_urls: Vec::new(),
+        base_urls: args.build.public_url.into_iter().collect(),
         pin: None,
     };
     let (prepared, names) = Prepared::read(&request, build).await?;

@@ -9,14 +9,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::BuildManifestSpec;
 use crate::api::foreign::{json_escaped, lines_escaped};
 use crate::bucket::Bucket;
 use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::manifest::Evidence;
+use crate::manifest::closure::Verdict;
 use crate::manifest::readers::BuildNames;
-use crate::manifest::{Declared, Layout, Owner};
+use crate::manifest::{Layout, Owner};
 use crate::source::folder::{self, Selection};
 use crate::upload::{self, Before, Claimed, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Standing, Tools};
 
@@ -59,10 +59,14 @@ pub async fn run(mut args: PublishArgs, cancel: CancellationToken) -> Result<(),
     if let Some(cluster) = &cluster {
         args.cluster.namespace = Some(cluster.namespace.clone());
     }
-    let before = match (&cluster, &args.apply) {
-        (Some(cluster), Some(release)) => Some(cluster.release(release).await?.spec.version),
+    let spec = match (&cluster, &args.apply) {
+        (Some(cluster), Some(release)) => Some(cluster.release(release).await?.spec),
         _ => None,
     };
+    if let Some(spec) = &spec {
+        args.build = args.build.or_as(&spec.build);
+    }
+    let before = spec.map(|spec| spec.version);
     let target = place::of_publish(&args, cluster.as_ref()).await?;
     let clock = Arc::new(SystemClock);
     let opened = open(&target, clock.clone(), "rollcall publish")?;
@@ -95,7 +99,7 @@ async fn published(
         tools: Tools { bucket, clock: clock.clone(), parallel: PARALLEL },
         sender: watch::Sender::new(Progress::default()),
     };
-    let (prepared, names) = tokio::select! {
+    let (prepared, names, verdict) = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(PublishFailure::Cancelled.into()),
         prepared = command.prepared() => prepared?,
@@ -105,13 +109,17 @@ async fn published(
         let layout = retry.until_read(async || command.claimed().await, |again| teller.again(again)).await?;
         prepared.check_excluded(&layout)?;
         let mut outcome = Outcome::of(&args.version, &prepared);
+        if let Some(verdict) = &verdict {
+            verdict.warnings().for_each(|warning| say(&format!("warning: {}: {}", warning.referrer, warning.finding())));
+            outcome.looked_at(verdict);
+        }
         if let Some(strictness) = args.lint {
-            let read = async || lint::report(&*command.tools.bucket, target, &args.version, &prepared, &names).await;
+            let read = async || lint::report(&*command.tools.bucket, target, (&command.request, &prepared), &names).await;
             let report = retry.until_read(read, |again| teller.again(again)).await?;
             lint::judge(&report, strictness)?;
             outcome.lint = Some(report);
             // Only now, so that the findings are told of a build that is refused, too.
-            prepared.check_closure(&command.request, &names).await?;
+            outcome.looked_at(&prepared.check_closure(&command.request, &names).await?);
         }
         drop(names);
         let before = if args.dry_run {
@@ -133,10 +141,11 @@ fn request(args: &PublishArgs, target: &Target) -> Publish {
         layout: target.layout.clone().excluding(&args.exclude_prefix),
         release: release(args),
         version: args.version.clone(),
-        names: BuildManifestSpec::default(),
-        declared: Declared { immutable: args.immutable.clone(), unversioned: args.unversioned.clone() },
+        names: args.build.names(),
+        declared: args.build.declared(),
+        external: args.build.external.clone(),
         publisher: Publisher::Anybody,
-        base_urls: target.base_urls.clone(),
+        base_urls: args.build.public_url.iter().chain(&target.base_urls).cloned().collect(),
         pin: None,
     }
 }
@@ -157,15 +166,13 @@ struct Command<'a> {
 }
 
 impl Command<'_> {
-    /// The build, read and found in order.
-    async fn prepared(&self) -> Result<(Prepared, BuildNames), Failure> {
+    /// The build, read and found in order. With lint rules its references are looked at later, so that the findings are told first.
+    async fn prepared(&self) -> Result<(Prepared, BuildNames, Option<Verdict>), Failure> {
         let selection = Selection::new(&self.args.include, &self.args.exclude);
         let build = folder::read(&self.args.folder, selection).await.map_err(PublishFailure::from)?;
         let (prepared, names) = Prepared::read(&self.request, build).await?;
-        if self.args.lint.is_none() {
-            prepared.check_closure(&self.request, &names).await?;
-        }
-        Ok((prepared, names))
+        let verdict = if self.args.lint.is_none() { Some(prepared.check_closure(&self.request, &names).await?) } else { None };
+        Ok((prepared, names, verdict))
     }
 
     /// Claims the prefix for the release, or sees that nobody has claimed it or a part of it: a typing error must not fill another

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::api::{ContentHash, ManifestDigest};
 use crate::lint::Report;
+use crate::manifest::closure::{TakenBase, Verdict};
 use crate::manifest::evidence::{self, Evidence};
 use crate::manifest::readers::Reading;
 use crate::manifest::{Class, Manifest};
@@ -32,6 +33,12 @@ pub(super) struct Outcome {
     pub(super) classes: BTreeMap<&'static str, u64>,
     /// How many names each kind of evidence vouches for.
     pub(super) evidence: BTreeMap<Evidence, u64>,
+    /// Where the build lies, when its references say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) base: Option<TakenBase>,
+    /// References that may lead nowhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
     /// Absent when nothing was published before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) returning_visitor: Option<ReturningVisitor>,
@@ -93,10 +100,18 @@ impl Outcome {
             manifest: prepared.reading.clone(),
             classes: classes(&prepared.manifest),
             evidence: evidence::counts(&prepared.manifest, &BTreeSet::new()),
+            base: None,
+            warnings: Vec::new(),
             returning_visitor: None,
             lint: None,
             dry_run: None,
         }
+    }
+
+    /// What the build's references say.
+    pub(super) fn looked_at(&mut self, verdict: &Verdict) {
+        self.base.clone_from(&verdict.base);
+        self.warnings = verdict.warnings().map(|one| format!("{}: {}", one.referrer, one.finding())).collect();
     }
 
     /// What was sent in all tries together; `progress` is the last one's, for which what earlier ones sent is there already.
@@ -163,6 +178,7 @@ impl Outcome {
         }
         lines.push(self.manifest.sentence());
         lines.push(classes_sentence(&self.classes, &self.evidence));
+        lines.extend(self.base.as_ref().map(TakenBase::sentence));
         if let Some(visitor) = &self.returning_visitor {
             lines.push(format!("a visitor who has {} loads {} bytes of assets again", visitor.version, visitor.bytes));
         }

@@ -25,10 +25,13 @@ impl FromStr for BucketUrl {
     type Err = String;
 
     fn from_str(typed: &str) -> Result<Self, String> {
-        let wrong = || "expected s3://BUCKET/PREFIX/, the prefix ending with /".to_owned();
-        let (bucket, prefix) = typed.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
-        let KeyPrefix(prefix) = prefix.parse().map_err(|_| wrong())?;
-        if bucket.is_empty() { Err(wrong()) } else { Ok(Self { bucket: bucket.into(), prefix }) }
+        let wrong = |why: &str| format!("expected s3://BUCKET/PREFIX/: {why}");
+        let rest = typed.strip_prefix("s3://").ok_or_else(|| wrong("it begins with s3://"))?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        // A prefix without its last slash is what people type first.
+        let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
+        let KeyPrefix(prefix) = format!("{prefix}{slash}").parse().map_err(wrong)?;
+        if bucket.is_empty() { Err(wrong("the name of the bucket is missing")) } else { Ok(Self { bucket: bucket.into(), prefix }) }
     }
 }
 
@@ -134,15 +137,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_a_bucket_and_a_prefix_that_ends_with_a_slash() {
+    fn a_target_is_a_bucket_and_a_prefix_with_or_without_its_last_slash() {
         let url = |bucket: &str, prefix: &str| Ok(BucketUrl { bucket: bucket.into(), prefix: prefix.into() });
         assert_eq!("s3://web/shop/".parse(), url("web", "shop/"));
         assert_eq!("s3://web/".parse(), url("web", ""));
+        assert_eq!("s3://web/shop".parse(), url("web", "shop/"), "typed without the last slash");
+        assert_eq!("s3://web".parse(), url("web", ""));
         for wrong in [
             "web/shop/",
-            "s3://web",
+            "s3://",
             "s3:///shop/",
-            "s3://web/shop",
+            "http://web/shop/",
             "s3://web//",
             "s3://web//shop/",
             "s3://web/a//b/",

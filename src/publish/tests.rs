@@ -270,3 +270,56 @@ fn a_build_goes_to_a_bucket_or_to_a_store() {
     }
     assert!(!typed(&["--to=s3://web/", "--apply=shop", "--dry-run"]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_build_for_a_folder_goes_there_and_digest_and_publish_agree() {
+    let world = World::new();
+    let root = world.folder.path().join("shop");
+    std::fs::create_dir_all(root.join("build/assets")).unwrap();
+    std::fs::write(root.join("build/manifest.json"), r#"{"src/app.ts":{"file":"assets/app-lowercas.js"}}"#).unwrap();
+    std::fs::write(root.join("build/assets/app-lowercas.js"), "app").unwrap();
+    std::fs::write(
+        root.join("index.html"),
+        r#"<script src="/shop/build/assets/app-lowercas.js"></script><script src="/shop/config.js"></script>"#,
+    )
+    .unwrap();
+    let refused = world.run_to("--to=s3://web/shop", &root, &["--version=v1"]).await.unwrap_err().to_string();
+    assert!(refused.contains("/shop/config.js") && refused.contains("--external"), "{refused}");
+    let options = ["--version=v1", "--external=config.js", "--manifest=build/manifest.json", "--format=Vite"];
+    let done = world.run_to("--to=s3://web/shop", &root, &options).await.unwrap();
+    assert_eq!((done["base"]["base"].as_str(), done["base"]["by"].as_str()), (Some("/shop/"), Some("prefix")), "{done}");
+    assert_eq!(done["manifest"]["path"], "build/manifest.json");
+    let typed = ["rollcall", "digest", root.to_str().unwrap(), "--external=config.js"];
+    let Role::Digest(args) = Cli::try_parse_from(typed).unwrap().role else { panic!("expected digest") };
+    assert_eq!(
+        done["digest"],
+        super::digest::digest(args).await.unwrap().as_str(),
+        "found by itself below a folder, or named: the same build"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_returning_visitor_loads_neither_licences_nor_both_of_legacy_and_modern() {
+    let world = World::new();
+    world.run(&world.build("one", "first"), &["--version=v1"]).await.unwrap();
+    let build = world.build("two", "first");
+    std::fs::create_dir_all(build.join(".vite")).unwrap();
+    let files = ["index-B1cD2eF3.js", "index-legacy-Q1w2E3r4.js", "index-B1cD2eF3.js.LICENSE.txt", "types-Z1y2X3w4.d.ts"];
+    let chunk = |file: &&str| format!(r#""{file}":{{"file":"assets/{file}"}}"#);
+    std::fs::write(build.join(".vite/manifest.json"), format!("{{{}}}", files.iter().map(chunk).collect::<Vec<_>>().join(","))).unwrap();
+    for (file, text) in files.iter().zip(["modern", "legacy code", "licence", "types"]) {
+        std::fs::write(build.join("assets").join(file), text).unwrap();
+    }
+    let result = world.run(&build, &["--version=v2"]).await.unwrap();
+    assert_eq!(result["returningVisitor"]["bytes"], "modern".len(), "{result}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_warns_is_published_and_said() {
+    let world = World::new();
+    let build = world.build("one", "first");
+    let page = std::fs::read_to_string(build.join("index.html")).unwrap();
+    std::fs::write(build.join("index.html"), format!("<link rel=icon href=/favicon.ico>{page}")).unwrap();
+    let result = world.run(&build, &["--version=v1"]).await.unwrap();
+    assert_eq!(result["warnings"], json!([r#"index.html: its icon is "/favicon.ico", which the build lacks"#]), "{result}");
+}

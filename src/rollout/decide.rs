@@ -381,6 +381,7 @@ fn publish_job(observed: &Observed) -> Option<Job> {
         source,
         names: release.spec.build.manifest.clone(),
         declared: declared(&release.spec.build),
+        external: release.spec.build.external.clone(),
         request: release.requested_at.clone(),
     })
 }

@@ -51,7 +51,7 @@ pub(crate) use failure::bucket_reason;
 pub use failure::{FailureClass, PublishFailure};
 pub use intent::{INTENT_LIFE, SKEW, withdraw_intent};
 pub use plan::{Plan, Refused, plan};
-pub use prepare::Prepared;
+pub use prepare::{Prepared, closure_of};
 pub use previous::{Before, before, newest_other};
 pub use records::{read_manifest, read_record};
 pub(crate) use references::dated_by_store;
@@ -91,6 +91,8 @@ pub struct Publish {
     pub declared: Declared,
     /// Whose intent it is.
     pub publisher: Publisher,
+    /// What another program serves: see `spec.build.external`.
+    pub external: Vec<String>,
     /// URLs in front of the build's paths (public URL with the release's prefix, each ending with `/`): absolute references
     /// that begin so are part of the closure. May be empty.
     pub base_urls: Vec<String>,

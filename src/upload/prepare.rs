@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::documents::{self, Lasts};
 use super::{Publish, PublishFailure};
 use crate::api::ManifestDigest;
+use crate::api::foreign::shown;
 use crate::bucket::{Attributes, Body, Making};
 use crate::manifest::build::{self, Assembled};
-use crate::manifest::closure::{self, Closure, TEXT_BYTES_MAX};
+use crate::manifest::closure::{Closure, External, Gaps, TEXT_BYTES_MAX, Verdict};
 use crate::manifest::evidence::Vouchers;
 use crate::manifest::readers::{self, BuildNames, Reading};
 use crate::manifest::{Encoded, Layout, Manifest, ManifestFile};
@@ -19,6 +20,11 @@ use crate::source::{self, Build, Refusal, SourceError};
 
 mod looked_at;
 mod recorded;
+/// References that only warn and are written into the log of the controller; `rollcall publish` says them all.
+const WARNINGS_MAX: usize = 10;
+
+/// Longest warning in the log, in characters.
+const WARNING_CHARS_MAX: usize = 400;
 
 /// S3's limit for a key.
 const KEY_BYTES_MAX: usize = 1024;
@@ -50,7 +56,15 @@ pub(super) async fn fetched(
         }
         None => read.await?,
     };
-    prepared.check_closure(request, &names).await?;
+    let verdict = prepared.check_closure(request, &names).await?;
+    for warning in verdict.warnings().take(WARNINGS_MAX) {
+        tracing::warn!(
+            release = request.release,
+            version = request.version,
+            "{}",
+            shown(&format!("{}: {}", warning.referrer, warning.finding()), WARNING_CHARS_MAX)
+        );
+    }
     Ok(prepared)
 }
 
@@ -111,18 +125,23 @@ impl Prepared {
         (Body::Made(Arc::new(making)), documents::attributes(self.digest.hash(), Lasts::ForEver))
     }
 
-    /// Sees that nothing in the build refers to what it lacks.
+    /// Sees that nothing in the build refers to what it lacks; answers what only warns, and where the build lies.
     ///
     /// # Errors
     /// When something does, or a text cannot be read.
-    pub async fn check_closure(&self, request: &Publish, names: &BuildNames) -> Result<(), PublishFailure> {
-        let closure = Closure::new(self.manifest.files.iter().map(|file| file.path.as_str()), &request.base_urls);
-        let mut dangling = Closure::dangling_in_names(names);
+    pub async fn check_closure(&self, request: &Publish, names: &BuildNames) -> Result<Verdict, PublishFailure> {
+        let closure = closure_of(&self.manifest, request, names)?;
+        let mut gaps = Gaps::default();
+        gaps.look_at_names(names);
         for file in self.manifest.files.iter().filter(|file| Closure::looks_at(&file.path)) {
+            if file.size > TEXT_BYTES_MAX && !Closure::must_look_at(&file.path) {
+                continue;
+            }
             let text = self.text(file).await?;
-            dangling.extend(closure.dangling(&file.path, &String::from_utf8_lossy(&text)));
+            gaps.look(&closure, &file.path, &String::from_utf8_lossy(&text));
         }
-        if dangling.is_empty() { Ok(()) } else { Err(invalid("MissingReference", &closure::message(&dangling))) }
+        let verdict = gaps.finish(&closure);
+        if verdict.is_error() { Err(invalid("MissingReference", &verdict.message())) } else { Ok(verdict) }
     }
 
     /// The bytes of a text of the build.
@@ -137,6 +156,16 @@ impl Prepared {
         }
         content(&self.bytes.body(&file.path, &file.sha256, file.size).await?).await
     }
+}
+
+/// The references of a build, resolved from every place at which it may lie.
+///
+/// # Errors
+/// When a pattern of what others serve is none.
+pub fn closure_of<'m>(manifest: &'m Manifest, request: &Publish, names: &BuildNames) -> Result<Closure<'m>, PublishFailure> {
+    let external = External::new(&request.external).map_err(|error| invalid("InvalidExternal", &error))?;
+    let paths = manifest.files.iter().map(|file| file.path.as_str());
+    Ok(Closure::new(paths, &request.base_urls).built_as(names).below(request.layout.prefix()).without(&external))
 }
 
 fn invalid(reason: &'static str, message: &dyn ToString) -> PublishFailure {

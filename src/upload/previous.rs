@@ -23,10 +23,25 @@ impl Before {
     /// `had`: for each place whether it has that object.
     pub(super) fn new(version: String, objects: &Objects, had: &[bool]) -> Self {
         let new = objects.all().filter(|at| !had[*at]).map(|at| objects.file(at));
-        // Nobody loads a file and its variants.
-        let loaded = new.filter(|file| file.class != Class::Entry && !is_beside_a_script(&file.path) && file.encoding().is_none());
+        // A browser loads one of a file and its variants, and one of a script for new browsers and the same for old ones.
+        let has_modern = objects.all().any(|at| is_script(&objects.file(at).path) && !is_legacy(&objects.file(at).path));
+        let is_loaded = |path: &str| !is_beside_a_script(path) && !(has_modern && is_legacy(path));
+        let loaded = new.filter(|file| file.class != Class::Entry && file.encoding().is_none() && is_loaded(&file.path));
         Self { version, load_again: loaded.map(|file| file.size).sum() }
     }
+}
+
+fn is_script(path: &str) -> bool {
+    path.ends_with(".js") || path.ends_with(".mjs")
+}
+
+/// Scripts that only browsers without modules load: `index-legacy-BEcQUh0e.js` (Vite, Vue CLI), `polyfills-es5.3a4f5b6c.js` (Angular),
+/// `polyfills-….js` of Next.js, which its pages load with `nomodule`.
+fn is_legacy(path: &str) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    let is_of_next = path.contains("_next/static/chunks/") && name.starts_with("polyfills-");
+    let has_mark = ["-legacy-", "-legacy.", "-es5.", "-es5-"].iter().any(|mark| name.contains(mark));
+    is_script(path) && (is_of_next || has_mark)
 }
 
 /// The newest recorded version with another name.

@@ -1,12 +1,11 @@
 //! What a page, a style sheet or a script refers to, found by reading it as a browser would, without running it.
 //! Its own code and not the product's: a judge that shares the closure check with the accused would share its mistakes.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use lol_html::{RewriteStrSettings, element, rewrite_str};
+use html5gum::{DefaultEmitter, Token, Tokenizer};
 use url::Url;
 
 /// File types that a script may name in a string.
@@ -26,19 +25,20 @@ pub struct Page {
 
 /// Reads a page. Text that is not html gives a page without version and references.
 pub fn of_page(html: &str) -> Page {
-    let page = RefCell::new(Page::default());
-    let loads = element!("script[src], img[src], source[src], link[href]", |element| {
-        let reference = element.get_attribute("src").or_else(|| element.get_attribute("href"));
-        page.borrow_mut().references.extend(reference);
-        Ok(())
-    });
-    let version = element!("meta[name='shop-version']", |element| {
-        page.borrow_mut().version = element.get_attribute("content");
-        Ok(())
-    });
-    let settings = RewriteStrSettings::new().append_element_content_handler(loads).append_element_content_handler(version);
-    let read = rewrite_str(html, settings);
-    if read.is_ok() { page.into_inner() } else { Page::default() }
+    let mut page = Page::default();
+    let mut emitter = DefaultEmitter::default();
+    emitter.naively_switch_states(true);
+    for Ok(token) in Tokenizer::new_with_emitter(html, emitter) {
+        let Token::StartTag(tag) = token else { continue };
+        let attribute = |name: &str| tag.attributes.get(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned());
+        match &**tag.name {
+            b"script" | b"img" | b"source" => page.references.extend(attribute("src")),
+            b"link" => page.references.extend(attribute("href")),
+            b"meta" if attribute("name").as_deref() == Some("shop-version") => page.version = attribute("content"),
+            _ => {}
+        }
+    }
+    page
 }
 
 /// What `url(…)` names in a style sheet.

@@ -3,16 +3,14 @@
 
 use cssparser::{Parser, ParserInput, Token};
 
-use super::Found;
+use super::found::{Evidence, Found};
 
 /// Blocks within blocks that are looked at; style sheets use about five.
 const DEPTH_MAX: usize = 64;
 
-pub(super) fn references(text: &str) -> Found {
-    let mut found = Found::default();
+pub(super) fn references(text: &str, found: &mut Found) {
     let mut input = ParserInput::new(text);
-    collect(&mut Parser::new(&mut input), &mut found, Context::Plain, 0);
-    found
+    collect(&mut Parser::new(&mut input), found, Context::Plain, 0);
 }
 
 /// What a string means where it stands.
@@ -29,11 +27,11 @@ fn collect(parser: &mut Parser<'_, '_>, found: &mut Found, at: Context, depth: u
     while let Ok(token) = parser.next() {
         let within = match token {
             Token::UnquotedUrl(reference) => {
-                found.references.insert(reference.to_string());
+                found.add(reference, Evidence::Asked);
                 None
             }
             Token::QuotedString(reference) if context != Context::Plain => {
-                found.references.insert(reference.to_string());
+                found.add(reference, Evidence::Asked);
                 None
             }
             Token::AtKeyword(name) if name.eq_ignore_ascii_case("import") => {

@@ -91,18 +91,205 @@ fn what_the_build_tools_manifest_lacks_is_named_with_it() {
     let mut build = BuildNames::none(Decided::UsualPlace);
     build.reading.path = Some(".vite/manifest.json".into());
     build.names.missing = BTreeSet::from(["_b".to_owned(), "gone.css".to_owned()]);
-    let text = message(&Closure::dangling_in_names(&build));
-    assert!(text.ends_with(r#": .vite/manifest.json refers to "_b", .vite/manifest.json refers to "gone.css""#), "{text}");
+    build.others_missing.insert("ngsw.json".into(), BTreeSet::from(["/x.ico".to_owned()]));
+    let mut gaps = Gaps::default();
+    gaps.look_at_names(&build);
+    let text = gaps.finish(&Closure::new(PATHS, &[])).message();
+    let expected =
+        r#": .vite/manifest.json refers to "_b", .vite/manifest.json refers to "gone.css", ngsw.json refers to "/x.ico"; build again"#;
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]
 fn the_message_names_page_and_reference_and_is_cut() {
-    let dangling: BTreeSet<Dangling> =
-        (0..12).map(|n| Dangling { referrer: "index.html".into(), reference: format!("{n:02}.js") }).collect();
-    let text = message(&dangling);
+    let one = |n: u8| Dangling { referrer: "index.html".into(), reference: format!("{n:02}.js"), evidence: Evidence::Asked, near: None };
+    let text = Verdict { dangling: (0..12).map(one).collect(), base: None }.message();
     assert!(
         text.starts_with(r#"the build lacks files that it refers to: index.html refers to "00.js", index.html refers to "01.js""#),
         "{text}"
     );
-    assert!(text.ends_with(r#""09.js", and 2 more"#), "{text}");
+    assert!(
+        text.contains(r#""09.js", and 2 more; build again from an empty output folder, or name what another program serves"#),
+        "{text}"
+    );
+}
+
+/// What a whole build gives: errors, warnings, and the base.
+fn verdict(closure: &Closure<'_>, files: &[(&str, &str)]) -> (Vec<String>, Vec<String>, Option<(String, By)>) {
+    let mut gaps = Gaps::default();
+    files.iter().for_each(|(path, text)| gaps.look(closure, path, text));
+    let verdict = gaps.finish(closure);
+    let (errors, warnings): (Vec<&Dangling>, Vec<&Dangling>) = verdict.dangling.iter().partition(|one| one.is_error());
+    let shown = |all: Vec<&Dangling>| all.into_iter().map(|one| one.reference.clone()).collect();
+    (shown(errors), shown(warnings), verdict.base.map(|base| (base.base, base.by)))
+}
+
+fn errors(paths: &[&str], page: &str) -> Vec<String> {
+    verdict(&Closure::new(paths.iter().copied(), &[]), &[("index.html", page)]).0
+}
+
+#[test]
+fn character_references_in_attributes_are_decoded_once() {
+    let paths = ["index.html", "img/hero-BEcQUh0e.png", "img/a&b-BEcQUh0e.png", "a&amp;b.png"];
+    let page = r#"<div style="background:url(&quot;img/hero-BEcQUh0e.png&quot;)"></div><img src="img/a&amp;b-BEcQUh0e.png">
+        <img src="img/a&#38;b-BEcQUh0e.png"><img src="img/a&#x26;b-BEcQUh0e.png"><img src="a&amp;amp;b.png">
+        <div style='background:url(&#39;img/hero-BEcQUh0e.png&#39;)'></div><img src="img/hero-BEcQUh0e.png?x=1&copy=2&lt=3">"#;
+    assert_eq!(errors(&paths, page), Vec::<String>::new());
+    assert_eq!(errors(&paths, r#"<div style="background:url(&quot;img/gone.png&quot;)"></div>"#), ["img/gone.png"]);
+}
+
+#[test]
+fn a_template_is_inert_and_a_shadow_root_is_not() {
+    let page = r#"<template><img src="a.png"><template shadowrootmode=open><img src="b.png"></template><script>import("./c.js")</script></template>
+        <template shadowrootmode="open"><img src="d.png"></template><img src="e.png"><noscript><img src="f.png"></noscript>"#;
+    assert_eq!(errors(&["index.html"], page), ["d.png", "e.png"]);
+}
+
+#[test]
+fn everything_that_a_browser_fetches_is_a_reference() {
+    let page = r##"<svg><use xlink:href="a.svg#x"/><image xlink:href="b.png"/></svg><link rel=prefetch href="c.js"><iframe src="d.html"></iframe>
+        <object data="e.svg"></object><embed src="f.swf"><input type=image src="g.png"><video poster="h.png"></video>
+        <astro-island component-url="/i.js" renderer-url="/j.js"></astro-island><script type=module>import("./k.js");import"./l.js"</script>
+        <script type=importmap>{"imports":{"x":"./m.js","y":"bare"}}</script><link rel=preload as=image imagesrcset="n.png 1x, o.png 2x">
+        <iframe srcdoc="&lt;img src=&quot;p.png&quot;&gt;"></iframe><body background="q.png">"##;
+    let expected: Vec<String> =
+        "a.svg#x b.png c.js d.html e.svg f.swf g.png h.png /i.js /j.js ./k.js ./l.js ./m.js n.png o.png p.png q.png"
+            .split(' ')
+            .map(str::to_owned)
+            .collect();
+    assert_eq!(errors(&["index.html"], page).into_iter().collect::<BTreeSet<_>>(), expected.into_iter().collect());
+}
+
+#[test]
+fn placeholders_and_what_servers_make_are_no_references() {
+    let page = r##"<img src="{{ logo }}"><script src="<%= main %>.js"></script><img src="%PUBLIC_URL%/x.png"><iframe src="/demo"></iframe>
+        <link rel=prefetch href="/about"><input src="x.png"><embed src="/viewer"><script type="text/template">import("./x.js")</script>
+        <script>import("react");import(name)</script><img src="#"><a href="gone.html">x</a><img src="http://[">"##;
+    assert_eq!(errors(&["index.html"], page), Vec::<String>::new());
+}
+
+const SHOP: [&str; 4] = ["index.html", "assets/app-BEcQUh0e.js", "assets/app-BEcQUh0e.css", "docs/index.html"];
+const SHOP_PAGE: &str = r#"<script src="/shop/assets/app-BEcQUh0e.js"></script><link rel=stylesheet href="/shop/assets/app-BEcQUh0e.css">"#;
+
+#[test]
+fn the_base_of_a_build_is_taken_from_whatever_knows_it_and_said() {
+    let base = |base: &str, by| Some((base.to_owned(), by));
+    let none = Vec::<String>::new;
+    let closure = |urls: &[String]| Closure::new(SHOP, urls);
+    let taken = |closure: &Closure<'_>, page: &str| verdict(closure, &[("index.html", page)]);
+    assert_eq!(taken(&closure(&[]).below("shop/"), SHOP_PAGE), (none(), none(), base("/shop/", By::Prefix)));
+    assert_eq!(taken(&closure(&[]).below("sites/shop/"), SHOP_PAGE), (none(), none(), base("/shop/", By::Prefix)));
+    assert_eq!(taken(&closure(&["/shop/".into()]), SHOP_PAGE), (none(), none(), base("/shop/", By::PublicUrl)));
+    assert_eq!(taken(&closure(&[]), SHOP_PAGE), (none(), none(), base("/shop/", By::References)));
+    let angular = r#"<base href="/shop/"><script src="assets/app-BEcQUh0e.js"></script>"#;
+    assert_eq!(taken(&closure(&[]), angular), (none(), none(), base("/shop/", By::BaseElement)));
+    let deep = r#"<base href="/shop/docs/"><script src="../assets/app-BEcQUh0e.js"></script>"#;
+    assert_eq!(verdict(&closure(&[]), &[("docs/index.html", deep)]), (none(), none(), base("/shop/", By::BaseElement)));
+    let mut build = BuildNames::none(Decided::UsualPlace);
+    build.names.public_path = Some("https://cdn.example.com/x/".into());
+    let cdn =
+        r#"<script src="https://cdn.example.com/x/assets/app-BEcQUh0e.js"></script><script src="//cdn.example.com/x/gone.js"></script>"#;
+    let (lost, _, by) = taken(&closure(&[]).built_as(&build), cdn);
+    assert_eq!((lost, by), (vec!["//cdn.example.com/x/gone.js".to_owned()], base("https://cdn.example.com/x/", By::Manifest)));
+}
+
+#[test]
+fn a_base_that_fits_nothing_is_refused_and_a_file_of_the_same_name_elsewhere_is_no_base() {
+    let (lost, _, base) = verdict(&Closure::new(SHOP, &[]), &[("index.html", r#"<base href="/other/"><script src="app.js"></script>"#)]);
+    assert_eq!((lost, base), (vec!["app.js".to_owned()], None));
+    let paths = ["index.html", "logo.png", "b.png"];
+    assert_eq!(errors(&paths, r#"<img src="/static/logo.png">"#), ["/static/logo.png"], "one name is an accident");
+    let two = r#"<img src="/static/logo.png"><img src="/b.png"><img src="/logo.png">"#;
+    assert_eq!(errors(&paths, two), ["/static/logo.png"], "most references say that the build lies at the top");
+}
+
+#[test]
+fn past_the_base_nothing_is_known_and_below_it_everything_must_be_there() {
+    let page = format!(r#"{SHOP_PAGE}<script src="/env.js"></script><script src="/shop/gone.js"></script>"#);
+    let (lost, outside, _) = verdict(&Closure::new(SHOP, &[]).below("shop/"), &[("index.html", &page)]);
+    assert_eq!((lost, outside), (vec!["/shop/gone.js".to_owned()], vec!["/env.js".to_owned()]));
+}
+
+#[test]
+fn the_builds_own_cdn_is_known_by_its_files_and_other_hosts_are_not_judged() {
+    let page = r#"<script src="https://cdn.example.com/assets/app-BEcQUh0e.js"></script><script src="https://unpkg.com/x/index.html"></script>
+        <link rel=stylesheet href="https://cdn.example.com/assets/app-BEcQUh0e.css"><script src="https://cdn.example.com/assets/gone.js"></script>
+        <script src="https://unpkg.com/x/y.js"></script>"#;
+    let (lost, warned, base) = verdict(&Closure::new(SHOP, &[]), &[("index.html", page)]);
+    assert!(lost.is_empty(), "{lost:?}");
+    assert_eq!(warned, ["https://cdn.example.com/assets/gone.js"]);
+    assert_eq!(base, Some(("https://cdn.example.com/".into(), By::References)));
+}
+
+#[test]
+fn what_others_serve_is_not_expected() {
+    let external = External::new(&["app.config.js", "env/**"]).unwrap();
+    let page = r#"<script src="app.config.js?v=1"></script><script src="/shop/env/a/b.js"></script><script src="/cdn-cgi/x.js"></script>
+        <script src="/_vercel/insights/script.js"></script><img src="/_next/image?url=%2Fa.png&w=64"><script src="/api/boot.js"></script>"#;
+    let closure = Closure::new(SHOP, &[]).below("shop/").without(&external);
+    assert_eq!(verdict(&closure, &[("index.html", page)]).0, Vec::<String>::new());
+    assert_eq!(errors(&SHOP, r#"<script src="app.config.js?v=1"></script>"#), ["app.config.js?v=1"]);
+    let rooted = format!(r#"{SHOP_PAGE}<script src="/shop/app.config.js"></script>"#);
+    let closure = Closure::new(SHOP, &[]).without(&external);
+    assert_eq!(verdict(&closure, &[("index.html", &rooted)]).0, Vec::<String>::new(), "below a base that only references tell");
+}
+
+#[test]
+fn a_missing_icon_only_warns_and_one_of_a_web_app_manifest_does_not() {
+    let page = r#"<link rel="shortcut icon" href="/favicon.ico"><link rel=apple-touch-icon href="a.png">"#;
+    let files = [("index.html", page), ("site.webmanifest", r#"{"name":"x","start_url":"/","icons":[{"src":"icon.png"}]}"#)];
+    let (lost, warned, _) = verdict(&Closure::new(["index.html", "site.webmanifest"], &[]), &files);
+    assert_eq!((lost, warned), (vec!["icon.png".to_owned()], vec!["/favicon.ico".to_owned(), "a.png".to_owned()]));
+}
+
+#[test]
+fn many_warnings_push_no_error_out() {
+    let icons: String = (0..10_100).map(|n| format!("<link rel=icon href=i{n}.png>")).collect();
+    let (lost, warned, _) = verdict(&Closure::new(SHOP, &[]), &[("a.html", &icons), ("index.html", "<img src=gone.png>")]);
+    assert_eq!((lost, warned.len()), (vec!["gone.png".to_owned()], 10_000));
+}
+
+#[test]
+fn a_bare_plus_in_a_url_warns_and_an_escaped_one_does_not() {
+    let closure = Closure::new(["index.html", "assets/c++-BEcQUh0e.js"], &[]);
+    let page = r#"<script src="assets/c++-BEcQUh0e.js"></script><script src="/assets/c%2B%2B-BEcQUh0e.js?a+b"></script>"#;
+    let (lost, warned, _) = verdict(&closure, &[("index.html", page)]);
+    assert_eq!((lost, warned), (vec![], vec!["assets/c++-BEcQUh0e.js".to_owned()]));
+}
+
+#[test]
+fn what_is_nearly_there_is_said() {
+    let paths = ["index.html", "img/cafe\u{301}-BEcQUh0e.png", "img/Logo.png", "media/a.png"];
+    let page = "<img src=\"img/caf\u{e9}-BEcQUh0e.png\"><img src=\"img/logo.png\"><img src=\"images/a.png\">";
+    let closure = Closure::new(paths, &[]);
+    let mut gaps = Gaps::default();
+    gaps.look(&closure, "index.html", page);
+    let text = gaps.finish(&closure).message();
+    for part in [
+        "another Unicode form (decomposed, NFD",
+        r#"has "img/Logo.png", which differs in upper and lower case"#,
+        r#"has "media/a.png", in another folder"#,
+    ] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+}
+
+#[test]
+fn what_scripts_seem_to_name_warns_with_its_line_and_their_own_lists_are_errors() {
+    let paths = ["index.html", "assets/app-BEcQUh0e.js", "assets/cart-DSJ8mBsC.js", "static/js/7.3a4f5b6c.chunk.js"];
+    let script = "import\"./cart-DSJ8mBsC.js\";\nimport(\"./gone-Q1w2E3r4.js\");u=\"assets/lost-Zz9_yX8w.js\",v=\"assets/readme.js\",w=\"a/B1cD2eF3.js\";
+        r.u=e=>\"static/js/\"+e+\".\"+{7:\"3a4f5b6c\",8:\"00112233\"}[e]+\".chunk.js\"";
+    let closure = Closure::new(paths, &[]);
+    let mut gaps = Gaps::default();
+    gaps.look(&closure, "assets/app-BEcQUh0e.js", script);
+    let all: Vec<_> = gaps.finish(&closure).dangling.into_iter().map(|one| (one.reference, one.evidence)).collect();
+    let line = |line| Evidence::Guessed { line };
+    let expected = [
+        ("./gone-Q1w2E3r4.js".to_owned(), line(2)),
+        ("assets/lost-Zz9_yX8w.js".to_owned(), line(2)),
+        ("static/js/8.00112233.chunk.js".to_owned(), line(3)),
+    ];
+    assert_eq!(all, expected);
+    let list = r#"const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/cart-DSJ8mBsC.js","assets/gone-Q1w2E3r4.css"])))=>1"#;
+    assert_eq!(verdict(&closure, &[("assets/app-BEcQUh0e.js", list)]).0, ["assets/gone-Q1w2E3r4.css"]);
 }

@@ -11,7 +11,8 @@ use crate::api::Format;
 use crate::manifest::classify;
 
 /// Written by hand-made build steps, so its shape is the only evidence.
-pub const READER: Reader = Reader { format: Format::VersionJson, places: &[Place { path: "version.json", used_by: UsedBy::Others }], read };
+pub const READER: Reader =
+    Reader { format: Format::VersionJson, tool: "VersionJson", places: &[Place { path: "version.json", used_by: UsedBy::Others }], read };
 
 fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let object = Node::object(input.bytes).map_err(Unsuitable::AnotherFormat)?;

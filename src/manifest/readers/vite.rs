@@ -13,7 +13,13 @@ use crate::manifest::classify;
 /// Vite 5 and later; before, the file lay in the folder itself, under a name that others use.
 pub const READER: Reader = Reader {
     format: Format::Vite,
-    places: &[Place { path: ".vite/manifest.json", used_by: UsedBy::TheTool }, Place { path: "manifest.json", used_by: UsedBy::Others }],
+    tool: "Vite",
+    places: &[
+        Place { path: ".vite/manifest.json", used_by: UsedBy::TheTool },
+        // vite_ruby lists pictures and fonts in a file of its own.
+        Place { path: ".vite/manifest-assets.json", used_by: UsedBy::TheTool },
+        Place { path: "manifest.json", used_by: UsedBy::Others },
+    ],
     read,
 };
 
@@ -50,6 +56,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
         logical: logical_names(&chunks).filter_map(|(file, name)| Some((find(file)?.to_owned(), name.clone()))).collect(),
         hashed: there.iter().filter(|(named, _)| is_hashed(&chunks, named)).filter_map(|(_, file)| *file).map(str::to_owned).collect(),
         missing: missing.cloned().collect(),
+        public_path: None,
         // In `.vite` it is left out with its folder.
         own_file: OwnFile::Published,
     })

@@ -13,6 +13,7 @@ use crate::manifest::classify;
 /// All three write a map of the same kind.
 pub const READER: Reader = Reader {
     format: Format::Webpack,
+    tool: "Webpack",
     places: &[
         Place { path: "asset-manifest.json", used_by: UsedBy::Others },
         Place { path: "assets-manifest.json", used_by: UsedBy::Others },
@@ -39,7 +40,9 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let Some(public_path) = input.paths.public_path(urls()) else {
         return Err(Unsuitable::AnotherFormat("it names no file of the build".to_owned()));
     };
-    Ok(named(&map.names, urls(), &|url| Target::of(url, public_path, input.paths)))
+    let mut names = named(&map.names, urls(), &|url| Target::of(url, public_path, input.paths));
+    names.public_path = (public_path.len() > 1).then(|| public_path.to_owned());
+    Ok(names)
 }
 
 /// The names that lead to files of the build, and the URLs that should.

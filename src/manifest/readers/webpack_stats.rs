@@ -10,7 +10,8 @@ use super::{Input, Names, OwnFile, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 
 /// Asked after the plugins' maps, whose names are those that the application asks for.
-pub const READER: Reader = Reader { format: Format::Webpack, places: &[Place { path: "stats.json", used_by: UsedBy::Others }], read };
+pub const READER: Reader =
+    Reader { format: Format::Webpack, tool: "Webpack", places: &[Place { path: "stats.json", used_by: UsedBy::Others }], read };
 
 /// Shortest hash that is believed on webpack's word: 24 bits.
 const HASH_LENGTH_MIN: usize = 6;

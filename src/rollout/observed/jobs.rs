@@ -25,6 +25,8 @@ pub enum Job {
         names: BuildManifestSpec,
         /// What the spec says of its files' names.
         declared: Declared,
+        /// What another program serves, as the spec has it.
+        external: Vec<String>,
         /// The request that a person made by annotation; another value is another attempt.
         request: Option<String>,
     },

@@ -79,6 +79,7 @@ fn request(version: &str) -> Publish {
         version: version.to_owned(),
         names: BuildManifestSpec::default(),
         declared: Declared::default(),
+        external: Vec::new(),
         publisher: Publisher::Anybody,
         base_urls: Vec::new(),
         pin: None,

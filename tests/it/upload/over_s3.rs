@@ -61,6 +61,7 @@ async fn published(bucket: Arc<dyn Bucket>, workspace: &Path, version: &str, sou
         publisher: Publisher::Anybody,
         names: BuildManifestSpec::default(),
         declared: Declared { immutable: vec!["assets/**".into()], unversioned: Vec::new() },
+        external: Vec::new(),
         base_urls: Vec::new(),
         pin: None,
     };

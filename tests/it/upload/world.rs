@@ -67,6 +67,7 @@ impl World {
             version: version.into(),
             names: BuildManifestSpec::default(),
             declared: Declared { immutable: vec!["assets/**".into()], unversioned: vec!["**/*.map".into()] },
+            external: Vec::new(),
             publisher: Publisher::OneAtATime(format!("id-{}", version.replace('.', "_"))),
             base_urls: Vec::new(),
             pin: None,

@@ -1,0 +1,288 @@
+//! Gathers what the files of a build refer to and decides when all are known: where the build lies, and which references lead nowhere.
+//! Never holds a text, and only a bounded number of references.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::base::{self, Base, By, TakenBase};
+use super::found::{Evidence, Reference};
+use super::near::Nearby;
+use super::{Closure, Leads};
+use crate::manifest::readers::BuildNames;
+
+/// References that lead nowhere and are kept; more say nothing new.
+const KEPT_MAX: usize = 10_000;
+
+/// Most references that one message names.
+const SHOWN_MAX: usize = 10;
+
+/// Longest reference in a message.
+const REFERENCE_CHARS_MAX: usize = 200;
+
+/// Bases that are considered at once.
+const BASES_MAX: usize = 256;
+
+/// A reference that leads nowhere, or may. Ordered by its place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dangling {
+    /// The file that refers.
+    pub referrer: String,
+    /// What it refers to, as it is written there.
+    pub reference: String,
+    /// How certain it is that a browser asks for it.
+    pub evidence: Evidence,
+    /// What the build has that is nearly this, in words.
+    pub near: Option<String>,
+}
+
+impl Dangling {
+    /// Whether a build with it must not be published.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.evidence == Evidence::Asked
+    }
+
+    /// What is wrong, in a sentence about the file that refers.
+    #[must_use]
+    pub fn finding(&self) -> String {
+        let reference: String = self.reference.chars().take(REFERENCE_CHARS_MAX).collect();
+        let near = self.near.as_ref().map(|near| format!(": {near}")).unwrap_or_default();
+        match self.evidence {
+            Evidence::Asked => format!("it refers to {reference:?}, which the build lacks{near}"),
+            Evidence::Icon => format!("its icon is {reference:?}, which the build lacks{near}"),
+            Evidence::Outside => {
+                format!("it refers to {reference:?}, outside of the place to which the build's other references lead{near}")
+            }
+            Evidence::Plus => format!("it refers to {reference:?}, whose + S3 reads as a space: write %2B"),
+            Evidence::Guessed { line } => format!("line {line} seems to load {reference:?}, which the build lacks{near}"),
+        }
+    }
+}
+
+impl fmt::Display for Dangling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reference: String = self.reference.chars().take(REFERENCE_CHARS_MAX).collect();
+        write!(f, "{} refers to {reference:?}", self.referrer)?;
+        self.near.iter().try_for_each(|near| write!(f, " ({near})"))
+    }
+}
+
+/// What is known of a build's references so far.
+#[derive(Debug, Default)]
+pub struct Gaps {
+    lost: Vec<Lost>,
+    /// Kept of those that are errors and of all others: many warnings must not push an error out.
+    errors: usize,
+    warnings: usize,
+    /// Kept for all candidates together.
+    cases: usize,
+    plus: Vec<Dangling>,
+    /// References that led to files as they stand, from the host's top.
+    plain: u64,
+    taken: BTreeMap<String, (By, u64)>,
+    candidates: BTreeMap<String, Candidate>,
+    foreign: Vec<(url::Url, Dangling)>,
+}
+
+/// A reference that leads nowhere, and the path of the build that it means.
+#[derive(Debug)]
+struct Lost {
+    dangling: Dangling,
+    path: String,
+    is_rooted: bool,
+}
+
+/// A base that only references speak for.
+#[derive(Debug)]
+struct Candidate {
+    base: Base,
+    files: BTreeSet<String>,
+    references: u64,
+    /// What leads nowhere if it is not taken.
+    cases: Vec<Lost>,
+}
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// References that lead nowhere, sorted.
+    pub dangling: BTreeSet<Dangling>,
+    /// Where the build lies, when references say so.
+    pub base: Option<TakenBase>,
+}
+
+impl Gaps {
+    /// What the build tools' manifests name and the build lacks.
+    pub fn look_at_names(&mut self, build: &BuildNames) {
+        for (referrer, reference) in build.missing() {
+            let dangling =
+                Dangling { referrer: referrer.to_owned(), reference: reference.to_owned(), evidence: Evidence::Asked, near: None };
+            self.lose(Lost { dangling, path: reference.trim_start_matches('/').to_owned(), is_rooted: false });
+        }
+    }
+
+    /// The references of one file.
+    pub fn look(&mut self, closure: &Closure<'_>, path: &str, text: &str) {
+        for (reference, leads) in closure.all_leads(path, text) {
+            let is_root = reference.text.starts_with('/') && !reference.text.starts_with("//");
+            let Reference { text: reference, evidence, .. } = reference;
+            let dangling = Dangling { referrer: path.to_owned(), reference, evidence, near: None };
+            match leads {
+                Leads::Elsewhere => {}
+                Leads::There => {
+                    self.plain += u64::from(is_root);
+                    self.look_for_plus(dangling);
+                }
+                Leads::By(base) => {
+                    self.take(&base);
+                    self.look_for_plus(dangling);
+                }
+                Leads::Nowhere { path, is_rooted } => self.lose(Lost { dangling, path, is_rooted }),
+                Leads::Perhaps { base, path } => self.consider(base, Lost { dangling, path, is_rooted: true }),
+                Leads::Foreign(target) => self.consider_foreign(closure, target, dangling),
+            }
+        }
+    }
+
+    fn look_for_plus(&mut self, dangling: Dangling) {
+        if dangling.reference.split(['?', '#']).next().is_some_and(|path| path.contains('+')) {
+            self.plus.push(Dangling { evidence: Evidence::Plus, ..dangling });
+            self.plus.truncate(KEPT_MAX);
+        }
+    }
+
+    fn lose(&mut self, lost: Lost) {
+        let kept = if lost.dangling.is_error() { &mut self.errors } else { &mut self.warnings };
+        if *kept < KEPT_MAX {
+            *kept += 1;
+            self.lost.push(lost);
+        }
+    }
+
+    fn take(&mut self, base: &Base) {
+        if self.taken.len() < BASES_MAX || self.taken.contains_key(&base.shown()) {
+            self.taken.entry(base.shown()).or_insert((base.by, 0)).1 += 1;
+        }
+    }
+
+    fn consider(&mut self, base: Base, lost: Lost) {
+        let key = base.shown();
+        if self.candidates.len() >= BASES_MAX && !self.candidates.contains_key(&key) {
+            return self.lose(lost);
+        }
+        let candidate = self.candidates.entry(key).or_insert_with(|| Candidate::of(base));
+        candidate.references += 1;
+        // The first of each is kept whatever the others have: if its base is not taken, it must be missed.
+        if self.cases < KEPT_MAX || candidate.cases.is_empty() {
+            self.cases += 1;
+            let below = lost.path.strip_prefix(candidate.base.url.path().trim_start_matches('/')).unwrap_or(&lost.path);
+            candidate.files.insert(below.to_owned());
+            candidate.cases.push(lost);
+        }
+    }
+
+    /// Another host counts as the build's own only when several files of the build are asked for there.
+    fn consider_foreign(&mut self, closure: &Closure<'_>, target: url::Url, dangling: Dangling) {
+        match closure.base_before(&target) {
+            Some(base) => {
+                let path = target.path().trim_start_matches('/').to_owned();
+                self.consider(base, Lost { dangling, path, is_rooted: false });
+            }
+            None if self.foreign.len() < KEPT_MAX => self.foreign.push((target, dangling)),
+            None => {}
+        }
+    }
+
+    /// What leads nowhere, now that all references are known.
+    #[must_use]
+    pub fn finish(mut self, closure: &Closure<'_>) -> Verdict {
+        let own = self.take_own();
+        if let Some(base) = &own {
+            self.lose_at_own_host(closure, base);
+        }
+        let base = self.taken.iter().max_by_key(|(_, (by, references))| (*references, std::cmp::Reverse(*by)));
+        let base = base.map(|(base, (by, references))| TakenBase { base: base.clone(), by: *by, references: *references });
+        let has_place = self.plain == 0 && base.as_ref().is_some_and(|base| base.base.starts_with('/'));
+        let near = if self.lost.is_empty() { None } else { Some(Nearby::of(&closure.paths)) };
+        let mut dangling: BTreeSet<Dangling> = self.plus.into_iter().collect();
+        // Only now it is known where the paths of others are relative to.
+        let is_external = |lost: &Lost| base.as_ref().is_some_and(|base| closure.is_external_below(&base.base, &lost.path));
+        for lost in self.lost.into_iter().filter(|lost| !lost.is_rooted || !is_external(lost)) {
+            let mut one = lost.dangling;
+            one.near = near.as_ref().and_then(|near| near.sentence(&lost.path));
+            let below = |base: &TakenBase| one.reference.starts_with(&base.base);
+            if has_place && lost.is_rooted && one.reference.starts_with('/') && !base.as_ref().is_some_and(below) && one.is_error() {
+                one.evidence = Evidence::Outside;
+            }
+            dangling.insert(one);
+        }
+        Verdict { dangling, base }
+    }
+
+    /// Takes the base that most references speak for; those of the others lead nowhere.
+    fn take_own(&mut self) -> Option<Base> {
+        // What leads nowhere below a base speaks for it as much as for any other.
+        let is_against = |lost: &&Lost, base: &str| lost.is_rooted && !lost.path.starts_with(base.trim_start_matches('/'));
+        let misses = |base: &str| self.lost.iter().filter(|lost| is_against(lost, base)).count() as u64;
+        let declared: u64 = self.taken.values().map(|(_, references)| references).sum();
+        let best = self.candidates.iter().max_by_key(|(key, candidate)| (candidate.references, std::cmp::Reverse(key.len())));
+        let best = best.filter(|(key, candidate)| candidate.is_plausible(self.plain + declared, misses(key))).map(|(key, _)| key.clone());
+        let own = best.as_ref().and_then(|key| self.candidates.remove(key));
+        if let Some(own) = &own {
+            self.taken.insert(own.base.shown(), (own.base.by, own.references));
+        }
+        for candidate in std::mem::take(&mut self.candidates).into_values().filter(|candidate| base::is_here(&candidate.base.url)) {
+            candidate.cases.into_iter().for_each(|lost| self.lose(lost));
+        }
+        own.map(|candidate| candidate.base)
+    }
+
+    /// With a host that is the build's own by its references, what else they name there should be there too.
+    fn lose_at_own_host(&mut self, closure: &Closure<'_>, base: &Base) {
+        for (target, dangling) in std::mem::take(&mut self.foreign) {
+            if let Some(below) = base.below(&target).filter(|below| !closure.is_external(below, std::iter::empty())) {
+                let dangling = Dangling { evidence: Evidence::Outside, ..dangling };
+                self.lose(Lost { dangling, path: super::decoded(below), is_rooted: false });
+            }
+        }
+    }
+}
+
+impl Candidate {
+    fn of(base: Base) -> Self {
+        Self { base, files: BTreeSet::new(), references: 0, cases: Vec::new() }
+    }
+
+    /// More references speak for it than for anything else, and one alone is no accident of two names.
+    fn is_plausible(&self, others: u64, misses: u64) -> bool {
+        let is_no_accident = self.files.len() > 1 || self.files.iter().any(|file| file.contains('/'));
+        is_no_accident && self.references > others && (!base::is_here(&self.base.url) || self.references > misses)
+    }
+}
+
+impl Verdict {
+    /// Whether the build must not be published.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.dangling.iter().any(Dangling::is_error)
+    }
+
+    /// What only warns.
+    pub fn warnings(&self) -> impl Iterator<Item = &Dangling> {
+        self.dangling.iter().filter(|one| !one.is_error())
+    }
+
+    /// Text for all references that must lead somewhere and do not: sorted, and cut after ten.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let errors: Vec<&Dangling> = self.dangling.iter().filter(|one| one.is_error()).collect();
+        let shown: Vec<String> = errors.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+        let rest = errors.len().saturating_sub(SHOWN_MAX);
+        let more = if rest == 0 { String::new() } else { format!(", and {rest} more") };
+        let place = self.base.as_ref().map(|base| format!("; {}", base.sentence())).unwrap_or_default();
+        format!(
+            "the build lacks files that it refers to: {}{more}{place}; build again from an empty output folder, or name what another program serves in spec.build.external (--external), and the build's base with --public-url",
+            shown.join(", ")
+        )
+    }
+}

@@ -1,0 +1,82 @@
+//! esbuild's metafile, also as Angular writes it (`stats.json`): every output with its entry point and imports.
+//! Never published: it tells where the sources lay.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::listed::{Finder, Vouch, vouches};
+use super::paths::is_needed;
+use super::{Input, Names, OwnFile, Place, Reader, Unsuitable, UsedBy};
+use crate::api::Format;
+
+/// Wherever the build step writes it.
+pub const READER: Reader = Reader {
+    format: Format::Auto,
+    tool: "esbuild",
+    places: &[
+        Place { path: "meta.json", used_by: UsedBy::Others },
+        Place { path: "metafile.json", used_by: UsedBy::Others },
+        Place { path: "stats.json", used_by: UsedBy::Others },
+    ],
+    read,
+};
+
+#[derive(Debug, Deserialize)]
+struct Metafile {
+    #[serde(rename = "inputs")]
+    _inputs: BTreeMap<String, serde::de::IgnoredAny>,
+    outputs: BTreeMap<String, Output>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Output {
+    #[serde(default)]
+    imports: Vec<Import>,
+    #[serde(default)]
+    entry_point: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Import {
+    path: String,
+    #[serde(default)]
+    external: bool,
+}
+
+fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
+    let metafile: Metafile = serde_json::from_slice(input.bytes).map_err(|error| Unsuitable::AnotherFormat(error.to_string()))?;
+    let imports = metafile.outputs.values().flat_map(|output| &output.imports).filter(|import| !import.external);
+    let imports: Vec<&str> = imports.map(|import| import.path.as_str()).collect();
+    let outputs = || metafile.outputs.keys().map(String::as_str);
+    let finder = Finder::of(input, outputs())?;
+    let mut names = Names { own_file: OwnFile::LeftOut, ..Names::default() };
+    for (path, output) in &metafile.outputs {
+        let Some(file) = finder.find(path) else { continue };
+        if vouches(Vouch::ByName, file) {
+            names.hashed.insert(file.to_owned());
+        }
+        if let Some(entry) = output.entry_point.as_ref().filter(|entry| !names.logical.values().any(|known| known == *entry)) {
+            names.logical.insert(file.to_owned(), entry.clone());
+        }
+    }
+    let lost = outputs().chain(imports).filter(|path| is_needed(path) && finder.is_lost(path));
+    names.missing = lost.map(str::to_owned).collect();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Sample;
+
+    #[test]
+    fn outputs_are_found_below_the_output_folder_and_the_metafile_is_left_out() {
+        let text = include_str!("../../../tests/data/builds/lists/esbuild-meta.json");
+        let (app, chunk) = ("app-5K7OQ3KJ.js", "chunks/cart-ZZQDLVXA.js");
+        let build = Sample::of(&[("meta.json", text), (app, ""), (chunk, ""), ("index.html", "")]).auto();
+        assert_eq!(build.names.logical.get(app).map(String::as_str), Some("src/app.ts"), "{build:?}");
+        assert!(build.names.hashed.contains(chunk) && build.leaves_out("meta.json"), "{build:?}");
+        assert_eq!(build.names.missing.iter().collect::<Vec<_>>(), ["dist/chunks/gone-AAAAAAA2.js"]);
+    }
+}

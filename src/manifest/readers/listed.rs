@@ -1,0 +1,122 @@
+//! What most tools' lists have in common: URLs or paths of files, with something in front that has to be found out.
+//! Never takes a list of which no file is in the build.
+
+use std::collections::BTreeSet;
+
+use super::paths::{folder_and_name, is_needed, names_a_file, without_query};
+use super::{Input, Names, OwnFile, Unsuitable};
+use crate::manifest::classify;
+
+/// Which of the files that a tool lists carry a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Vouch {
+    /// Each: the tool lists no other.
+    Each,
+    /// Those whose names have a part that can be one.
+    ByName,
+    /// None.
+    None,
+}
+
+/// Which of the files that are not there are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// All but source maps, licences and pages.
+    WhatPagesLoad,
+    /// Each: something loads the whole list.
+    Each,
+}
+
+/// Finds the files that a tool's URLs mean.
+pub(super) struct Finder<'a, 'u> {
+    input: &'a Input<'a>,
+    public_path: &'u str,
+    folder: &'a str,
+}
+
+impl<'a, 'u> Finder<'a, 'u> {
+    /// By what leads most of these URLs to files: as they stand, below the list's own folder, or without what the tool puts in front.
+    pub(super) fn of(input: &'a Input<'a>, urls: impl Iterator<Item = &'u str> + Clone) -> Result<Self, Unsuitable> {
+        let clean = || urls.clone().map(without_query);
+        let beside = folder_and_name(input.path).0;
+        let below = |folder: &str| clean().filter(|url| input.paths.find(&format!("{folder}{}", relative(url))).is_some()).count();
+        let public_path = input.paths.public_path(clean());
+        let (at_top, at_folder) = (below(""), below(beside));
+        if at_top == 0 && at_folder == 0 && public_path.is_none() {
+            return Err(Unsuitable::AnotherFormat("it names no file of the build".to_owned()));
+        }
+        let folder = if at_folder > at_top { beside } else { "" };
+        Ok(Self { input, public_path: public_path.unwrap_or_default(), folder })
+    }
+
+    pub(super) fn find(&self, url: &str) -> Option<&'a str> {
+        let (paths, url) = (self.input.paths, without_query(url));
+        let below = || paths.find(&format!("{}{}", self.folder, relative(url)));
+        let behind = || paths.find(url.strip_prefix(self.public_path)?);
+        paths.find(url).filter(|_| self.folder.is_empty()).or_else(below).or_else(behind)
+    }
+
+    /// Whether a URL that leads to no file should: it names one, and not on another host.
+    pub(super) fn is_lost(&self, url: &str) -> bool {
+        let url = without_query(url);
+        let is_elsewhere = url.contains("//") && (self.public_path.is_empty() || !url.starts_with(self.public_path));
+        names_a_file(url) && !is_elsewhere && !url.starts_with("data:") && self.find(url).is_none()
+    }
+
+    /// What the tool puts in front, if it is a place.
+    pub(super) fn public_path(&self) -> Option<String> {
+        (self.folder.is_empty() && self.public_path.len() > 1).then(|| self.public_path.to_owned())
+    }
+}
+
+fn relative(url: &str) -> &str {
+    let url = url.strip_prefix("./").unwrap_or(url);
+    url.strip_prefix('/').unwrap_or(url)
+}
+
+/// The names of a list of URLs, without logical ones.
+pub(super) fn names<'u>(
+    input: &Input<'_>,
+    urls: impl Iterator<Item = &'u str> + Clone,
+    vouch: Vouch,
+    needs: Needs,
+) -> Result<Names, Unsuitable> {
+    let finder = Finder::of(input, urls.clone())?;
+    let mut names = Names { public_path: finder.public_path(), own_file: OwnFile::Published, ..Names::default() };
+    for url in urls {
+        match finder.find(url) {
+            Some(file) if vouches(vouch, file) => drop(names.hashed.insert(file.to_owned())),
+            Some(_) => {}
+            None if finder.is_lost(url) && (needs == Needs::Each || is_needed(without_query(url))) => {
+                names.missing.insert(url.to_owned());
+            }
+            None => {}
+        }
+    }
+    Ok(names)
+}
+
+pub(super) fn vouches(vouch: Vouch, file: &str) -> bool {
+    match vouch {
+        Vouch::Each => !classify::is_never_hashed(file),
+        Vouch::ByName => carries_hash(file) && !classify::is_never_hashed(file),
+        Vouch::None => false,
+    }
+}
+
+/// Whether a part of the name can be a hash, since a tool lists the file.
+pub(super) fn carries_hash(path: &str) -> bool {
+    let name = folder_and_name(path).1;
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let mut parts = stem.split(['.', '-', '_']).collect::<BTreeSet<_>>();
+    parts.insert(stem);
+    classify::has_hash_shape(path) || parts.into_iter().any(classify::is_hash_of_a_tool)
+}
+
+/// Quoted strings of a script or of JSON, without those that have escapes.
+pub(super) fn strings(text: &str) -> impl Iterator<Item = &str> + Clone {
+    text.match_indices(['"', '\'']).filter_map(|(at, quote)| {
+        let inner = text[at + 1..].split(['"', '\'', '\n', '\\']).next()?;
+        text[at + 1 + inner.len()..].starts_with(quote).then_some(inner)
+    })
+}

@@ -1,0 +1,2 @@
+var o=()=>console.log("cart");export{o as cart};
+//# sourceMappingURL=cart-4OZXRXWK.js.map

@@ -1,0 +1,1 @@
+"use strict";(self.rspackChunkx=self.rspackChunkx||[]).push([[9],{r(s,c,r){r.d(c,{},{cart:()=>console.log("cart")})}}]);

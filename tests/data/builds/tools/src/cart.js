@@ -1,0 +1,1 @@
+export const cart = () => console.log('cart')

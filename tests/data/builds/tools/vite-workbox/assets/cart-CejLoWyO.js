@@ -1,0 +1,1 @@
+var e=()=>console.log(`cart`);export{e as cart};

@@ -1,0 +1,1 @@
+export default { base:'/shop/', build:{outDir:'vite-workbox', manifest:true} }
