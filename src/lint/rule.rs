@@ -65,7 +65,7 @@ impl Rule {
                 "A script or style that names a source map which the build lacks is a *warning*: error reports cannot be read, and each opened inspector asks for a 404. A script without a map in a build whose other scripts have one, or a build without any, is reported for *information*: there may be a reason."
             }
             Self::PublicSourceMap => {
-                "Source maps in the build: whoever opens an inspector reads the sources. They are unversioned files, so a map that changes beside a script that does not is no conflict. Reported once for a build, for *information*."
+                "Source maps in the build: a visitor who opens an inspector reads the sources. They are unversioned files, so a map that changes beside a script that does not is no conflict. Reported once for a build, for *information*."
             }
             Self::ClosureGap => {
                 "A page, a style or the build tool's manifest refers to a file of the build that is not there. Publishing it would be refused. An *error*."
