@@ -1,9 +1,9 @@
 //! What a file is by its name alone: a page, something whose bytes may change under its name, or neither; and what a build tool's own
 //! words say about hashes. Never takes the shape of a name for proof that its bytes stay: that is `evidence`'s business.
 
-/// Files that name others, and service workers: with the version that is served and no other. Beginnings of names that only they have.
-const SERVICE_WORKERS: [&str; 6] =
-    ["sw.js", "service-worker", "serviceworker", "ngsw-worker", "firebase-messaging-sw", "onesignalsdkworker"];
+/// Names that only service workers have. A chunk whose name merely begins so is none: pages load it.
+const SERVICE_WORKERS: [&str; 7] =
+    ["sw.js", "sw.mjs", "service-worker.js", "serviceworker.js", "ngsw-worker.js", "onesignalsdkworker.js", "safety-worker.js"];
 
 /// Lists of files, which tools write and pages' scripts read.
 const LISTS: [&str; 14] = [
@@ -36,8 +36,7 @@ pub fn is_entry(path: &str) -> bool {
 /// `sw.js`, `my-sw.js`, `service-worker.js`: a browser asks for them by themselves, and one that is gone must be a 404, so that it is
 /// taken out of service. Source maps of them are none.
 fn is_service_worker(name: &str) -> bool {
-    let is_one = |part: &&str| name == *part || name.ends_with(&format!("-{part}")) || (*part != "sw.js" && name.starts_with(*part));
-    has_ending(name, &["js", "mjs"]) && SERVICE_WORKERS.iter().any(|part| is_one(&part))
+    SERVICE_WORKERS.contains(&name) || name.ends_with("-sw.js")
 }
 
 /// Whether a path is a page.
@@ -232,7 +231,17 @@ mod tests {
         ] {
             assert!(is_entry(path), "{path}");
         }
-        for path in ["a.js", "cows.js", "sw.js.map", "data.json", "img/sitemap.png", "robots.txt", "answer.js", "browserconfig.xml"] {
+        for path in [
+            "a.js",
+            "cows.js",
+            "service-worker-utils-BEcQUh0e.js",
+            "sw.js.map",
+            "data.json",
+            "img/sitemap.png",
+            "robots.txt",
+            "answer.js",
+            "browserconfig.xml",
+        ] {
             assert!(!is_entry(path), "{path}");
         }
     }

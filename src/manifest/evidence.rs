@@ -138,9 +138,9 @@ impl<'a> Vouchers<'a> {
             () if self.unversioned.is_match(path) => (Class::Unversioned, Some(Evidence::Declared)),
             () if self.immutable.is_match(path) => immutable(Evidence::Declared),
             () if classify::is_beside_a_script(path) => (Class::Unversioned, None),
-            () if classify::is_entry(path) || self.names.reading.path.as_deref() == Some(path) => (Class::Entry, None),
             () if self.names.names.hashed.contains(path) => immutable(Evidence::ToolManifest),
             () if is_in_tool_folder(path) => immutable(Evidence::ToolFolder),
+            () if classify::is_entry(path) || self.names.reading.path.as_deref() == Some(path) => (Class::Entry, None),
             () if is_proven_by_sha256(path, sha256) || self.proven.contains(path) => immutable(Evidence::Digest),
             () => (Class::Unversioned, None),
         }

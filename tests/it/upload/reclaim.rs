@@ -29,8 +29,8 @@ async fn died() -> World {
     let world = World::new();
     world.put("v1", build("one"));
     world.put("v2", mended("two"));
-    // The intent, five objects, the manifest, the intent's new date: the ninth create is the record.
-    world.faulty.fail_nth(Operation::Create, 9, Fault::Before(Failure::Unavailable));
+    // The intent, five objects, two public files, the manifest, the intent's new date: the eleventh create is the record.
+    world.faulty.fail_nth(Operation::Create, 11, Fault::Before(Failure::Unavailable));
     assert_eq!(world.publish("v1").await.unwrap_err().reason(), "StoreUnavailable");
     assert!(world.records().is_empty() && world.bucket.stored(KEY).is_some());
     world
@@ -97,7 +97,7 @@ async fn a_publisher_waits_for_its_own_dead_publish_only_as_long_as_a_request_li
     let world = World::new();
     world.put("v1", build("one"));
     world.put("v2", mended("two"));
-    world.faulty.fail_nth(Operation::Create, 9, Fault::Before(Failure::Unavailable));
+    world.faulty.fail_nth(Operation::Create, 11, Fault::Before(Failure::Unavailable));
     assert_eq!(world.publish_as("us", "v1").await.unwrap_err().reason(), "StoreUnavailable");
     assert_eq!(world.publish_as("us", "v2").await.unwrap_err().reason(), "KeyInUse", "the record may still land");
     for reason in ["Reclaiming", ""] {

@@ -41,7 +41,9 @@ async fn the_shops_versions_share_most_of_their_objects() {
         assert_eq!(published.progress.objects_sent + published.progress.objects_reused, published.progress.objects_total);
         sent.push(published.progress.objects_sent);
         let entries: Vec<&str> = published.manifest.of_class(Class::Entry).map(|file| file.path.as_str()).collect();
-        assert_eq!(entries, ["404.html", "about.html", "cart/index.html", "favicon.ico", "index.html", "robots.txt", "version.json"]);
+        assert_eq!(entries, ["404.html", "about.html", "cart/index.html", "index.html", "version.json"]);
+        let unversioned: Vec<&str> = published.manifest.of_class(Class::Unversioned).map(|file| file.path.as_str()).collect();
+        assert_eq!(unversioned, ["favicon.ico", "robots.txt"], "all that Vite names is immutable");
         let named = published.manifest.files.iter().find(|file| file.logical_name.as_deref() == Some("cart/index.html")).unwrap();
         assert!(named.path.starts_with("assets/cart-"), "{named:?}");
         assert!(published.manifest.files.iter().all(|file| !file.path.starts_with(".vite/")));
