@@ -47,10 +47,11 @@ pub struct BuildSpec {
     .field_path(".path"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BuildManifestSpec {
-    /// The file's format. `Auto` looks for the files that the tools write, at their usual places and in this order: Vite,
-    /// Webpack, VersionJson; where there is none, the build is a Folder. A file whose name is the tool's own must be right; one
-    /// whose name others use too (`manifest.json`, `stats.json`, `version.json`) is passed over when it is something else.
-    /// What was found, and how, stands in the condition `SourceFetched`.
+    /// The file's format. `Auto` looks for the files that the tools write, at their usual places at the top and below up to three
+    /// folders; where there is none, the build is a Folder. It also finds the lists of tools that have no word here (Rsbuild, esbuild,
+    /// Angular, Rails, Phoenix, Django, Workbox and others), and reads every list of the build for hashes and for what must not be
+    /// missing. A file whose name is the tool's own must be right; one whose name others use too (`manifest.json`, `stats.json`,
+    /// `version.json`) is passed over when it is something else. What was found, and how, stands in the condition `SourceFetched`.
     #[serde(default)]
     pub format: Format,
     /// The file's path in the build, when it is not at its usual place: relative, for example `build/manifest.json`. With

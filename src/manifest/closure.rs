@@ -198,16 +198,15 @@ impl<'a> Closure<'a> {
                 false => Leads::Nowhere { path: decoded(rest), is_rooted: true },
             },
             None if !is_here => Leads::Foreign(target),
-            _ => self.perhaps(&target, below.first().map(|(_, rest)| *rest), reference.starts_with('/') || !own.is_empty()),
-        }
-    }
-
-    /// A path from the host's top may begin with the build's base, of which nothing else is known.
-    fn perhaps(&self, target: &Url, below: Option<&str>, is_rooted: bool) -> Leads {
-        let path = decoded(below.unwrap_or_else(|| target.path().trim_start_matches('/')));
-        match self.base_before(target).filter(|_| is_rooted) {
-            Some(base) => Leads::Perhaps { base, path },
-            None => Leads::Nowhere { path, is_rooted },
+            first => {
+                let path = decoded(first.map_or(path, |(_, rest)| *rest));
+                // A path from the host's top may begin with the build's base, of which nothing else is known.
+                let is_rooted = reference.starts_with('/') || !own.is_empty();
+                match self.base_before(&target).filter(|_| is_rooted) {
+                    Some(base) => Leads::Perhaps { base, path },
+                    None => Leads::Nowhere { path, is_rooted },
+                }
+            }
         }
     }
 

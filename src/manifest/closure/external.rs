@@ -4,7 +4,10 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// What hosts and frameworks serve by themselves.
-const WELL_KNOWN: [&str; 24] = [
+const WELL_KNOWN: [&str; 27] = [
+    "__ENV.js",
+    "__env.js",
+    "env-config.js",
     "api/**",
     "graphql",
     "_vercel/**",

@@ -164,8 +164,9 @@ impl Reader<'_> {
         let is = |wanted: &[&str]| rel.split_ascii_whitespace().any(|one| wanted.contains(&one));
         let (href, set) = (tag.get("href"), tag.get("imagesrcset").unwrap_or_default());
         if is(&FETCHED_LINKS) {
-            // What is fetched ahead may be a page that a server makes.
-            let href = href.filter(|href| !is(&["prefetch"]) || names_a_file(href));
+            // What is fetched ahead may be a page or data that a server makes.
+            let is_data = tag.get("as").is_some_and(|kind| kind.eq_ignore_ascii_case("fetch"));
+            let href = href.filter(|href| !(is(&["prefetch"]) || is_data) || names_a_file(href));
             href.iter().for_each(|url| self.found.add(url, Evidence::Asked));
             srcset::candidates(&set).into_iter().for_each(|url| self.found.add(url, Evidence::Asked));
         } else if is(&ICON_LINKS) {

@@ -163,7 +163,7 @@ fn everything_that_a_browser_fetches_is_a_reference() {
 #[test]
 fn placeholders_and_what_servers_make_are_no_references() {
     let page = r##"<img src="{{ logo }}"><script src="<%= main %>.js"></script><img src="%PUBLIC_URL%/x.png"><iframe src="/demo"></iframe>
-        <link rel=prefetch href="/about"><input src="x.png"><embed src="/viewer"><script type="text/template">import("./x.js")</script>
+        <link rel=prefetch href="/about"><link rel=preload as=fetch href="/session"><input src="x.png"><embed src="/viewer"><script type="text/template">import("./x.js")</script>
         <script>import("react");import(name)</script><img src="#"><a href="gone.html">x</a><img src="http://[">"##;
     assert_eq!(errors(&["index.html"], page), Vec::<String>::new());
 }

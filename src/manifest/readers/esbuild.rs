@@ -71,6 +71,13 @@ mod tests {
     use super::super::tests::Sample;
 
     #[test]
+    fn a_server_that_is_built_beside_the_site_is_not_missed() {
+        let text = r#"{"inputs":{},"outputs":{"dist/client/a-5K7OQ3KJ.js":{},"dist/client/b-5K7OQ3KK.js":{},"dist/server/main.js":{}}}"#;
+        let build = Sample::of(&[("meta.json", text), ("a-5K7OQ3KJ.js", ""), ("b-5K7OQ3KK.js", "")]).auto();
+        assert_eq!((build.names.hashed.len(), build.names.missing.len()), (2, 0), "{build:?}");
+    }
+
+    #[test]
     fn outputs_are_found_below_the_output_folder_and_the_metafile_is_left_out() {
         let text = include_str!("../../../tests/data/builds/lists/esbuild-meta.json");
         let (app, chunk) = ("app-5K7OQ3KJ.js", "chunks/cart-ZZQDLVXA.js");

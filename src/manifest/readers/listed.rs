@@ -46,7 +46,10 @@ impl<'a, 'u> Finder<'a, 'u> {
             return Err(Unsuitable::AnotherFormat("it names no file of the build".to_owned()));
         }
         let folder = if at_folder > at_top { beside } else { "" };
-        Ok(Self { input, public_path: public_path.unwrap_or_default(), folder })
+        let fits = public_path.map_or(0, |public_path| clean().filter(|url| url.starts_with(public_path)).count());
+        // Where most stand as they are, what a few begin with is a folder of the build.
+        let public_path = public_path.filter(|_| fits > at_top.max(at_folder)).unwrap_or_default();
+        Ok(Self { input, public_path, folder })
     }
 
     pub(super) fn find(&self, url: &str) -> Option<&'a str> {
@@ -59,7 +62,8 @@ impl<'a, 'u> Finder<'a, 'u> {
     /// Whether a URL that leads to no file should: it names one, and not on another host.
     pub(super) fn is_lost(&self, url: &str) -> bool {
         let url = without_query(url);
-        let is_elsewhere = url.contains("//") && (self.public_path.is_empty() || !url.starts_with(self.public_path));
+        // The list of a tool that builds more than this folder (a server beside the site) names files outside of it.
+        let is_elsewhere = if self.public_path.is_empty() { url.contains("//") } else { !url.starts_with(self.public_path) };
         names_a_file(url) && !is_elsewhere && !url.starts_with("data:") && self.find(url).is_none()
     }
 

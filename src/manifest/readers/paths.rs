@@ -80,7 +80,7 @@ pub fn names_a_file(url: &str) -> bool {
 /// fails to load for them.
 #[must_use]
 pub fn is_needed(path: &str) -> bool {
-    !(is_source_map(path) || path.ends_with(".LICENSE.txt") || is_page(path))
+    !(is_source_map(path) || path.ends_with(".LICENSE.txt") || path.ends_with(".LEGAL.txt") || is_page(path))
 }
 
 /// The folder of a path, with `/` at its end, and the rest.

@@ -51,6 +51,10 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let folder = base.unwrap_or_else(|| folder_and_name(input.path).0);
     let find = |file: &String| find(input.paths, folder, file);
     let (there, gone): (Vec<_>, Vec<_>) = files(&chunks).into_iter().map(|file| (file, find(file))).partition(|(_, it)| it.is_some());
+    // Below a folder `manifest.json` may be anybody's, and any JSON may have members named `file`.
+    if there.is_empty() && base.is_none() && input.path.contains('/') {
+        return Err(Unsuitable::AnotherFormat("it names no file of the build".to_owned()));
+    }
     let missing = gone.into_iter().map(|(file, _)| file).chain(missing_chunks(&chunks));
     Ok(Names {
         logical: logical_names(&chunks).filter_map(|(file, name)| Some((find(file)?.to_owned(), name.clone()))).collect(),
@@ -148,6 +152,8 @@ mod tests {
         for text in ["[]", r#"{"name":"Shop","icons":[]}"#, r#"{"app.js":"/app.1.js"}"#, "{"] {
             assert!(matches!(names("manifest.json", text.as_bytes(), &[]), Err(Unsuitable::AnotherFormat(_))), "{text}");
         }
+        let documents = br#"{"a":{"file":"a.pdf"}}"#;
+        assert!(matches!(names("docs/manifest.json", documents, &["a.pdf"]), Err(Unsuitable::AnotherFormat(_))), "any list of documents");
         assert!(matches!(names("manifest.json", b"{}", &[]), Err(Unsuitable::AnotherFormat(_))));
         assert!(names(PATH, b"{}", &[]).is_ok(), "Vite writes this for a build without modules");
     }

@@ -163,8 +163,12 @@ fn another_way_to_read_the_build_is_another_publish() {
     let Step::StartJob(job) = step(&observed) else { panic!("expected a publish") };
     assert!(matches!(&job, Job::Publish { names, .. } if names.format == crate::api::Format::Folder));
     observed.jobs.running = Some((job.clone(), UploadStatus::default()));
-    let observed = observed.spec(|spec| spec.build.manifest.path = Some("names.json".into()));
-    assert_eq!(step(&observed), Step::CancelJob(job));
+    let renamed = observed.clone().spec(|spec| spec.build.manifest.path = Some("names.json".into()));
+    assert_eq!(step(&renamed), Step::CancelJob(job.clone()));
+    let mut observed = observed.spec(|spec| spec.build.external = vec!["config.js".into()]);
+    assert_eq!(step(&observed), Step::CancelJob(job), "what others serve is a part of how the build is read");
+    observed.jobs.running = None;
+    assert!(matches!(step(&observed), Step::StartJob(Job::Publish { external, .. }) if external == ["config.js"]));
 }
 
 /// I8: a rollback uploads nothing and does not look at the source.
