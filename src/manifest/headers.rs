@@ -55,7 +55,6 @@ fn well_known(path: &str, name: &str) -> Option<&'static str> {
         "apple-app-site-association" => JSON,
         "CNAME" | "LICENSE" | "LICENCE" | "COPYING" | "NOTICE" | "README" | "CHANGELOG" | "AUTHORS" | "VERSION" | "_headers"
         | "_redirects" => TEXT,
-        "security.txt" | "robots.txt" | "humans.txt" | "ads.txt" | "llms.txt" => TEXT,
         "openid-configuration"
         | "oauth-authorization-server"
         | "webfinger"
@@ -134,13 +133,12 @@ fn media_type(ending: &str) -> Option<&'static str> {
         "mp4" | "m4v" => "video/mp4",
         // Pieces of films and sounds as DASH, HLS and CMAF name them.
         "m4s" | "cmfv" => "video/iso.segment",
-        "cmfa" => "audio/mp4",
         "m2ts" => TRANSPORT_STREAM,
         "webm" => "video/webm",
         "ogv" => "video/ogg",
         "mov" => "video/quicktime",
         "mp3" => "audio/mpeg",
-        "m4a" => "audio/mp4",
+        "m4a" | "cmfa" => "audio/mp4",
         "aac" => "audio/aac",
         "ogg" | "oga" | "opus" => "audio/ogg",
         "flac" => "audio/flac",

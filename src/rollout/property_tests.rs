@@ -92,15 +92,18 @@ fn world(moments: &[Timestamp], number: i64) -> Observed {
     if let JobEnd::Verified { at, .. } = &mut end {
         *at = any();
     }
-    let published = Job::PublishEntries {
+    observed.jobs.ended = vec![(verify(stage), end), (published(), JobEnd::EntriesPublished { at: any() })];
+    observed
+}
+
+fn published() -> Job {
+    Job::PublishEntries {
         version: "v1".into(),
         digest: digest("v1"),
         sequence: 2,
         publish: PublishEntries::Bucket,
         round: super::observed::EntriesRound::AtFlip,
-    };
-    observed.jobs.ended = vec![(verify(stage), end), (published, JobEnd::EntriesPublished { at: any() })];
-    observed
+    }
 }
 
 proptest! {

@@ -240,7 +240,7 @@ enum Rank {
 
 fn by_rank<'m>(files: impl IntoIterator<Item = &'m ManifestFile>) -> BTreeMap<Rank, Vec<&'m ManifestFile>> {
     let mut ranks = BTreeMap::<Rank, Vec<&ManifestFile>>::new();
-    for file in files.into_iter() {
+    for file in files {
         let rank = match (file.class, original_path(file)) {
             (Class::Unversioned, _) => Rank::Loaded,
             (_, "index.html") => Rank::Front,

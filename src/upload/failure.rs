@@ -48,7 +48,7 @@ pub enum PublishFailure {
         theirs: Option<Box<Writer>>,
         /// What is there, when the store knows; for a person's own command, never for a status.
         their_hash: Option<ContentHash>,
-        /// What vouched for the name; `None` when an older Rollcall took it for hashed.
+        /// What vouched for the name; `None` when an earlier version stored it as immutable, for a reason that is not known here.
         evidence: Option<Evidence>,
     },
     /// The version's name means another build.
@@ -181,7 +181,7 @@ pub(crate) fn bucket_reason(error: &BucketError) -> &'static str {
 }
 
 fn vouched(evidence: Option<Evidence>) -> &'static str {
-    evidence.map_or("an older Rollcall took the shape of the name for a hash", Evidence::sentence)
+    evidence.map_or("an earlier version stored the file as an immutable one", Evidence::sentence)
 }
 
 fn described(writer: Option<&Writer>) -> String {

@@ -35,20 +35,38 @@ pub(super) fn public_attributes(file: &ManifestFile, writer: &Writer, sequence: 
     }
 }
 
+/// Why the bytes of an object at a public key stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// A set vouched for its name.
+    BySet,
+    /// Some version stored it as an immutable object. Which evidence it had then is not known here.
+    AsAnObject,
+}
+
+impl Lasting {
+    fn evidence(self) -> Option<Evidence> {
+        match self {
+            Self::BySet => Some(Evidence::Set),
+            Self::AsAnObject => None,
+        }
+    }
+}
+
 /// What says that the bytes of an object at a public key stay for ever: it was stored as an immutable one, by this Rollcall for a set or
 /// by any as an object of its own. `None`: they may change. Another program's never were.
-pub(super) fn declared_immutable(stored: &Stored) -> Option<Option<Evidence>> {
+pub(super) fn declared_immutable(stored: &Stored) -> Option<Lasting> {
     let is_for_ever = stored.cache_control.as_deref() == Some(IMMUTABLE);
     match (&stored.writer, stored.sequence) {
-        (Some(_), Some(_)) if is_for_ever => Some(Some(Evidence::Set)),
-        (Some(_), None) if is_for_ever => Some(None),
+        (Some(_), Some(_)) if is_for_ever => Some(Lasting::BySet),
+        (Some(_), None) if is_for_ever => Some(Lasting::AsAnObject),
         (Some(_) | None, _) => None,
     }
 }
 
 /// What keeps a file from its public key: other bytes of which something said that they stay (I3). What lies beside a script was never
 /// needed, and stays as it is there.
-pub(super) fn stands_against(file: &ManifestFile, theirs: &Stored) -> Option<Option<Evidence>> {
+pub(super) fn stands_against(file: &ManifestFile, theirs: &Stored) -> Option<Lasting> {
     let is_same = theirs.sha256.as_ref() == Some(&file.sha256);
     declared_immutable(theirs).filter(|_| !is_same && !is_beside_a_script(&file.path))
 }
@@ -113,7 +131,10 @@ impl Attempt<'_> {
     /// I3: what was declared immutable keeps its bytes, whatever this build says of the name.
     fn see_that_it_may_change(&self, file: &ManifestFile, key: String, theirs: Stored) -> Result<(), PublishFailure> {
         match stands_against(file, &theirs) {
-            Some(evidence) => Err(self.conflict(&Occupied { key, our_hash: file.sha256.clone(), theirs, evidence })),
+            Some(lasting) => {
+                let (our_hash, evidence) = (file.sha256.clone(), lasting.evidence());
+                Err(self.conflict(&Occupied { key, our_hash, theirs, evidence }))
+            }
             None => Ok(()),
         }
     }

@@ -149,7 +149,7 @@ async fn what_an_older_program_stored_as_immutable_keeps_its_bytes_and_is_told()
     assert_eq!(put, Ok(EntriesPublished { written: 0, already: 1 }));
     let other = [("index.html", ""), ("2024-AnnualReport.pdf", "two")];
     let failure = publish_as_it_is(&world, "v2", &other).await.unwrap_err();
-    assert!(failure.to_string().contains("an older Rollcall took the shape of the name for a hash"), "{failure}");
+    assert!(failure.to_string().contains("an earlier version stored the file as an immutable one"), "{failure}");
     let prepared = rollcall::upload::Prepared::read(
         &Publish { declared: Declared::default(), ..world.request("v2") },
         world.fetch("v2").await.unwrap(),
