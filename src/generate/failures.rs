@@ -263,6 +263,7 @@ fn of_publish(failure: &PublishFailure) -> &'static str {
             "Let the build job write each build into a folder of its own, and change `spec.version` afterwards. The folder is read again by itself."
         }
         PublishFailure::Source(SourceError::Refused(refusal)) => of_refusal(refusal),
+        PublishFailure::InvalidBuild { reason: "InvalidExternal", .. } => "Correct the pattern; nothing of the build was published.",
         PublishFailure::InvalidBuild { .. } => BUILD,
         PublishFailure::Conflict { .. } => {
             "Two builds have different bytes for one name. Let the build tool put a hash of the content into the name (not a counter, not a date), or give this build's file another name. The message says what vouched for the name: where that is wrong for files of this kind, name them in `spec.build.unversioned` (or `--unversioned`), so that the next bytes replace them. Nothing skips this for bytes that are stored."

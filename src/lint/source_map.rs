@@ -30,7 +30,7 @@ impl Maps {
         for (path, map) in self.gone {
             found.add(Rule::MissingSourceMap, Severity::Warning, &path, format!("it names the source map {map:?}, which the build lacks"));
         }
-        let message = format!("{} source maps are public, {:?} is the first", maps().count(), first.path);
+        let message = format!("source maps are public: {}, the first is {:?}", maps().count(), first.path);
         found.add(Rule::PublicSourceMap, Severity::Info, "", message);
     }
 }

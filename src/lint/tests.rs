@@ -181,7 +181,7 @@ fn a_source_map_that_is_named_must_be_there_unless_none_is() {
 #[test]
 fn public_source_maps_are_told_once() {
     let maps = [("a.js.map", "{}"), ("b.css.map", "{}"), ("a.js.map.gz", ""), ("index.html", "")];
-    assert_eq!(found(Rule::PublicSourceMap, &maps), [r#"info: 2 source maps are public, "a.js.map" is the first (public-source-map)"#]);
+    assert_eq!(found(Rule::PublicSourceMap, &maps), [r#"info: source maps are public: 2, the first is "a.js.map" (public-source-map)"#]);
     assert_eq!(found(Rule::PublicSourceMap, &[("index.html", "")]), [""; 0]);
 }
 
