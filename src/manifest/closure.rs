@@ -193,10 +193,8 @@ impl<'a> Closure<'a> {
             return Leads::Elsewhere;
         }
         match below.first() {
-            Some((_, rest)) if !is_here => match self.is_external(rest, std::iter::empty()) {
-                true => Leads::Elsewhere,
-                false => Leads::Nowhere { path: decoded(rest), is_rooted: true },
-            },
+            Some((_, rest)) if !is_here && self.is_external(rest, std::iter::empty()) => Leads::Elsewhere,
+            Some((_, rest)) if !is_here => Leads::Nowhere { path: decoded(rest), is_rooted: true },
             None if !is_here => Leads::Foreign(target),
             first => {
                 let path = decoded(first.map_or(path, |(_, rest)| *rest));

@@ -24,7 +24,7 @@ impl Before {
         let new = objects.all().filter(|at| !had[*at]).map(|at| objects.file(at));
         // A browser loads one of a file and its variants, and one of a script for new browsers and the same for old ones.
         let has_modern = objects.all().any(|at| is_script(&objects.file(at).path) && !is_legacy(&objects.file(at).path));
-        let is_loaded = |path: &str| !is_for_developers(path) && !(has_modern && is_legacy(path));
+        let is_loaded = |path: &str| !(is_for_developers(path) || (has_modern && is_legacy(path)));
         let loaded = new.filter(|file| file.class == Class::Asset && file.encoding().is_none() && is_loaded(&file.path));
         Self { version, load_again: loaded.map(|file| file.size).sum() }
     }
@@ -36,7 +36,7 @@ fn is_for_developers(path: &str) -> bool {
 }
 
 fn is_script(path: &str) -> bool {
-    path.ends_with(".js") || path.ends_with(".mjs")
+    path.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "js" | "mjs"))
 }
 
 /// Scripts that only browsers without modules load: `index-legacy-BEcQUh0e.js` (Vite, Vue CLI), `polyfills-es5.3a4f5b6c.js` (Angular),

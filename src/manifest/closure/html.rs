@@ -149,13 +149,19 @@ impl Reader<'_> {
             self.found.add(&url, Evidence::Asked);
         }
         if let Some(set) = tag.get("srcset").filter(|_| ["img", "source"].contains(&name)) {
-            srcset::candidates(&set).into_iter().for_each(|url| self.found.add(url, Evidence::Asked));
+            self.add_all(srcset::candidates(&set), Evidence::Asked);
         }
         if let Some(style) = tag.get("style") {
             css::references(&format!("*{{{style}}}"), self.found);
         }
         if let Some(inner) = tag.get("srcdoc").filter(|_| name == "iframe" && self.depth < DEPTH_MAX) {
             read(&inner, self.found, self.depth + 1);
+        }
+    }
+
+    fn add_all<'u>(&mut self, urls: impl IntoIterator<Item = &'u str>, evidence: Evidence) {
+        for url in urls {
+            self.found.add(url, evidence);
         }
     }
 
@@ -167,10 +173,10 @@ impl Reader<'_> {
             // What is fetched ahead may be a page or data that a server makes.
             let is_data = tag.get("as").is_some_and(|kind| kind.eq_ignore_ascii_case("fetch"));
             let href = href.filter(|href| !(is(&["prefetch"]) || is_data) || names_a_file(href));
-            href.iter().for_each(|url| self.found.add(url, Evidence::Asked));
-            srcset::candidates(&set).into_iter().for_each(|url| self.found.add(url, Evidence::Asked));
+            self.add_all(href.as_deref(), Evidence::Asked);
+            self.add_all(srcset::candidates(&set), Evidence::Asked);
         } else if is(&ICON_LINKS) {
-            href.iter().for_each(|url| self.found.add(url, Evidence::Icon));
+            self.add_all(href.as_deref(), Evidence::Icon);
         }
     }
 }

@@ -25,7 +25,7 @@ pub const READER: Reader = Reader {
 #[derive(Debug, Deserialize)]
 struct Metafile {
     #[serde(rename = "inputs")]
-    _inputs: BTreeMap<String, serde::de::IgnoredAny>,
+    _inputs: serde::de::IgnoredAny,
     outputs: BTreeMap<String, Output>,
 }
 
@@ -50,7 +50,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let imports = metafile.outputs.values().flat_map(|output| &output.imports).filter(|import| !import.external);
     let imports: Vec<&str> = imports.map(|import| import.path.as_str()).collect();
     let outputs = || metafile.outputs.keys().map(String::as_str);
-    let finder = Finder::of(input, outputs())?;
+    let finder = Finder::of(input, &outputs())?;
     let mut names = Names { own_file: OwnFile::LeftOut, ..Names::default() };
     for (path, output) in &metafile.outputs {
         let Some(file) = finder.find(path) else { continue };

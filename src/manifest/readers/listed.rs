@@ -36,7 +36,7 @@ pub(super) struct Finder<'a, 'u> {
 
 impl<'a, 'u> Finder<'a, 'u> {
     /// By what leads most of these URLs to files: as they stand, below the list's own folder, or without what the tool puts in front.
-    pub(super) fn of(input: &'a Input<'a>, urls: impl Iterator<Item = &'u str> + Clone) -> Result<Self, Unsuitable> {
+    pub(super) fn of(input: &'a Input<'a>, urls: &(impl Iterator<Item = &'u str> + Clone)) -> Result<Self, Unsuitable> {
         let clean = || urls.clone().map(without_query);
         let beside = folder_and_name(input.path).0;
         let below = |folder: &str| clean().filter(|url| input.paths.find(&format!("{folder}{}", relative(url))).is_some()).count();
@@ -85,16 +85,15 @@ pub(super) fn names<'u>(
     vouch: Vouch,
     needs: Needs,
 ) -> Result<Names, Unsuitable> {
-    let finder = Finder::of(input, urls.clone())?;
+    let finder = Finder::of(input, &urls)?;
     let mut names = Names { public_path: finder.public_path(), own_file: OwnFile::Published, ..Names::default() };
     for url in urls {
         match finder.find(url) {
             Some(file) if vouches(vouch, file) => drop(names.hashed.insert(file.to_owned())),
-            Some(_) => {}
             None if finder.is_lost(url) && (needs == Needs::Each || is_needed(without_query(url))) => {
                 names.missing.insert(url.to_owned());
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
     Ok(names)

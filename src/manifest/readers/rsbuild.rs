@@ -52,7 +52,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
         manifest.entries.values().flat_map(|entry| loaded(entry).into_iter().chain(entry.assets.clone())).collect();
     let urls = || manifest.all_files.iter().chain(&of_entries).map(String::as_str);
     let mut names = listed::names(input, urls(), Vouch::ByName, Needs::WhatPagesLoad)?;
-    let finder = Finder::of(input, urls())?;
+    let finder = Finder::of(input, &urls())?;
     for (entry, files) in &manifest.entries {
         for (list, ending) in [(&files.initial.js, "js"), (&files.initial.css, "css")] {
             // The entry's own file begins with its name; the others are shared.
