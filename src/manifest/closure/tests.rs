@@ -102,7 +102,13 @@ fn what_the_build_tools_manifest_lacks_is_named_with_it() {
 
 #[test]
 fn the_message_names_page_and_reference_and_is_cut() {
-    let one = |n: u8| Dangling { referrer: "index.html".into(), reference: format!("{n:02}.js"), evidence: Evidence::Asked, near: None };
+    let one = |n: u8| Dangling {
+        referrer: "index.html".into(),
+        reference: format!("{n:02}.js"),
+        evidence: Evidence::Asked,
+        near: None,
+        others: 0,
+    };
     let text = Verdict { dangling: (0..12).map(one).collect(), base: None }.message();
     assert!(
         text.starts_with(r#"the build lacks files that it refers to: index.html refers to "00.js", index.html refers to "01.js""#),
@@ -235,11 +241,11 @@ fn what_others_serve_is_not_expected() {
 }
 
 #[test]
-fn a_missing_icon_only_warns_and_one_of_a_web_app_manifest_does_not() {
+fn a_missing_icon_only_warns_also_one_of_a_web_app_manifest() {
     let page = r#"<link rel="shortcut icon" href="/favicon.ico"><link rel=apple-touch-icon href="a.png">"#;
     let files = [("index.html", page), ("site.webmanifest", r#"{"name":"x","start_url":"/","icons":[{"src":"icon.png"}]}"#)];
     let (lost, warned, _) = verdict(&Closure::new(["index.html", "site.webmanifest"], &[]), &files);
-    assert_eq!((lost, warned), (vec!["icon.png".to_owned()], vec!["/favicon.ico".to_owned(), "a.png".to_owned()]));
+    assert_eq!((lost, warned), (vec![], vec!["/favicon.ico".to_owned(), "a.png".to_owned(), "icon.png".to_owned()]));
 }
 
 #[test]
@@ -292,4 +298,80 @@ fn what_scripts_seem_to_name_warns_with_its_line_and_their_own_lists_are_errors(
     assert_eq!(all, expected);
     let list = r#"const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/cart-DSJ8mBsC.js","assets/gone-Q1w2E3r4.css"])))=>1"#;
     assert_eq!(verdict(&closure, &[("assets/app-BEcQUh0e.js", list)]).0, ["assets/gone-Q1w2E3r4.css"]);
+}
+
+#[test]
+fn a_list_of_vite_is_read_from_the_folder_in_which_vite_wrote() {
+    let list = |names: &str| format!("const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=[{names}])))=>1");
+    let paths = ["index.html", "public/build/assets/app-BEcQUh0e.js", "public/build/assets/cart-DSJ8mBsC.js"];
+    let closure = Closure::new(paths, &[]);
+    let of = |names: &str| verdict(&closure, &[("public/build/assets/app-BEcQUh0e.js", &list(names))]);
+    assert_eq!(of(r#""assets/cart-DSJ8mBsC.js""#), (vec![], vec![], None));
+    let (lost, warned, _) = of(r#""assets/cart-DSJ8mBsC.js","assets/gone-Q1w2E3r4.css""#);
+    assert_eq!((lost, warned), (vec!["assets/gone-Q1w2E3r4.css".to_owned()], vec![]));
+    let (lost, warned, _) = of(r#""assets/gone-Q1w2E3r4.css""#);
+    assert_eq!((lost, warned), (vec![], vec!["assets/gone-Q1w2E3r4.css".to_owned()]), "of a list of which nothing is there");
+}
+
+#[test]
+fn what_others_serve_is_not_expected_of_lists_either() {
+    let mut build = BuildNames::none(Decided::UsualPlace);
+    build.others_missing.insert(
+        "ngsw.json".into(),
+        ["/shop/env/a.js", "env/b.js", "https://cdn.example.com/x/env/c.js", "/shop/gone.js"].map(str::to_owned).into(),
+    );
+    let mut gaps = Gaps::default();
+    gaps.look_at_names(&build);
+    let urls = ["https://cdn.example.com/x/".to_owned()];
+    let closure = Closure::new(SHOP, &urls).below("shop/").without(&External::new(&["env/**"]).unwrap());
+    let all: Vec<_> = gaps.finish(&closure).dangling.into_iter().map(|one| one.reference).collect();
+    assert_eq!(all, ["/shop/gone.js"]);
+    let (lost, _, _) = verdict(&closure, &[("docs/index.html", "<script src=env/a.js></script>")]);
+    assert_eq!(lost, ["env/a.js"], "of another folder");
+}
+
+#[test]
+fn one_missing_file_is_said_once() {
+    let paths = ["index.html", "about.html", "assets/app-BEcQUh0e.js", "assets/cart-DSJ8mBsC.js"];
+    let script = "m.f=0;__vite__mapDeps.f=[\"assets/cart-DSJ8mBsC.js\",\"assets/gone-Q1w2E3r4.js\"];import(\"./gone-Q1w2E3r4.js\")";
+    let page = r#"<script src="/assets/gone-Q1w2E3r4.js"></script>"#;
+    let mut build = BuildNames::none(Decided::UsualPlace);
+    build.reading.path = Some(".vite/manifest.json".into());
+    build.names.missing = BTreeSet::from(["assets/gone-Q1w2E3r4.js".to_owned()]);
+    let closure = Closure::new(paths, &[]);
+    let mut gaps = Gaps::default();
+    gaps.look_at_names(&build);
+    [("assets/app-BEcQUh0e.js", script), ("index.html", page), ("about.html", page)]
+        .iter()
+        .for_each(|(path, text)| gaps.look(&closure, path, text));
+    let verdict = gaps.finish(&closure);
+    assert_eq!(verdict.dangling.len(), 1, "{verdict:?}");
+    let text = verdict.message();
+    assert!(
+        text.contains(r#": .vite/manifest.json refers to "assets/gone-Q1w2E3r4.js" (5 other references lead there, too); build again"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn names_that_another_encoding_hides_are_no_references() {
+    let page = String::from_utf8_lossy(b"<img src=\"\x89\xe6\x91\x9c.png\"><script src=gone.js></script>");
+    assert_eq!(errors(&["index.html"], &page), ["gone.js"]);
+}
+
+#[test]
+fn a_reference_longer_than_any_path_is_passed_over() {
+    assert_eq!(errors(&["index.html"], &format!("<img src={}.png>", "a".repeat(9_000))), Vec::<String>::new());
+}
+
+#[test]
+fn guesses_of_a_large_build_take_little_time() {
+    let paths: Vec<String> = (0..50_000).map(|n| format!("static/js/{n}.0a1b2c3d.js")).collect();
+    let ids: String = (0..10_000).map(|n| format!("{n}:\"0a1b2c3e\",")).collect();
+    let literals: String = (10_000..20_000).map(|n| format!("\"static/js/{n}.0a1b2c3e.js\",")).collect();
+    let script = format!("r.u=e=>\"static/js/\"+e+\".\"+{{{ids}}}[e]+\".js\";[{literals}]");
+    let closure = Closure::new(paths.iter().map(String::as_str), &[]);
+    let began = std::time::Instant::now();
+    assert_eq!(closure.all_leads("static/js/main.js", &script).len(), 20_000);
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }
