@@ -1,7 +1,7 @@
 //! esbuild's metafile, also as Angular writes it (`stats.json`): every output with its entry point and imports.
 //! Never published: it tells where the sources lay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -52,12 +52,13 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let outputs = || metafile.outputs.keys().map(String::as_str);
     let finder = Finder::of(input, &outputs())?;
     let mut names = Names { own_file: OwnFile::LeftOut, ..Names::default() };
+    let mut used: BTreeSet<&String> = BTreeSet::new();
     for (path, output) in &metafile.outputs {
         let Some(file) = finder.find(path) else { continue };
         if vouches(Vouch::ByName, file) {
             names.hashed.insert(file.to_owned());
         }
-        if let Some(entry) = output.entry_point.as_ref().filter(|entry| !names.logical.values().any(|known| known == *entry)) {
+        if let Some(entry) = output.entry_point.as_ref().filter(|entry| used.insert(entry)) {
             names.logical.insert(file.to_owned(), entry.clone());
         }
     }
