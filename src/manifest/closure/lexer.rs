@@ -123,15 +123,15 @@ impl<'t> Lexer<'t> {
 
     /// A `/` that begins no comment.
     fn slash(&mut self) {
-        let divides = match self.last[0] {
-            Token::Start => false,
+        let [last, before, _] = self.last;
+        // Behind a block, behind an object, or behind `a++`: only a parser knows.
+        let is_ambiguous = last == Token::Mark(b'}') || (last == before && matches!(last, Token::Mark(b'+' | b'-')));
+        let divides = match last {
+            _ if is_ambiguous => self.doubt(),
             Token::Value | Token::Mark(b']') => true,
             Token::Word(word) => !BEFORE_EXPRESSIONS.contains(&word),
             Token::Mark(b')') => !self.closed_condition,
-            // Behind a block, behind an object, or behind `a++`: only a parser knows.
-            Token::Mark(b'}') => self.doubt(),
-            Token::Mark(mark @ (b'+' | b'-')) if self.last[1] == Token::Mark(mark) => self.doubt(),
-            Token::Mark(_) => false,
+            Token::Start | Token::Mark(_) => false,
         };
         match self.end_of_regular_expression().filter(|_| !divides) {
             Some(end) => {

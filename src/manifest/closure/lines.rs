@@ -14,8 +14,8 @@ impl<'t> Lines<'t> {
 
     /// The line of an offset, from 1; of one before the last that was asked for, the line of that.
     pub(super) fn at(&mut self, at: usize) -> usize {
-        let passed = self.text.as_bytes().get(self.at..at).unwrap_or_default();
-        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
+        let passed = self.text.get(self.at..at).unwrap_or_default();
+        self.line += passed.bytes().filter(|byte| *byte == b'\n').count();
         self.at = self.at.max(at);
         self.line
     }

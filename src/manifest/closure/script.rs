@@ -117,7 +117,9 @@ fn vite_dependencies(text: &str, first_line: usize, found: &mut Found) {
     let Some(end) = list.bytes().take(LIST_BYTES_MAX).position(|byte| byte == b']') else { return };
     let Ok(names) = serde_json::from_str::<Vec<String>>(&list[..=end].replace(['\'', '`'], "\"")) else { return };
     let (of_file, names): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_address(name));
-    of_file.iter().for_each(|name| found.add(name, Evidence::Asked));
+    for name in &of_file {
+        found.add(name, Evidence::Asked);
+    }
     let line = first_line + Lines::of(text).at(at) - 1;
     found.lists.push(List { names, line });
 }

@@ -71,9 +71,8 @@ fn named<'f>(input: &Input<'_>, files: impl Iterator<Item = &'f str>) -> Result<
         let plain = percent_encoding::percent_decode_str(file).decode_utf8_lossy();
         match input.paths.find(&format!("{folder}{file}")).or_else(|| input.paths.find(&format!("{folder}{plain}"))) {
             Some(path) if carries_hash(path) || is_below_a_hash(file) => drop(names.hashed.insert(path.to_owned())),
-            Some(_) => {}
             None if is_needed(file) && file.contains('.') => drop(names.missing.insert(file.to_owned())),
-            None => {}
+            Some(_) | None => {}
         }
     }
     Ok(names)
