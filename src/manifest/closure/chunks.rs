@@ -267,6 +267,8 @@ mod tests {
         let many = format!("r.u=e=>\"{}\"+{{{ids}}}[e]", "x".repeat(200));
         assert!((1..100_000).contains(&names(&many).len()));
         for text in [
+            format!("r.u=e=>{}{{1:\"a\"}}[e]", "\"\"+".repeat(40)),
+            format!("r.u={}e=>{{1:\"a\"}}[e]", " ".repeat(200)),
             format!("r.u=e=>{}", "e||".repeat(1_000_000)),
             format!("r.u=e=>{}", "e+".repeat(1_000_000)),
             ".u=".repeat(1_000_000),

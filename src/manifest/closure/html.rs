@@ -325,6 +325,14 @@ mod tests {
     }
 
     #[test]
+    fn very_many_open_templates_take_little_time() {
+        let page = format!("{}<img src=a.png>", "<template shadowrootmode=open>".repeat(300_000));
+        let began = std::time::Instant::now();
+        assert_eq!(asked(&page, Syntax::Html), ["a.png"]);
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn attributes_are_read_however_they_are_written() {
         let page = "<img src=a.png><img src = b.png><img\nsrc\r\n=\r\n'c.png'><img a=b=c src=\"d.png\"alt><img =src=x src='e.png'/><img src==f.png>";
         assert_eq!(asked(page, Syntax::Html), ["=f.png", "a.png", "b.png", "c.png", "d.png", "e.png"]);

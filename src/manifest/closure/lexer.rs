@@ -275,6 +275,8 @@ mod tests {
                 vec!["./a.js", "./b.js", "./c.js", "./d.js"],
             ),
             ("import( `./a.js` , {with:{}})", vec!["./a.js"]),
+            ("x /* it's */;import('./a.js')", vec!["./a.js"]),
+            ("<!-- it's\nimport('./a.js')", vec!["./a.js"]),
             ("if (x) /'/.test(y);import('./a.js')", vec!["./a.js"]),
             ("x = (1 + 2) / 3; import('./a.js') // '", vec!["./a.js"]),
             ("x = `a ${`b ${import('./a.js')} c`} d`; import('./b.js')", vec!["./a.js", "./b.js"]),
