@@ -52,7 +52,7 @@ pub enum Role {
     /// The sidecar: mirrors, reports and serves versions in a pod
     Agent(AgentArgs),
     /// Upload a build's folder under a version's name
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     /// Print the digest of a build's folder, for `spec.source.bucket.digest`; works offline
     Digest(DigestArgs),
     /// Check, plan or change what lies in a store

@@ -36,7 +36,7 @@ pub fn run(role: Role) -> Result<(), RoleError> {
         Role::Controller(args) => runtime.block_on(controller::run(args)),
         Role::Agent(args) => runtime.block_on(run_agent(args)),
         Role::Store(command) => runtime.block_on(store::run(command)),
-        Role::Publish(args) => runtime.block_on(async { Ok(publish::run(args, stopper()?).await?) }),
+        Role::Publish(args) => runtime.block_on(async { Ok(publish::run(*args, stopper()?).await?) }),
         Role::Digest(args) => runtime.block_on(async { Ok(publish::print_digest(args).await?) }),
         Role::DevStore(args) => runtime.block_on(run_dev_store(args)),
         Role::Generate(args) => run_generate(&args),

@@ -68,7 +68,7 @@ impl Rule {
                 "Source maps that the publish would upload: with them, visitors can read the sources. They are unversioned files, so a map that changes beside a script that does not is no conflict. One finding for the whole build, for *information*."
             }
             Self::ClosureGap => {
-                "A page, a style, a web app manifest or a build tool's own list (its manifest, a precache list, `ngsw.json`, Vite's preload list) refers to a file of the build that is not there. Publishing it would be refused: an *error*. A *warning*, and published: an icon that is not there; a bare `+` in a URL, which S3 reads as a space; a string in a script that looks like a file of the build and leads nowhere, with its line; a reference that leads past the place at which all others find the build."
+                "A page, a style or a build tool's own list (its manifest, a precache list, `ngsw.json`, Vite's preload list) refers to a file of the build that is not there. Publishing it would be refused: an *error*. A *warning*, and published: an icon that is not there, also one of a web app manifest; a bare `+` in a URL, which S3 reads as a space; a string in a script that looks like a file of the build and leads nowhere, with its line; a reference that leads past the place at which all others find the build."
             }
             Self::CaseCollision => {
                 "Two paths that differ in upper and lower case or in the composition of accents alone. In one build an *error*: some systems hold them for one file, and one of them would be lost. With a path of the version before a *warning*: a case-insensitive disk keeps the old spelling, and links break that worked there."

@@ -218,7 +218,7 @@ fn paths_that_differ_in_spelling_alone_collide() {
 
 #[test]
 fn findings_are_bounded_and_the_rest_is_counted() {
-    let page: String = (0..FINDINGS_MAX + 7).map(|n| format!("<img src=img/{n:04}.png>")).collect();
+    let page = (0..FINDINGS_MAX + 7).map(|n| format!("<img src=img/{n:04}.png>")).collect::<Vec<_>>().concat();
     let report = report(&[("index.html", &page)], None, NO_HOSTS);
     assert_eq!((report.count(Severity::Error), report.more.get("closure-gap")), (FINDINGS_MAX, Some(&7)));
     assert!(report.findings[0].message.contains("img/0000.png"));

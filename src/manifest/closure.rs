@@ -2,7 +2,9 @@
 //! the build, or at a place that others serve. What a script's text seems to name is only a guess.
 //! Never fetches anything, and never judges hosts of others.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use url::Url;
 
@@ -11,12 +13,16 @@ use super::readers::BuildNames;
 mod base;
 mod chunks;
 mod css;
+mod ends;
 mod external;
 mod found;
 mod gaps;
 mod html;
+mod lexer;
 mod likeness;
+mod lines;
 mod near;
+mod page_reader;
 mod script;
 mod srcset;
 mod web_app;
@@ -30,7 +36,9 @@ pub use found::Evidence;
 pub use gaps::{Dangling, Gaps, Verdict};
 
 use base::Base;
-use found::{Found, Guess, Guessed, Reference, Start};
+use ends::Ends;
+use found::{Found, Guess, Guessed, List, Reference, Start};
+use likeness::Shapes;
 
 /// Largest page, style sheet or script that is looked at.
 pub const TEXT_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -47,6 +55,9 @@ pub struct Closure<'a> {
     paths: BTreeSet<&'a str>,
     bases: Vec<Base>,
     external: External,
+    /// Made when the first guess needs them.
+    shapes: OnceLock<Shapes<'a>>,
+    ends: OnceLock<Ends>,
 }
 
 /// Where one reference leads.
@@ -72,7 +83,8 @@ impl<'a> Closure<'a> {
     #[must_use]
     pub fn new(paths: impl IntoIterator<Item = &'a str>, urls: &[String]) -> Self {
         let bases = urls.iter().filter(|url| url.contains("://")).filter_map(|url| Base::new(url, By::PublicUrl)).collect();
-        let mut closure = Self { paths: paths.into_iter().collect(), bases, external: External::well_known() };
+        let (paths, external) = (paths.into_iter().collect(), External::well_known());
+        let mut closure = Self { paths, bases, external, shapes: OnceLock::new(), ends: OnceLock::new() };
         // A build made for `/shop/` refers to `/shop/assets/…`, whatever host lies in front of it.
         let path =
             |url: &String| if url.starts_with('/') { Some(url.clone()) } else { Url::parse(url).ok().map(|url| url.path().to_owned()) };
@@ -137,21 +149,34 @@ impl<'a> Closure<'a> {
 
     /// Where each reference of a file leads, with the reference.
     fn all_leads(&self, path: &str, text: &str) -> Vec<(Reference, Leads)> {
-        let (Some(place), Found { base, references, guesses }) = (place(path), found(path, text)) else { return Vec::new() };
+        let (Some(place), Found { base, references, guesses, lists }) = (place(path), found(path, text)) else { return Vec::new() };
         let document = base.as_deref().and_then(|base| place.join(base).ok()).unwrap_or_else(|| place.clone());
         let own = if base.is_some() { of_document(&document, path) } else { Vec::new() };
-        let top = Url::parse(HERE).expect("a constant URL");
         let mut all: Vec<(Reference, Leads)> = Vec::new();
         for reference in references {
-            let start = match reference.start {
-                Start::File => &document,
-                Start::Build => &top,
-            };
-            let leads = self.leads(&own, start, &reference.text);
+            let leads = self.leads(&own, &document, &reference.text);
             all.push((reference, leads));
         }
         all.extend(guesses.into_iter().filter_map(|guess| self.guessed(&place, guess)));
+        all.extend(lists.into_iter().flat_map(|list| self.listed(path, list)));
         all
+    }
+
+    /// What a list in a script names and the build lacks. The output folder is the one around the script that has most of the list; if none
+    /// has any, the list is about something else, or all of it is gone: a guess.
+    fn listed(&self, path: &str, list: List) -> Vec<(Reference, Leads)> {
+        let has = |folder: &str, name: &String| self.paths.contains(format!("{folder}{name}").as_str());
+        let count = |folder: &str| list.names.iter().filter(|name| has(folder, name)).count();
+        let around = path.match_indices('/').map(|(at, _)| &path[..=at]).take(FOLDERS_MAX);
+        let best = std::iter::once("").chain(around).map(|folder| (count(folder), Reverse(folder.len()), folder)).max();
+        let Some((known, _, folder)) = best else { return Vec::new() };
+        let evidence = if known == 0 { Evidence::Guessed { line: list.line } } else { Evidence::Asked };
+        let lost = list.names.into_iter().filter(|name| !has(folder, name));
+        lost.map(|text| {
+            let path = format!("{folder}{text}");
+            (Reference { text, start: Start::Build, evidence }, Leads::Nowhere { path, is_rooted: false })
+        })
+        .collect()
     }
 
     /// A guess counts only where it looks like a file of the build that is not there.
@@ -161,17 +186,19 @@ impl<'a> Closure<'a> {
         let target = if is_relative { place.join(&guess.text).ok()? } else { Url::parse(HERE).ok()?.join(&guess.text).ok()? };
         let path = decoded(target.path().trim_start_matches('/'));
         let is_lost = match guess.kind {
-            Guess::Literal => !self.has(target.path().trim_start_matches('/')) && likeness::looks_like_a_sibling(&self.paths, &path),
-            Guess::Chunk => !self.ends_one(&path),
+            Guess::Literal => !self.has(target.path().trim_start_matches('/')) && self.shapes().has_a_sibling_of(&path),
+            Guess::Chunk => !self.paths.contains(path.as_str()) && !self.ends().has_below_a_folder(&path),
         };
         let reference = Reference { text: guess.text, start: Start::Build, evidence };
         is_lost.then_some((reference, Leads::Nowhere { path, is_rooted: false }))
     }
 
-    /// Whether a path of the build ends with this one.
-    fn ends_one(&self, path: &str) -> bool {
-        let ends = |whole: &&&str| whole.strip_suffix(path).is_some_and(|folder| folder.is_empty() || folder.ends_with('/'));
-        self.paths.contains(path) || self.paths.iter().any(|whole| ends(&whole))
+    fn shapes(&self) -> &Shapes<'a> {
+        self.shapes.get_or_init(|| Shapes::of(&self.paths))
+    }
+
+    fn ends(&self) -> &Ends {
+        self.ends.get_or_init(|| Ends::of(&self.paths))
     }
 
     /// Where a reference leads from a URL.
@@ -193,10 +220,8 @@ impl<'a> Closure<'a> {
             return Leads::Elsewhere;
         }
         match below.first() {
-            Some((_, rest)) if !is_here => match self.is_external(rest, std::iter::empty()) {
-                true => Leads::Elsewhere,
-                false => Leads::Nowhere { path: decoded(rest), is_rooted: true },
-            },
+            Some((_, rest)) if !is_here && self.is_external(rest, std::iter::empty()) => Leads::Elsewhere,
+            Some((_, rest)) if !is_here => Leads::Nowhere { path: decoded(rest), is_rooted: true },
             None if !is_here => Leads::Foreign(target),
             first => {
                 let path = decoded(first.map_or(path, |(_, rest)| *rest));
@@ -224,6 +249,13 @@ impl<'a> Closure<'a> {
     fn is_external<'t>(&self, path: &str, mut below: impl Iterator<Item = &'t str>) -> bool {
         let is = |path: &str| self.external.has(&decoded(path));
         is(path) || below.any(is)
+    }
+
+    /// Whether another program serves what a tool's list names: a path of the build, or that with what leads to the build before it.
+    fn is_external_name(&self, name: &str) -> bool {
+        let Some(url) = Url::parse(HERE).ok().and_then(|here| here.join(name).ok()) else { return false };
+        let below = self.bases.iter().filter_map(|base| base.below(&url));
+        self.is_external(if base::is_here(&url) { url.path().trim_start_matches('/') } else { "" }, below)
     }
 
     /// Whether another program serves this path, without the build's base.
@@ -274,12 +306,17 @@ fn kind(path: &str) -> Option<Kind> {
 fn found(path: &str, text: &str) -> Found {
     let mut found = Found::default();
     match kind(path) {
-        None => return html::references(text),
+        None => return html::references(text, syntax(path)),
         Some(Kind::Style) => css::references(text, &mut found),
         Some(Kind::Script) => script::references(text, &mut found),
         Some(Kind::WebApp) => web_app::references(text, &mut found),
     }
     found
+}
+
+fn syntax(page: &str) -> html::Syntax {
+    let is_xhtml = page.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("xhtml"));
+    if is_xhtml { html::Syntax::Xhtml } else { html::Syntax::Html }
 }
 
 /// Where a file will lie, below the stand-in for the build's place.

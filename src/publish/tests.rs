@@ -66,7 +66,7 @@ impl World {
 fn args(folder: &Path, options: &[&str]) -> PublishArgs {
     let typed = ["rollcall", "publish", folder.to_str().unwrap(), "--to=s3://web/shop/"];
     match Cli::try_parse_from(typed.into_iter().chain(options.iter().copied())).unwrap().role {
-        Role::Publish(args) => args,
+        Role::Publish(args) => *args,
         other => panic!("expected publish, not {other:?}"),
     }
 }

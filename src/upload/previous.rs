@@ -32,7 +32,7 @@ impl Before {
 }
 
 fn is_script(path: &str) -> bool {
-    path.ends_with(".js") || path.ends_with(".mjs")
+    path.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "js" | "mjs"))
 }
 
 /// Scripts that only browsers without modules load: `index-legacy-BEcQUh0e.js` (Vite, Vue CLI), `polyfills-es5.3a4f5b6c.js` (Angular),

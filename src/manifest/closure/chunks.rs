@@ -4,50 +4,79 @@
 
 use std::collections::BTreeMap;
 
-/// Longest expression; one of 100,000 chunks has about 3 MB.
+use super::script::LITERAL_BYTES_MAX;
+
+/// Most bytes of all expressions of one script; one of 100,000 chunks has about 3 MB.
 const EXPRESSION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Parentheses within parentheses.
+/// Parentheses within parentheses, and alternatives behind alternatives.
 const DEPTH_MAX: usize = 16;
+
+/// Parts of a name.
+const PARTS_MAX: usize = 32;
+
+/// Functions that are looked at; a runtime has two or three.
+const FUNCTIONS_MAX: usize = 64;
+
+/// Bytes between the name of a function and its body.
+const HEAD_BYTES_MAX: usize = 100;
 
 /// Most names of one script.
 const NAMES_MAX: usize = 100_000;
 
+/// Most bytes of them.
+const NAMES_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// The functions that give a chunk's file.
 const FUNCTIONS: [&str; 3] = [".u=", ".miniCssF=", ".u = "];
 
-/// Each name with the offset of its function.
+/// Each name with the offset of its function, in the order of the script.
 pub(super) fn named(text: &str) -> Vec<(usize, String)> {
-    let mut all = Vec::new();
-    for (at, function) in FUNCTIONS.iter().flat_map(|function| text.match_indices(function)) {
-        let Some((parameter, body)) = parameter_and_body(&text[at + function.len()..]) else { continue };
-        let body = body.get(..EXPRESSION_BYTES_MAX.min(body.len())).unwrap_or(body);
+    let mut functions: Vec<(usize, &str)> = FUNCTIONS
+        .iter()
+        .flat_map(|name| text.match_indices(name).take(FUNCTIONS_MAX))
+        .map(|(at, name)| (at, &text[at + name.len()..]))
+        .collect();
+    functions.sort_unstable_by_key(|(at, _)| *at);
+    let (mut all, mut bytes_left, mut expression_left) = (Vec::new(), NAMES_BYTES_MAX, EXPRESSION_BYTES_MAX);
+    for (at, function) in functions {
+        let Some((parameter, body)) = parameter_and_body(function) else { continue };
+        let body = starting(body, expression_left);
         let mut parser = Parser { rest: body, parameter };
-        let Some(expression) = parser.sum(0) else { continue };
-        for id in expression.ids() {
-            if all.len() < NAMES_MAX
-                && let Some(name) = expression.value(id)
-            {
-                all.push((at, name));
+        let expression = parser.sum(0);
+        expression_left = expression_left.saturating_sub(body.len() - parser.rest.len());
+        let names = expression.iter().flat_map(|expression| expression.ids().into_iter().filter_map(|id| expression.value(id)));
+        for name in names {
+            if all.len() == NAMES_MAX || name.len() > bytes_left {
+                return all;
             }
+            bytes_left -= name.len();
+            all.push((at, name));
         }
     }
     all
 }
 
+/// The first bytes of a text, at most so many.
+fn starting(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
 /// `e=>…`, `(e)=>…` or `function(e){return …`.
 fn parameter_and_body(text: &str) -> Option<(&str, &str)> {
-    let (head, body) = match text.strip_prefix("function") {
+    let start = starting(text, HEAD_BYTES_MAX);
+    let (head, at) = match start.strip_prefix("function") {
         Some(rest) => {
             let (head, body) = rest.split_once('{')?;
-            (head, body.trim_start().strip_prefix("return")?)
+            let body = body.trim_start().strip_prefix("return")?;
+            (head, start.len() - body.len())
         }
-        None => text.split_at_checked(text.find("=>")?).map(|(head, body)| (head, &body[2..]))?,
+        None => start.split_once("=>").map(|(head, body)| (head, start.len() - body.len()))?,
     };
     let parameter = head.trim().trim_start_matches('(').trim_end_matches(')').trim();
     let is_name =
         !parameter.is_empty() && parameter.len() < 40 && parameter.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'));
-    is_name.then_some((parameter, body))
+    is_name.then_some((parameter, &text[at..]))
 }
 
 /// What a name is made of.
@@ -76,7 +105,11 @@ impl<'t> Expression<'t> {
             Self::Parameter => Some(id.to_owned()),
             Self::Map(map) => map.get(id).map(|text| (*text).to_owned()),
             Self::Either(one, other) => one.value(id).or_else(|| other.value(id)),
-            Self::Sum(parts) => parts.iter().map(|part| part.value(id)).collect::<Option<Vec<_>>>().map(|parts| parts.concat()),
+            Self::Sum(parts) => {
+                let whole = parts.iter().map(|part| part.value(id)).collect::<Option<Vec<_>>>()?.concat();
+                // What is longer is no name.
+                (whole.len() <= LITERAL_BYTES_MAX).then_some(whole)
+            }
         }
     }
 }
@@ -101,6 +134,9 @@ impl<'t> Parser<'t> {
     fn sum(&mut self, depth: usize) -> Option<Expression<'t>> {
         let mut parts = vec![self.either(depth)?];
         while self.take("+") {
+            if parts.len() == PARTS_MAX {
+                return None;
+            }
             parts.push(self.either(depth)?);
         }
         Some(if parts.len() == 1 { parts.pop()? } else { Expression::Sum(parts) })
@@ -109,7 +145,7 @@ impl<'t> Parser<'t> {
     fn either(&mut self, depth: usize) -> Option<Expression<'t>> {
         let one = self.term(depth)?;
         if self.take("||") || self.take("??") {
-            return Some(Expression::Either(Box::new(one), Box::new(self.either(depth)?)));
+            return Some(Expression::Either(Box::new(one), Box::new(self.either(depth + 1)?)));
         }
         Some(one)
     }
@@ -151,10 +187,10 @@ impl<'t> Parser<'t> {
     fn string(&mut self) -> Option<&'t str> {
         self.rest = self.rest.trim_start();
         let quote = self.rest.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
-        let (inner, rest) = self.rest[1..].split_once(quote)?;
+        let inner = starting(&self.rest[1..], LITERAL_BYTES_MAX).split_once(quote)?.0;
         // What is escaped or filled in is more than a name.
         (!inner.contains(['\\', '$', '\n'])).then(|| {
-            self.rest = rest;
+            self.rest = &self.rest[inner.len() + 2..];
             inner
         })
     }
@@ -179,7 +215,7 @@ impl<'t> Parser<'t> {
 
     fn bare_key(&mut self) -> Option<&'t str> {
         let text = self.rest.trim_start();
-        let end = text.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '-')))?;
+        let end = starting(text, LITERAL_BYTES_MAX).find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$' | '-')))?;
         self.rest = &text[end..];
         (end > 0).then(|| &text[..end])
     }
@@ -221,5 +257,32 @@ mod tests {
         ] {
             assert!(names(text).is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn hostile_text_takes_little_time_and_memory() {
+        let ids = (0..100_000).map(|n| format!("{n}:\"{n}\",")).collect::<Vec<_>>().concat();
+        let long = format!("r.u=e=>{}{{{ids}}}[e]", format!("\"{}\"+", "x".repeat(290)).repeat(30));
+        assert!(names(&long).is_empty(), "300 bytes are more than a name has");
+        let many = format!("r.u=e=>\"{}\"+{{{ids}}}[e]", "x".repeat(200));
+        assert!((1..100_000).contains(&names(&many).len()));
+        for text in [
+            format!("r.u=e=>{}{{1:\"a\"}}[e]", "\"\"+".repeat(40)),
+            format!("r.u={}e=>{{1:\"a\"}}[e]", " ".repeat(200)),
+            format!("r.u=e=>{}", "e||".repeat(1_000_000)),
+            format!("r.u=e=>{}", "e+".repeat(1_000_000)),
+            ".u=".repeat(1_000_000),
+            ".u=function".repeat(300_000),
+            format!("r.u=e=>{{{}", "é".repeat(1_000_000)),
+            ".u=e=>'".repeat(500_000),
+        ] {
+            assert!(names(&text).is_empty(), "{}", &text[..20]);
+        }
+    }
+
+    #[test]
+    fn functions_are_given_in_the_order_of_the_script() {
+        let text = r#"n.miniCssF=e=>"css/"+{1:"x"}[e]+".css";r.u=e=>"js/"+{1:"y"}[e]+".js""#;
+        assert_eq!(names(text), ["css/x.css", "js/y.js"]);
     }
 }

@@ -8,6 +8,9 @@ const REFERENCES_MAX: usize = 200_000;
 /// Most guesses of one file that are kept.
 const GUESSES_MAX: usize = 20_000;
 
+/// Longest reference: a key of S3 with every byte escaped has 3,072, and a base stands before it.
+const REFERENCE_BYTES_MAX: usize = 8 * 1024;
+
 /// Marks of templates that a server or a script fills in.
 const PLACEHOLDERS: [&str; 10] = ["{{", "}}", "{%", "<%", "%>", "<?", "${", "#{", "%7b%7b", "[["];
 
@@ -64,6 +67,14 @@ pub(super) enum Guess {
     Chunk,
 }
 
+/// What a tool's own list in a script names, below an output folder that it does not say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct List {
+    pub(super) names: Vec<String>,
+    /// The line of the script, from 1.
+    pub(super) line: usize,
+}
+
 /// References of one file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
@@ -71,12 +82,17 @@ pub(super) struct Found {
     pub(super) base: Option<String>,
     pub(super) references: BTreeSet<Reference>,
     pub(super) guesses: Vec<Guessed>,
+    pub(super) lists: Vec<List>,
 }
 
 impl Found {
     /// A reference from where the file lies.
     pub(super) fn add(&mut self, text: &str, evidence: Evidence) {
-        self.add_from(Start::File, text, evidence);
+        let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c.is_ascii_control());
+        let is_reference = !text.is_empty() && text.len() <= REFERENCE_BYTES_MAX && !text.starts_with('#');
+        if is_reference && is_legible(text) && !is_placeholder(text) && self.references.len() < REFERENCES_MAX {
+            self.references.insert(Reference { text: text.to_owned(), start: Start::File, evidence });
+        }
     }
 
     pub(super) fn guess(&mut self, kind: Guess, text: &str, line: usize) {
@@ -84,14 +100,11 @@ impl Found {
             self.guesses.push(Guessed { kind, text: text.to_owned(), line });
         }
     }
+}
 
-    pub(super) fn add_from(&mut self, start: Start, text: &str, evidence: Evidence) {
-        let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c.is_ascii_control());
-        let is_reference = !text.is_empty() && !text.starts_with('#') && !is_placeholder(text);
-        if is_reference && self.references.len() < REFERENCES_MAX {
-            self.references.insert(Reference { text: text.to_owned(), start, evidence });
-        }
-    }
+/// A page in another encoding than UTF-8 has this where a name is not ASCII: what it is called there is not known.
+fn is_legible(text: &str) -> bool {
+    !text.contains(char::REPLACEMENT_CHARACTER)
 }
 
 fn is_placeholder(text: &str) -> bool {

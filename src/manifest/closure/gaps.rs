@@ -1,6 +1,7 @@
 //! Gathers what the files of a build refer to and decides when all are known: where the build lies, and which references lead nowhere.
 //! Never holds a text, and only a bounded number of references.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -33,6 +34,8 @@ pub struct Dangling {
     pub evidence: Evidence,
     /// What the build has that is nearly this, in words.
     pub near: Option<String>,
+    /// Other references to the same that lead nowhere. They are not given one by one: one file is missing.
+    pub others: usize,
 }
 
 impl Dangling {
@@ -46,7 +49,7 @@ impl Dangling {
     #[must_use]
     pub fn finding(&self) -> String {
         let reference: String = self.reference.chars().take(REFERENCE_CHARS_MAX).collect();
-        let near = self.near.as_ref().map(|near| format!(": {near}")).unwrap_or_default();
+        let near = format!("{}{}", self.near.as_ref().map(|near| format!(": {near}")).unwrap_or_default(), self.others());
         match self.evidence {
             Evidence::Asked => format!("it refers to {reference:?}, which the build lacks{near}"),
             Evidence::Icon => format!("its icon is {reference:?}, which the build lacks{near}"),
@@ -57,13 +60,22 @@ impl Dangling {
             Evidence::Guessed { line } => format!("line {line} seems to load {reference:?}, which the build lacks{near}"),
         }
     }
+
+    fn others(&self) -> String {
+        match self.others {
+            0 => String::new(),
+            1 => " (another reference leads there, too)".to_owned(),
+            others => format!(" ({others} other references lead there, too)"),
+        }
+    }
 }
 
 impl fmt::Display for Dangling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reference: String = self.reference.chars().take(REFERENCE_CHARS_MAX).collect();
         write!(f, "{} refers to {reference:?}", self.referrer)?;
-        self.near.iter().try_for_each(|near| write!(f, " ({near})"))
+        self.near.iter().try_for_each(|near| write!(f, " ({near})"))?;
+        f.write_str(&self.others())
     }
 }
 
@@ -90,6 +102,8 @@ struct Lost {
     dangling: Dangling,
     path: String,
     is_rooted: bool,
+    /// Whether a tool's list names it.
+    is_listed: bool,
 }
 
 /// A base that only references speak for.
@@ -115,9 +129,14 @@ impl Gaps {
     /// What the build tools' manifests name and the build lacks.
     pub fn look_at_names(&mut self, build: &BuildNames) {
         for (referrer, reference) in build.missing() {
-            let dangling =
-                Dangling { referrer: referrer.to_owned(), reference: reference.to_owned(), evidence: Evidence::Asked, near: None };
-            self.lose(Lost { dangling, path: reference.trim_start_matches('/').to_owned(), is_rooted: false });
+            let dangling = Dangling {
+                referrer: referrer.to_owned(),
+                reference: reference.to_owned(),
+                evidence: Evidence::Asked,
+                near: None,
+                others: 0,
+            };
+            self.lose(Lost { dangling, path: reference.trim_start_matches('/').to_owned(), is_rooted: false, is_listed: true });
         }
     }
 
@@ -126,7 +145,7 @@ impl Gaps {
         for (reference, leads) in closure.all_leads(path, text) {
             let is_root = reference.text.starts_with('/') && !reference.text.starts_with("//");
             let Reference { text: reference, evidence, .. } = reference;
-            let dangling = Dangling { referrer: path.to_owned(), reference, evidence, near: None };
+            let dangling = Dangling { referrer: path.to_owned(), reference, evidence, near: None, others: 0 };
             match leads {
                 Leads::Elsewhere => {}
                 Leads::There => {
@@ -137,8 +156,8 @@ impl Gaps {
                     self.take(&base);
                     self.look_for_plus(dangling);
                 }
-                Leads::Nowhere { path, is_rooted } => self.lose(Lost { dangling, path, is_rooted }),
-                Leads::Perhaps { base, path } => self.consider(base, Lost { dangling, path, is_rooted: true }),
+                Leads::Nowhere { path, is_rooted } => self.lose(Lost { dangling, path, is_rooted, is_listed: false }),
+                Leads::Perhaps { base, path } => self.consider(base, Lost { dangling, path, is_rooted: true, is_listed: false }),
                 Leads::Foreign(target) => self.consider_foreign(closure, target, dangling),
             }
         }
@@ -186,7 +205,7 @@ impl Gaps {
         match closure.base_before(&target) {
             Some(base) => {
                 let path = target.path().trim_start_matches('/').to_owned();
-                self.consider(base, Lost { dangling, path, is_rooted: false });
+                self.consider(base, Lost { dangling, path, is_rooted: false, is_listed: false });
             }
             None if self.foreign.len() < KEPT_MAX => self.foreign.push((target, dangling)),
             None => {}
@@ -204,19 +223,21 @@ impl Gaps {
         let base = base.map(|(base, (by, references))| TakenBase { base: base.clone(), by: *by, references: *references });
         let has_place = self.plain == 0 && base.as_ref().is_some_and(|base| base.base.starts_with('/'));
         let near = if self.lost.is_empty() { None } else { Some(Nearby::of(&closure.paths)) };
-        let mut dangling: BTreeSet<Dangling> = self.plus.into_iter().collect();
+        let mut missing = Missing::default();
         // Only now it is known where the paths of others are relative to.
-        let is_external = |lost: &Lost| base.as_ref().is_some_and(|base| closure.is_external_below(&base.base, &lost.path));
-        for lost in self.lost.into_iter().filter(|lost| !lost.is_rooted || !is_external(lost)) {
+        let is_below = |lost: &Lost| base.as_ref().is_some_and(|base| closure.is_external_below(&base.base, &lost.path));
+        let is_name = |lost: &Lost| lost.is_listed && closure.is_external_name(&lost.dangling.reference);
+        let is_external = |lost: &Lost| if lost.is_rooted { is_below(lost) } else { closure.external.has(&lost.path) || is_name(lost) };
+        for lost in self.lost.into_iter().filter(|lost| !is_external(lost)) {
             let mut one = lost.dangling;
             one.near = near.as_ref().and_then(|near| near.sentence(&lost.path));
             let below = |base: &TakenBase| one.reference.starts_with(&base.base);
             if has_place && lost.is_rooted && one.reference.starts_with('/') && !base.as_ref().is_some_and(below) && one.is_error() {
                 one.evidence = Evidence::Outside;
             }
-            dangling.insert(one);
+            missing.add(base.as_ref(), lost.path, one);
         }
-        Verdict { dangling, base }
+        Verdict { dangling: missing.0.into_values().chain(self.plus).collect(), base }
     }
 
     /// Takes the base that most references speak for; those of the others lead nowhere.
@@ -242,7 +263,30 @@ impl Gaps {
         for (target, dangling) in std::mem::take(&mut self.foreign) {
             if let Some(below) = base.below(&target).filter(|below| !closure.is_external(below, std::iter::empty())) {
                 let dangling = Dangling { evidence: Evidence::Outside, ..dangling };
-                self.lose(Lost { dangling, path: super::decoded(below), is_rooted: false });
+                self.lose(Lost { dangling, path: super::decoded(below), is_rooted: false, is_listed: false });
+            }
+        }
+    }
+}
+
+/// What is missing, by its path in the build, each with the strongest evidence for it.
+#[derive(Default)]
+struct Missing(BTreeMap<String, Dangling>);
+
+impl Missing {
+    fn add(&mut self, base: Option<&TakenBase>, path: String, one: Dangling) {
+        // A list may say it with the build's base before it.
+        let below = base.and_then(|base| path.strip_prefix(base.base.trim_start_matches('/'))).map(str::to_owned);
+        match self.0.entry(below.unwrap_or(path)) {
+            Entry::Vacant(new) => drop(new.insert(one)),
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                let others = known.others + 1;
+                let key = |one: &Dangling| (one.evidence, one.referrer.clone(), one.reference.clone());
+                if key(&one) < key(known) {
+                    *known = one;
+                }
+                known.others = others;
             }
         }
     }

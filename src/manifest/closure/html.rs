@@ -3,11 +3,16 @@
 //! Never takes a link to another page, an inert `<template>` or a placeholder for something that must be in the build.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use html5gum::emitters::default::StartTag;
-use html5gum::{DefaultEmitter, Token, Tokenizer};
+use html5gum::{DefaultEmitter, State, Token, Tokenizer};
+use serde::Deserialize;
 
 use super::found::{Evidence, Found};
+use super::lines::Lines;
+use super::page_reader::PageReader;
 use super::{css, script, srcset};
 
 /// Kinds of `<link>` that a browser fetches for this page. Others (canonical, alternate, preconnect, next) only say something.
@@ -52,19 +57,47 @@ const EMBEDDED: [(&str, &str); 4] = [("iframe", "src"), ("frame", "src"), ("obje
 /// `srcdoc` within `srcdoc` that is looked at.
 const DEPTH_MAX: usize = 3;
 
-pub(super) fn references(page: &str) -> Found {
+/// Longest import map that is read; it grows to about ten times its length in memory.
+const IMPORT_MAP_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How a page is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Syntax {
+    Html,
+    /// Every element may close itself: `<script src="a.js"/>`.
+    Xhtml,
+}
+
+/// Where the text of a page or of a `srcdoc` stands.
+#[derive(Clone, Copy)]
+struct At {
+    /// `srcdoc`s around it.
+    depth: usize,
+    /// Line of the page, from 1.
+    line: usize,
+}
+
+pub(super) fn references(page: &str, syntax: Syntax) -> Found {
     let mut found = Found::default();
-    read(page, &mut found, 0);
+    read(page, syntax, &mut found, At { depth: 0, line: 1 });
     found
 }
 
-fn read(page: &str, found: &mut Found, depth: usize) {
+fn read(page: &str, syntax: Syntax, found: &mut Found, at: At) {
     let mut emitter = DefaultEmitter::default();
     emitter.naively_switch_states(true);
-    let mut reader = Reader { found, text_of: TextOf::Nothing, text: String::new(), templates: Vec::new(), depth };
-    for Ok(token) in Tokenizer::new_with_emitter(page, emitter) {
+    let position = Cell::new(0);
+    let mut tokenizer = Tokenizer::new_with_emitter(PageReader::new(page, &position), emitter);
+    let mut reader = Reader::new(found, syntax, at, page);
+    while let Some(Ok(token)) = tokenizer.next() {
         match token {
-            Token::StartTag(tag) => reader.start(&Tag(&tag)),
+            Token::StartTag(tag) => {
+                reader.position = position.get();
+                // The tokenizer does not know that in SVG an element may close itself, and would take the rest of the page for a script.
+                if reader.start(&Tag(&tag)) == Content::None {
+                    tokenizer.set_state(State::Data);
+                }
+            }
             Token::EndTag(tag) => reader.end(&tag.name),
             Token::String(text) => reader.text(&text),
             Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
@@ -82,26 +115,54 @@ enum TextOf {
     ImportMap,
 }
 
-struct Reader<'f> {
+/// Whether something may stand between a start tag and its end tag.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Some,
+    /// The tag has closed itself.
+    None,
+}
+
+struct Reader<'f, 'p> {
     found: &'f mut Found,
     text_of: TextOf,
     text: String,
     /// Open `<template>`s, each with whether its content is inert: a declarative shadow root is rendered.
     templates: Vec<bool>,
-    depth: usize,
+    /// How many of them are inert.
+    inert: usize,
+    /// Open elements of languages in which an element may close itself; the document itself is one of XHTML.
+    foreign: usize,
+    at: At,
+    lines: Lines<'p>,
+    /// Behind the last start tag.
+    position: usize,
 }
 
-impl Reader<'_> {
-    fn start(&mut self, tag: &Tag<'_>) {
+impl<'f, 'p> Reader<'f, 'p> {
+    fn new(found: &'f mut Found, syntax: Syntax, at: At, page: &'p str) -> Self {
+        let foreign = match syntax {
+            Syntax::Html => 0,
+            Syntax::Xhtml => 1,
+        };
+        let (text, templates, lines) = (String::new(), Vec::new(), Lines::of(page));
+        Self { found, text_of: TextOf::Nothing, text, templates, inert: 0, foreign, at, lines, position: 0 }
+    }
+
+    fn start(&mut self, tag: &Tag<'_>) -> Content {
         self.finish_text();
         let name = tag.name();
-        if name == "template" {
-            self.templates.push(tag.get("shadowrootmode").is_none());
+        let content = if tag.0.self_closing && self.foreign > 0 { Content::None } else { Content::Some };
+        if name == "template" && content == Content::Some {
+            let is_inert = tag.get("shadowrootmode").is_none();
+            self.templates.push(is_inert);
+            self.inert += usize::from(is_inert);
         }
-        if self.templates.contains(&true) {
-            return;
+        self.foreign += usize::from(matches!(name.as_ref(), "svg" | "math") && !tag.0.self_closing);
+        if self.inert > 0 {
+            return content;
         }
-        self.text_of = text_of(&name, tag);
+        self.text_of = if content == Content::Some { text_of(&name, tag) } else { TextOf::Nothing };
         self.attributes(&name, tag);
         match name.as_ref() {
             "link" => self.link(tag),
@@ -113,13 +174,21 @@ impl Reader<'_> {
             }
             _ => {}
         }
+        content
     }
 
     fn end(&mut self, name: &[u8]) {
         self.finish_text();
-        if name == b"template" {
-            self.templates.pop();
+        match name {
+            b"template" => self.inert -= usize::from(self.templates.pop() == Some(true)),
+            b"svg" | b"math" => self.foreign = self.foreign.saturating_sub(1),
+            _ => {}
         }
+    }
+
+    /// Line of the page at the end of the last start tag.
+    fn line(&mut self) -> usize {
+        self.at.line + self.lines.at(self.position) - 1
     }
 
     fn text(&mut self, text: &[u8]) {
@@ -133,7 +202,10 @@ impl Reader<'_> {
         match std::mem::replace(&mut self.text_of, TextOf::Nothing) {
             TextOf::Nothing => {}
             TextOf::Style => css::references(&text, self.found),
-            TextOf::Script => script::inline(&text, self.found),
+            TextOf::Script => {
+                let line = self.line();
+                script::inline(&text, line, self.found);
+            }
             TextOf::ImportMap => mapped(&text).into_iter().for_each(|target| self.found.add(&target, Evidence::Asked)),
         }
     }
@@ -149,13 +221,20 @@ impl Reader<'_> {
             self.found.add(&url, Evidence::Asked);
         }
         if let Some(set) = tag.get("srcset").filter(|_| ["img", "source"].contains(&name)) {
-            srcset::candidates(&set).into_iter().for_each(|url| self.found.add(url, Evidence::Asked));
+            self.add_all(srcset::candidates(&set), Evidence::Asked);
         }
         if let Some(style) = tag.get("style") {
             css::references(&format!("*{{{style}}}"), self.found);
         }
-        if let Some(inner) = tag.get("srcdoc").filter(|_| name == "iframe" && self.depth < DEPTH_MAX) {
-            read(&inner, self.found, self.depth + 1);
+        if let Some(inner) = tag.get("srcdoc").filter(|_| name == "iframe" && self.at.depth < DEPTH_MAX) {
+            let at = At { depth: self.at.depth + 1, line: self.line() };
+            read(&inner, Syntax::Html, self.found, at);
+        }
+    }
+
+    fn add_all<'u>(&mut self, urls: impl IntoIterator<Item = &'u str>, evidence: Evidence) {
+        for url in urls {
+            self.found.add(url, evidence);
         }
     }
 
@@ -167,10 +246,10 @@ impl Reader<'_> {
             // What is fetched ahead may be a page or data that a server makes.
             let is_data = tag.get("as").is_some_and(|kind| kind.eq_ignore_ascii_case("fetch"));
             let href = href.filter(|href| !(is(&["prefetch"]) || is_data) || names_a_file(href));
-            href.iter().for_each(|url| self.found.add(url, Evidence::Asked));
-            srcset::candidates(&set).into_iter().for_each(|url| self.found.add(url, Evidence::Asked));
+            self.add_all(href.as_deref(), Evidence::Asked);
+            self.add_all(srcset::candidates(&set), Evidence::Asked);
         } else if is(&ICON_LINKS) {
-            href.iter().for_each(|url| self.found.add(url, Evidence::Icon));
+            self.add_all(href.as_deref(), Evidence::Icon);
         }
     }
 }
@@ -207,12 +286,74 @@ fn names_a_file(url: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.trim_start_matches('.').contains('.'))
 }
 
+/// An import map; a target may be null.
+#[derive(Deserialize)]
+struct ImportMap {
+    #[serde(default)]
+    imports: BTreeMap<String, Option<String>>,
+    #[serde(default)]
+    scopes: BTreeMap<String, BTreeMap<String, Option<String>>>,
+}
+
 /// The targets of an import map that are files: addresses, not bare names, and not folders.
 fn mapped(import_map: &str) -> Vec<String> {
-    let Ok(map) = serde_json::from_str::<serde_json::Value>(import_map) else { return Vec::new() };
-    let scopes = map["scopes"].as_object().into_iter().flat_map(|scopes| scopes.values());
-    let targets = std::iter::once(&map["imports"]).chain(scopes).filter_map(|imports| imports.as_object());
-    let addresses = targets.flat_map(|imports| imports.values()).filter_map(|target| target.as_str());
-    let is_file = |target: &&str| !target.ends_with('/') && (target.starts_with(['/', '.']) || target.contains("://"));
-    addresses.filter(is_file).map(str::to_owned).collect()
+    let map = Some(import_map).filter(|map| map.len() <= IMPORT_MAP_BYTES_MAX).and_then(|map| serde_json::from_str::<ImportMap>(map).ok());
+    let Some(ImportMap { imports, scopes }) = map else { return Vec::new() };
+    let targets = std::iter::once(imports).chain(scopes.into_values()).flat_map(BTreeMap::into_values).flatten();
+    let is_file = |target: &String| !target.ends_with('/') && (target.starts_with(['/', '.']) || target.contains("://"));
+    targets.filter(is_file).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references_of(page: &str, syntax: Syntax) -> Vec<(String, Evidence)> {
+        references(page, syntax).references.into_iter().map(|one| (one.text, one.evidence)).collect()
+    }
+
+    fn asked(page: &str, syntax: Syntax) -> Vec<String> {
+        references_of(page, syntax).into_iter().map(|(text, _)| text).collect()
+    }
+
+    #[test]
+    fn a_tag_with_very_many_attributes_needs_little_stack() {
+        let attributes = (0..100_000).map(|n| format!(r#" a{n}="{n}""#)).collect::<Vec<_>>().concat();
+        let page = format!(r#"<img{attributes} src="a.png"><img src="b.png">"#);
+        let thread = std::thread::Builder::new().stack_size(512 * 1024).spawn(move || asked(&page, Syntax::Html));
+        assert_eq!(thread.unwrap().join().unwrap(), ["a.png", "b.png"]);
+    }
+
+    #[test]
+    fn very_many_open_templates_take_little_time() {
+        let page = format!("{}<img src=a.png>", "<template shadowrootmode=open>".repeat(300_000));
+        assert_eq!(asked(&page, Syntax::Html), ["a.png"]);
+    }
+
+    #[test]
+    fn attributes_are_read_however_they_are_written() {
+        let page = "<img src=a.png><img src = b.png><img\nsrc\r\n=\r\n'c.png'><img a=b=c src=\"d.png\"alt><img =src=x src='e.png'/><img src==f.png>";
+        assert_eq!(asked(page, Syntax::Html), ["=f.png", "a.png", "b.png", "c.png", "d.png", "e.png"]);
+    }
+
+    #[test]
+    fn elements_close_themselves_in_svg_and_in_xhtml_only() {
+        let svg = r#"<svg><script/><style/><title/></svg><img src="a.png">"#;
+        assert_eq!(asked(svg, Syntax::Html), ["a.png"]);
+        let page = r#"<script src="b.js"/><template/><img src="a.png"/>"#;
+        assert_eq!(asked(page, Syntax::Xhtml), ["a.png", "b.js"]);
+        assert_eq!(asked(r#"<script src="b.js"/><img src="a.png">"#, Syntax::Html), ["b.js"]);
+    }
+
+    #[test]
+    fn imports_in_payloads_are_none_and_doubtful_ones_are_guesses_with_the_line_of_the_page() {
+        let page = "<p>\n</p><script>self.push([1,\"import('./a.js')\"]);\n// import('./b.js')\nimport('./c.js' + x)</script>\n<script>x++ / 2;\nimport('./d.js')</script>";
+        assert_eq!(references_of(page, Syntax::Html), [("./d.js".to_owned(), Evidence::Guessed { line: 6 })]);
+    }
+
+    #[test]
+    fn an_import_map_may_have_odd_members() {
+        let page = r#"<script type=importmap>{"imports":{"a":"./a.js","b":null},"integrity":{"./a.js":"x"},"scopes":{"/":{"c":"/c.js"}}}</script>"#;
+        assert_eq!(asked(page, Syntax::Html), ["./a.js", "/c.js"]);
+    }
 }

@@ -1,29 +1,32 @@
 //! Whether a path looks like the files beside which it would lie: same folder, same ending, a part of the same length at the same place.
 //! Never proof of anything: it says only that a string in a script is worth a warning.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Shortest part of a name that may be a hash.
 const HASH_CHARS_MIN: usize = 5;
 
-/// Files of a folder that are compared.
-const SIBLINGS_MAX: usize = 2_000;
-
 /// The shape of a name: its ending, the mark before its last part, and that part's length.
 type Shape<'n> = (&'n str, u8, usize);
 
-pub(super) fn looks_like_a_sibling(paths: &BTreeSet<&str>, path: &str) -> bool {
-    let Some(at) = path.rfind('/') else { return false };
-    let (folder, name) = path.split_at(at + 1);
-    let shapes = shapes(name);
-    if shapes.is_empty() {
-        return false;
+/// The shapes of a build's names, each with its folder.
+#[derive(Debug, Clone)]
+pub(super) struct Shapes<'a>(HashSet<(&'a str, Shape<'a>)>);
+
+impl<'a> Shapes<'a> {
+    pub(super) fn of(paths: &BTreeSet<&'a str>) -> Self {
+        Self(paths.iter().flat_map(|path| in_a_folder(path)).collect())
     }
-    let siblings = paths.range(folder..).take_while(|other| other.starts_with(folder)).take(SIBLINGS_MAX);
-    siblings
-        .map(|other| &other[at + 1..])
-        .filter(|other| !other.contains('/'))
-        .any(|other| self::shapes(other).iter().any(|one| shapes.contains(one)))
+
+    pub(super) fn has_a_sibling_of(&self, path: &str) -> bool {
+        in_a_folder(path).iter().any(|shape| self.0.contains(shape))
+    }
+}
+
+/// What lies in no folder looks like too much.
+fn in_a_folder(path: &str) -> Vec<(&str, Shape<'_>)> {
+    let Some((folder, name)) = path.rsplit_once('/') else { return Vec::new() };
+    shapes(name).into_iter().map(|shape| (folder, shape)).collect()
 }
 
 fn shapes(name: &str) -> Vec<Shape<'_>> {
@@ -45,12 +48,25 @@ mod tests {
 
     #[test]
     fn a_name_looks_like_those_beside_it_and_not_like_those_elsewhere() {
-        let paths = BTreeSet::from(["assets/a-B1cD2eF3.js", "assets/x/b-B1cD2eF3.css", "js/7.3a4f5b6c.js", "js/main.js"]);
+        let shapes = Shapes::of(&BTreeSet::from([
+            "assets/a-B1cD2eF3.js",
+            "assets/x/b-B1cD2eF3.css",
+            "js/7.3a4f5b6c.js",
+            "js/main.js",
+            "c-B1cD2eF3.js",
+        ]));
         for like in ["assets/z-Q_w-rT1y.js", "assets/b-aaaaaaa1.js", "js/8.00000001.js"] {
-            assert!(looks_like_a_sibling(&paths, like), "{like}");
+            assert!(shapes.has_a_sibling_of(like), "{like}");
         }
         for unlike in ["assets/b-B1cD2eF3.css", "assets/a.js", "js/vendor.js", "lib/a-B1cD2eF3.js", "a-B1cD2eF3.js", "js/8.3a4f5.js"] {
-            assert!(!looks_like_a_sibling(&paths, unlike), "{unlike}");
+            assert!(!shapes.has_a_sibling_of(unlike), "{unlike}");
         }
+    }
+
+    #[test]
+    fn siblings_are_found_behind_any_number_of_folders() {
+        let pages: Vec<String> = (0..3_000).map(|n| format!("a/{n}/index.html")).collect();
+        let paths = pages.iter().map(String::as_str).chain(["a/z-B1cD2eF3.js"]).collect();
+        assert!(Shapes::of(&paths).has_a_sibling_of("a/y-Q1w2E3r4.js"));
     }
 }

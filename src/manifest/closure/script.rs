@@ -3,10 +3,15 @@
 //! Never runs or parses a script: what stands in a string may be code that nobody runs, so most of this is a guess, with its line.
 
 use super::chunks;
-use super::found::{Evidence, Found, Guess, Start};
+use super::found::{Evidence, Found, Guess, List};
+use super::lexer::{self, Sureness};
+use super::lines::Lines;
 
 /// No file name that a bundler writes is longer; it bounds the search for a closing quote.
-const LITERAL_BYTES_MAX: usize = 300;
+pub(super) const LITERAL_BYTES_MAX: usize = 300;
+
+/// Longest list of what lazy chunks need; one of 10,000 files has about 500 kB.
+const LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What chunks and the files that they load are called.
 const ENDINGS: [&str; 15] =
@@ -18,16 +23,27 @@ const IMPORTS: [&str; 3] = ["import(", "from", "import"];
 /// Vite's list of what a lazy chunk needs, `m.f||(m.f=["assets/a.js"])`.
 const VITE_DEPENDENCIES: &str = "__vite__mapDeps";
 
-/// References in a page's own script: a browser runs it, so what it imports is asked for.
-pub(super) fn inline(text: &str, found: &mut Found) {
-    for literal in literals(text).filter(|literal| literal.is_import && is_address(literal.text)) {
-        found.add(literal.text, Evidence::Asked);
+/// References in a page's own script, which begins at this line: a browser runs it, so what its code imports is asked for.
+pub(super) fn inline(text: &str, first_line: usize, found: &mut Found) {
+    let mut lines = Lines::of(text);
+    for import in lexer::imports(text).into_iter().filter(|import| is_address(import.text) && ending(import.text).is_some()) {
+        let evidence = match import.sureness {
+            Sureness::Certain => Evidence::Asked,
+            Sureness::Doubtful => Evidence::Guessed { line: first_line + lines.at(import.at) - 1 },
+        };
+        found.add(import.text, evidence);
     }
-    vite_dependencies(text, found);
+    vite_dependencies(text, first_line, found);
 }
 
 /// References in a file of the build.
 pub(super) fn references(text: &str, found: &mut Found) {
+    // First what a tool has written: literals may use up what is kept of a file.
+    vite_dependencies(text, 1, found);
+    let mut lines = Lines::of(text);
+    for (at, name) in chunks::named(text) {
+        found.guess(Guess::Chunk, &name, lines.at(at));
+    }
     let mut lines = Lines::of(text);
     for literal in literals(text) {
         if literal.is_import && is_address(literal.text) && ending(literal.text).is_some() {
@@ -35,14 +51,6 @@ pub(super) fn references(text: &str, found: &mut Found) {
         } else if looks_like_a_file(literal.text) {
             found.guess(Guess::Literal, literal.text, lines.at(literal.at));
         }
-    }
-    vite_dependencies(text, found);
-    let mut last = (0, 1);
-    for (at, name) in chunks::named(text) {
-        if at != last.0 {
-            last = (at, Lines::of(text).at(at));
-        }
-        found.guess(Guess::Chunk, &name, last.1);
     }
 }
 
@@ -60,8 +68,14 @@ fn literals(text: &str) -> impl Iterator<Item = Literal<'_>> {
         let rest = &text[at + 1..];
         let length = rest.bytes().take(LITERAL_BYTES_MAX).position(|byte| !is_path_byte(byte))?;
         let inner = &rest[..length];
-        (length > 2 && rest[length..].starts_with(quote)).then(|| Literal { at, text: inner, is_import: is_import(&text[..at]) })
+        let is_one = length > 2 && rest[length..].strip_prefix(quote).is_some_and(is_whole);
+        is_one.then(|| Literal { at, text: inner, is_import: is_import(&text[..at]) })
     })
+}
+
+/// Whether nothing is put to the string: `"./" + name` says no file. A gap of more white space than anybody writes is passed over.
+fn is_whole(after: &str) -> bool {
+    !after.bytes().take(LITERAL_BYTES_MAX).find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| matches!(byte, b'+' | b'.'))
 }
 
 fn is_path_byte(byte: u8) -> bool {
@@ -95,36 +109,19 @@ fn looks_like_a_file(text: &str) -> bool {
     name.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }
 
-/// The strings of the list behind the name; a list with anything else in it is left alone.
-fn vite_dependencies(text: &str, found: &mut Found) {
+/// The strings of the list behind the name; a list with anything else in it is left alone. With a relative base Vite writes the paths from the
+/// script; else from its output folder, which may be any folder around the script.
+fn vite_dependencies(text: &str, first_line: usize, found: &mut Found) {
     let Some(at) = text.find(VITE_DEPENDENCIES) else { return };
     let Some(list) = text[at..].find(".f=[").map(|list| &text[at + list + 3..]) else { return };
-    let Some(end) = list.find(']') else { return };
+    let Some(end) = list.bytes().take(LIST_BYTES_MAX).position(|byte| byte == b']') else { return };
     let Ok(names) = serde_json::from_str::<Vec<String>>(&list[..=end].replace(['\'', '`'], "\"")) else { return };
-    for name in names {
-        // With a relative base Vite writes the paths from the script; else from the build's top.
-        let start = if is_address(&name) { Start::File } else { Start::Build };
-        found.add_from(start, &name, Evidence::Asked);
+    let (of_file, names): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_address(name));
+    for name in &of_file {
+        found.add(name, Evidence::Asked);
     }
-}
-
-/// Line numbers of growing offsets, counted once.
-struct Lines<'t> {
-    text: &'t str,
-    at: usize,
-    line: usize,
-}
-
-impl<'t> Lines<'t> {
-    fn of(text: &'t str) -> Self {
-        Self { text, at: 0, line: 1 }
-    }
-
-    fn at(&mut self, at: usize) -> usize {
-        self.line += self.text[self.at..at].bytes().filter(|byte| *byte == b'\n').count();
-        self.at = at;
-        self.line
-    }
+    let line = first_line + Lines::of(text).at(at) - 1;
+    found.lists.push(List { names, line });
 }
 
 #[cfg(test)]
@@ -150,7 +147,7 @@ mod tests {
 
     #[test]
     fn literals_with_a_folder_and_a_hash_are_kept_for_comparison() {
-        let text = r#"u="assets/logo-B1cD2eF3.png",v="/static/js/2.js",w="lodash/fp.js",x="https://x.example/a/B1.js",y="a/B1.js?"+q"#;
+        let text = r#"u="assets/logo-B1cD2eF3.png",v="/static/js/2.js",w="lodash/fp.js",x="https://x.example/a/B1.js",y="a/B1.js?"+q,z="a/B2.js" + q"#;
         let guesses: Vec<_> = found(text).guesses.into_iter().map(|guess| guess.text).collect();
         assert_eq!(guesses, ["assets/logo-B1cD2eF3.png", "/static/js/2.js"]);
     }
@@ -159,17 +156,17 @@ mod tests {
     fn vites_list_is_the_tools_own() {
         let list = |names: &str| format!("const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=[{names}])))=>i.map(i=>d[i]);");
         let all = found(&list(r#""assets/a-B1cD2eF3.js","./b-B1cD2eF3.css""#));
-        let starts: Vec<_> = all.references.iter().map(|one| (one.text.as_str(), one.start, one.evidence)).collect();
-        let asked = Evidence::Asked;
-        assert_eq!(starts, [("./b-B1cD2eF3.css", Start::File, asked), ("assets/a-B1cD2eF3.js", Start::Build, asked)]);
-        assert_eq!(found(&list("`assets/a-B1cD2eF3.js`,'./b.css'")).references.len(), 2, "whatever the quotes");
-        assert!(found(&list("base+\"a.js\"")).references.is_empty(), "only plain strings are certain");
+        assert_eq!(texts(&all), [("./b-B1cD2eF3.css", Evidence::Asked)], "relative to the script");
+        assert_eq!(all.lists, [List { names: vec!["assets/a-B1cD2eF3.js".to_owned()], line: 1 }], "below the output folder");
+        let quoted = found(&list("`assets/a-B1cD2eF3.js`,'./b.css'"));
+        assert_eq!((quoted.references.len(), quoted.lists[0].names.len()), (1, 1), "whatever the quotes");
+        assert!(found(&list("base+\"a.js\"")).lists.is_empty(), "only plain strings are certain");
     }
 
     #[test]
     fn the_script_of_a_page_asks_for_what_it_imports() {
         let mut found = Found::default();
-        inline("Promise.all([import(\"./_app/start.js\"),import('react')])", &mut found);
+        inline("Promise.all([import(\"./_app/start.js\"),import('react')])", 1, &mut found);
         assert_eq!(texts(&found), [("./_app/start.js", Evidence::Asked)]);
     }
 }

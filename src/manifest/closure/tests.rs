@@ -102,7 +102,13 @@ fn what_the_build_tools_manifest_lacks_is_named_with_it() {
 
 #[test]
 fn the_message_names_page_and_reference_and_is_cut() {
-    let one = |n: u8| Dangling { referrer: "index.html".into(), reference: format!("{n:02}.js"), evidence: Evidence::Asked, near: None };
+    let one = |n: u8| Dangling {
+        referrer: "index.html".into(),
+        reference: format!("{n:02}.js"),
+        evidence: Evidence::Asked,
+        near: None,
+        others: 0,
+    };
     let text = Verdict { dangling: (0..12).map(one).collect(), base: None }.message();
     assert!(
         text.starts_with(r#"the build lacks files that it refers to: index.html refers to "00.js", index.html refers to "01.js""#),
@@ -117,7 +123,9 @@ fn the_message_names_page_and_reference_and_is_cut() {
 /// What a whole build gives: errors, warnings, and the base.
 fn verdict(closure: &Closure<'_>, files: &[(&str, &str)]) -> (Vec<String>, Vec<String>, Option<(String, By)>) {
     let mut gaps = Gaps::default();
-    files.iter().for_each(|(path, text)| gaps.look(closure, path, text));
+    for (path, text) in files {
+        gaps.look(closure, path, text);
+    }
     let verdict = gaps.finish(closure);
     let (errors, warnings): (Vec<&Dangling>, Vec<&Dangling>) = verdict.dangling.iter().partition(|one| one.is_error());
     let shown = |all: Vec<&Dangling>| all.into_iter().map(|one| one.reference.clone()).collect();
@@ -147,11 +155,11 @@ fn a_template_is_inert_and_a_shadow_root_is_not() {
 
 #[test]
 fn everything_that_a_browser_fetches_is_a_reference() {
-    let page = r##"<svg><use xlink:href="a.svg#x"/><image xlink:href="b.png"/></svg><link rel=prefetch href="c.js"><iframe src="d.html"></iframe>
+    let page = r#"<svg><use xlink:href="a.svg#x"/><image xlink:href="b.png"/></svg><link rel=prefetch href="c.js"><iframe src="d.html"></iframe>
         <object data="e.svg"></object><embed src="f.swf"><input type=image src="g.png"><video poster="h.png"></video>
         <astro-island component-url="/i.js" renderer-url="/j.js"></astro-island><script type=module>import("./k.js");import"./l.js"</script>
         <script type=importmap>{"imports":{"x":"./m.js","y":"bare"}}</script><link rel=preload as=image imagesrcset="n.png 1x, o.png 2x">
-        <iframe srcdoc="&lt;img src=&quot;p.png&quot;&gt;"></iframe><body background="q.png">"##;
+        <iframe srcdoc="&lt;img src=&quot;p.png&quot;&gt;"></iframe><body background="q.png">"#;
     let expected: Vec<String> =
         "a.svg#x b.png c.js d.html e.svg f.swf g.png h.png /i.js /j.js ./k.js ./l.js ./m.js n.png o.png p.png q.png"
             .split(' ')
@@ -235,16 +243,16 @@ fn what_others_serve_is_not_expected() {
 }
 
 #[test]
-fn a_missing_icon_only_warns_and_one_of_a_web_app_manifest_does_not() {
+fn a_missing_icon_only_warns_also_one_of_a_web_app_manifest() {
     let page = r#"<link rel="shortcut icon" href="/favicon.ico"><link rel=apple-touch-icon href="a.png">"#;
     let files = [("index.html", page), ("site.webmanifest", r#"{"name":"x","start_url":"/","icons":[{"src":"icon.png"}]}"#)];
     let (lost, warned, _) = verdict(&Closure::new(["index.html", "site.webmanifest"], &[]), &files);
-    assert_eq!((lost, warned), (vec!["icon.png".to_owned()], vec!["/favicon.ico".to_owned(), "a.png".to_owned()]));
+    assert_eq!((lost, warned), (vec![], vec!["/favicon.ico".to_owned(), "a.png".to_owned(), "icon.png".to_owned()]));
 }
 
 #[test]
 fn many_warnings_push_no_error_out() {
-    let icons: String = (0..10_100).map(|n| format!("<link rel=icon href=i{n}.png>")).collect();
+    let icons = (0..10_100).map(|n| format!("<link rel=icon href=i{n}.png>")).collect::<Vec<_>>().concat();
     let (lost, warned, _) = verdict(&Closure::new(SHOP, &[]), &[("a.html", &icons), ("index.html", "<img src=gone.png>")]);
     assert_eq!((lost, warned.len()), (vec!["gone.png".to_owned()], 10_000));
 }
@@ -292,4 +300,78 @@ fn what_scripts_seem_to_name_warns_with_its_line_and_their_own_lists_are_errors(
     assert_eq!(all, expected);
     let list = r#"const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/cart-DSJ8mBsC.js","assets/gone-Q1w2E3r4.css"])))=>1"#;
     assert_eq!(verdict(&closure, &[("assets/app-BEcQUh0e.js", list)]).0, ["assets/gone-Q1w2E3r4.css"]);
+}
+
+#[test]
+fn a_list_of_vite_is_read_from_the_folder_in_which_vite_wrote() {
+    let list = |names: &str| format!("const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=[{names}])))=>1");
+    let paths = ["index.html", "public/build/assets/app-BEcQUh0e.js", "public/build/assets/cart-DSJ8mBsC.js"];
+    let closure = Closure::new(paths, &[]);
+    let of = |names: &str| verdict(&closure, &[("public/build/assets/app-BEcQUh0e.js", &list(names))]);
+    assert_eq!(of(r#""assets/cart-DSJ8mBsC.js""#), (vec![], vec![], None));
+    let (lost, warned, _) = of(r#""assets/cart-DSJ8mBsC.js","assets/gone-Q1w2E3r4.css""#);
+    assert_eq!((lost, warned), (vec!["assets/gone-Q1w2E3r4.css".to_owned()], vec![]));
+    let (lost, warned, _) = of(r#""assets/gone-Q1w2E3r4.css""#);
+    assert_eq!((lost, warned), (vec![], vec!["assets/gone-Q1w2E3r4.css".to_owned()]), "of a list of which nothing is there");
+}
+
+#[test]
+fn what_others_serve_is_not_expected_of_lists_either() {
+    let mut build = BuildNames::none(Decided::UsualPlace);
+    build.others_missing.insert(
+        "ngsw.json".into(),
+        ["/shop/env/a.js", "env/b.js", "https://cdn.example.com/x/env/c.js", "/shop/gone.js"].map(str::to_owned).into(),
+    );
+    let mut gaps = Gaps::default();
+    gaps.look_at_names(&build);
+    let urls = ["https://cdn.example.com/x/".to_owned()];
+    let closure = Closure::new(SHOP, &urls).below("shop/").without(&External::new(&["env/**"]).unwrap());
+    let all: Vec<_> = gaps.finish(&closure).dangling.into_iter().map(|one| one.reference).collect();
+    assert_eq!(all, ["/shop/gone.js"]);
+    let (lost, _, _) = verdict(&closure, &[("docs/index.html", "<script src=env/a.js></script>")]);
+    assert_eq!(lost, ["env/a.js"], "of another folder");
+}
+
+#[test]
+fn one_missing_file_is_said_once() {
+    let paths = ["index.html", "about.html", "assets/app-BEcQUh0e.js", "assets/cart-DSJ8mBsC.js"];
+    let script = "m.f=0;__vite__mapDeps.f=[\"assets/cart-DSJ8mBsC.js\",\"assets/gone-Q1w2E3r4.js\"];import(\"./gone-Q1w2E3r4.js\")";
+    let page = r#"<script src="/assets/gone-Q1w2E3r4.js"></script>"#;
+    let mut build = BuildNames::none(Decided::UsualPlace);
+    build.reading.path = Some(".vite/manifest.json".into());
+    build.names.missing = BTreeSet::from(["assets/gone-Q1w2E3r4.js".to_owned()]);
+    let closure = Closure::new(paths, &[]);
+    let mut gaps = Gaps::default();
+    gaps.look_at_names(&build);
+    for (path, text) in [("assets/app-BEcQUh0e.js", script), ("index.html", page), ("about.html", page)] {
+        gaps.look(&closure, path, text);
+    }
+    let verdict = gaps.finish(&closure);
+    assert_eq!(verdict.dangling.len(), 1, "{verdict:?}");
+    let text = verdict.message();
+    assert!(
+        text.contains(r#": .vite/manifest.json refers to "assets/gone-Q1w2E3r4.js" (5 other references lead there, too); build again"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn names_that_another_encoding_hides_are_no_references() {
+    let page = String::from_utf8_lossy(b"<img src=\"\x89\xe6\x91\x9c.png\"><script src=gone.js></script>");
+    assert_eq!(errors(&["index.html"], &page), ["gone.js"]);
+}
+
+#[test]
+fn a_reference_longer_than_any_path_is_passed_over() {
+    assert_eq!(errors(&["index.html"], &format!("<img src={}.png>", "a".repeat(9_000))), Vec::<String>::new());
+}
+
+#[test]
+fn guesses_of_a_large_build_take_little_time() {
+    let paths: Vec<String> = (0..50_000).map(|n| format!("static/js/{n}.0a1b2c3d.js")).collect();
+    let ids = (0..10_000).map(|n| format!("{n}:\"0a1b2c3e\",")).collect::<Vec<_>>().concat();
+    let literals = (10_000..20_000).map(|n| format!("\"static/js/{n}.0a1b2c3e.js\",")).collect::<Vec<_>>().concat();
+    let script = format!("r.u=e=>\"static/js/\"+e+\".\"+{{{ids}}}[e]+\".js\";[{literals}]");
+    let closure = Closure::new(paths.iter().map(String::as_str), &[]);
+    assert_eq!(closure.all_leads("static/js/main.js", &script).len(), 20_000);
 }

@@ -1,26 +1,50 @@
 //! References in a web app manifest: icons and screenshots, also those of shortcuts, by which an application is installed.
 //! Never takes another tool's `manifest.json` for one.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::found::{Evidence, Found};
 
-/// Members that a web app manifest has, and a build tool's has not.
-const OF_A_WEB_APP: [&str; 5] = ["start_url", "icons", "display", "short_name", "theme_color"];
+/// Longest manifest that is read; it grows to about ten times its length in memory.
+const BYTES_MAX: usize = 1024 * 1024;
+
+/// What is read of it. The first members are those that a build tool's manifest of the same name has not.
+#[derive(Deserialize)]
+struct WebApp {
+    start_url: Option<IgnoredAny>,
+    display: Option<IgnoredAny>,
+    short_name: Option<IgnoredAny>,
+    theme_color: Option<IgnoredAny>,
+    icons: Option<Vec<Picture>>,
+    #[serde(default)]
+    screenshots: Vec<Picture>,
+    #[serde(default)]
+    shortcuts: Vec<Shortcut>,
+}
+
+#[derive(Deserialize)]
+struct Picture {
+    #[serde(default)]
+    src: String,
+}
+
+#[derive(Deserialize)]
+struct Shortcut {
+    #[serde(default)]
+    icons: Vec<Picture>,
+}
 
 pub(super) fn references(text: &str, found: &mut Found) {
-    let Ok(Value::Object(manifest)) = serde_json::from_str(text.trim_start_matches('\u{feff}')) else { return };
-    if !OF_A_WEB_APP.iter().any(|member| manifest.contains_key(*member)) {
+    let text = Some(text.trim_start_matches('\u{feff}')).filter(|text| text.len() <= BYTES_MAX);
+    let Some(manifest) = text.and_then(|text| serde_json::from_str::<WebApp>(text).ok()) else { return };
+    let marks = [&manifest.start_url, &manifest.display, &manifest.short_name, &manifest.theme_color];
+    if manifest.icons.is_none() && marks.iter().all(|mark| mark.is_none()) {
         return;
     }
-    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
-    let shortcuts = list(manifest.get("shortcuts")).into_iter().flat_map(|shortcut| list(shortcut.get("icons")));
-    let pictures = list(manifest.get("icons")).into_iter().chain(list(manifest.get("screenshots"))).chain(shortcuts);
-    for picture in pictures {
-        if let Some(url) = picture.get("src").and_then(Value::as_str) {
-            found.add(url, Evidence::Asked);
-        }
-    }
+    let icons = manifest.icons.into_iter().flatten().chain(manifest.shortcuts.into_iter().flat_map(|shortcut| shortcut.icons));
+    // Without one the application works, and a browser installs it with another picture.
+    icons.chain(manifest.screenshots).for_each(|picture| found.add(&picture.src, Evidence::Icon));
 }
 
 #[cfg(test)]

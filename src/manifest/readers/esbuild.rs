@@ -1,7 +1,7 @@
 //! esbuild's metafile, also as Angular writes it (`stats.json`): every output with its entry point and imports.
 //! Never published: it tells where the sources lay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -25,7 +25,7 @@ pub const READER: Reader = Reader {
 #[derive(Debug, Deserialize)]
 struct Metafile {
     #[serde(rename = "inputs")]
-    _inputs: BTreeMap<String, serde::de::IgnoredAny>,
+    _inputs: serde::de::IgnoredAny,
     outputs: BTreeMap<String, Output>,
 }
 
@@ -50,14 +50,15 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let imports = metafile.outputs.values().flat_map(|output| &output.imports).filter(|import| !import.external);
     let imports: Vec<&str> = imports.map(|import| import.path.as_str()).collect();
     let outputs = || metafile.outputs.keys().map(String::as_str);
-    let finder = Finder::of(input, outputs())?;
+    let finder = Finder::of(input, &outputs())?;
     let mut names = Names { own_file: OwnFile::LeftOut, ..Names::default() };
+    let mut used: BTreeSet<&String> = BTreeSet::new();
     for (path, output) in &metafile.outputs {
         let Some(file) = finder.find(path) else { continue };
         if vouches(Vouch::ByName, file) {
             names.hashed.insert(file.to_owned());
         }
-        if let Some(entry) = output.entry_point.as_ref().filter(|entry| !names.logical.values().any(|known| known == *entry)) {
+        if let Some(entry) = output.entry_point.as_ref().filter(|entry| used.insert(entry)) {
             names.logical.insert(file.to_owned(), entry.clone());
         }
     }

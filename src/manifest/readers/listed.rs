@@ -4,14 +4,12 @@
 use std::collections::BTreeSet;
 
 use super::paths::{folder_and_name, is_needed, names_a_file, without_query};
-use super::{Input, Names, OwnFile, Unsuitable};
+use super::{Input, Names, OwnFile, Paths, Unsuitable};
 use crate::manifest::classify;
 
 /// Which of the files that a tool lists carry a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Vouch {
-    /// Each: the tool lists no other.
-    Each,
     /// Those whose names have a part that can be one.
     ByName,
     /// None.
@@ -36,10 +34,10 @@ pub(super) struct Finder<'a, 'u> {
 
 impl<'a, 'u> Finder<'a, 'u> {
     /// By what leads most of these URLs to files: as they stand, below the list's own folder, or without what the tool puts in front.
-    pub(super) fn of(input: &'a Input<'a>, urls: impl Iterator<Item = &'u str> + Clone) -> Result<Self, Unsuitable> {
+    pub(super) fn of(input: &'a Input<'a>, urls: &(impl Iterator<Item = &'u str> + Clone)) -> Result<Self, Unsuitable> {
         let clean = || urls.clone().map(without_query);
         let beside = folder_and_name(input.path).0;
-        let below = |folder: &str| clean().filter(|url| input.paths.find(&format!("{folder}{}", relative(url))).is_some()).count();
+        let below = |folder: &str| clean().filter(|url| find(input.paths, &format!("{folder}{}", relative(url))).is_some()).count();
         let public_path = input.paths.public_path(clean());
         let (at_top, at_folder) = (below(""), below(beside));
         if at_top == 0 && at_folder == 0 && public_path.is_none() {
@@ -54,9 +52,9 @@ impl<'a, 'u> Finder<'a, 'u> {
 
     pub(super) fn find(&self, url: &str) -> Option<&'a str> {
         let (paths, url) = (self.input.paths, without_query(url));
-        let below = || paths.find(&format!("{}{}", self.folder, relative(url)));
-        let behind = || paths.find(url.strip_prefix(self.public_path)?);
-        paths.find(url).filter(|_| self.folder.is_empty()).or_else(below).or_else(behind)
+        let below = || find(paths, &format!("{}{}", self.folder, relative(url)));
+        let behind = || find(paths, url.strip_prefix(self.public_path)?);
+        find(paths, url).filter(|_| self.folder.is_empty()).or_else(below).or_else(behind)
     }
 
     /// Whether a URL that leads to no file should: it names one, and not on another host.
@@ -73,7 +71,13 @@ impl<'a, 'u> Finder<'a, 'u> {
     }
 }
 
-fn relative(url: &str) -> &str {
+/// The file of a path that may be escaped as in a URL.
+fn find<'a>(paths: &Paths<'a>, path: &str) -> Option<&'a str> {
+    let plain = || paths.find(&percent_encoding::percent_decode_str(path).decode_utf8().ok()?);
+    paths.find(path).or_else(|| if path.contains('%') { plain() } else { None })
+}
+
+pub(super) fn relative(url: &str) -> &str {
     let url = url.strip_prefix("./").unwrap_or(url);
     url.strip_prefix('/').unwrap_or(url)
 }
@@ -85,16 +89,15 @@ pub(super) fn names<'u>(
     vouch: Vouch,
     needs: Needs,
 ) -> Result<Names, Unsuitable> {
-    let finder = Finder::of(input, urls.clone())?;
+    let finder = Finder::of(input, &urls)?;
     let mut names = Names { public_path: finder.public_path(), own_file: OwnFile::Published, ..Names::default() };
     for url in urls {
         match finder.find(url) {
             Some(file) if vouches(vouch, file) => drop(names.hashed.insert(file.to_owned())),
-            Some(_) => {}
             None if finder.is_lost(url) && (needs == Needs::Each || is_needed(without_query(url))) => {
                 names.missing.insert(url.to_owned());
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
     Ok(names)
@@ -102,7 +105,6 @@ pub(super) fn names<'u>(
 
 pub(super) fn vouches(vouch: Vouch, file: &str) -> bool {
     match vouch {
-        Vouch::Each => !classify::is_never_hashed(file),
         Vouch::ByName => carries_hash(file) && !classify::is_never_hashed(file),
         Vouch::None => false,
     }

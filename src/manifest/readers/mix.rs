@@ -26,7 +26,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
 /// The names of a plain map from names to URLs.
 pub(super) fn map(input: &Input<'_>, texts: &BTreeMap<String, String>) -> Result<Names, Unsuitable> {
     let urls = || texts.values().map(String::as_str);
-    let finder = Finder::of(input, urls())?;
+    let finder = Finder::of(input, &urls())?;
     let target = |url: &str| match finder.find(url) {
         Some(file) => Target::File(file),
         None if finder.is_lost(url) => Target::Nowhere,

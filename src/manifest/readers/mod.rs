@@ -53,6 +53,9 @@ use find::Candidate;
 /// Largest file of a build tool that is read: 200,000 chunks of 80 bytes.
 pub const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// What tools on Windows write before UTF-8; no list begins with it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Other lists that one sentence names.
 const ALSO_MAX: usize = 8;
 
@@ -230,7 +233,8 @@ impl BuildNames {
     #[must_use]
     pub fn leaves_out(&self, path: &str) -> bool {
         let is_own = self.names.own_file == OwnFile::LeftOut && self.reading.path.as_deref() == Some(path);
-        is_own || self.others_left_out.contains(path)
+        let is_meant = is_at_the_top(path) || self.reading.decided != Decided::UsualPlace;
+        (is_own && is_meant) || self.others_left_out.contains(path)
     }
 
     /// What the tools name and the build lacks: the list's path and the name in it.
@@ -253,7 +257,7 @@ impl BuildNames {
         if !names.missing.is_empty() {
             self.others_missing.insert(path.to_owned(), names.missing);
         }
-        if names.own_file == OwnFile::LeftOut {
+        if names.own_file == OwnFile::LeftOut && is_at_the_top(path) {
             self.others_left_out.insert(path.to_owned());
         }
         if self.reading.also.len() < ALSO_MAX {
@@ -447,12 +451,17 @@ impl Build<'_> {
 
     /// What one reader says of a file: its names, or why it is none of its.
     fn ask(&self, reader: &Reader, path: &str, bytes: &[u8]) -> Result<Result<Names, String>, UnreadableNames> {
-        match (reader.read)(&Input { path, bytes, paths: &self.paths }) {
+        match (reader.read)(&Input { path, bytes: bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes), paths: &self.paths }) {
             Ok(names) => Ok(Ok(names)),
             Err(Unsuitable::AnotherFormat(cause)) => Ok(Err(cut(&cause))),
             Err(Unsuitable::Ambiguous { name, files }) => Err(UnreadableNames::Ambiguous { path: path.to_owned(), name, files }),
         }
     }
+}
+
+/// Below a folder a file of such a name may be one that a page of the site fetches (a report of the bundle): it is published, whatever it is.
+fn is_at_the_top(path: &str) -> bool {
+    !path.contains('/')
 }
 
 fn taken(reader: &Reader, path: &str, decided: Decided, names: Names) -> BuildNames {

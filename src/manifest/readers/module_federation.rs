@@ -1,7 +1,8 @@
 //! Module Federation's `mf-manifest.json`: the remote entry, and what each shared and exposed module loads.
 //! Never asks for what remotes have: they are other builds.
 
-use super::json::Node;
+use serde::Deserialize;
+
 use super::listed::{self, Needs, Vouch};
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
@@ -14,39 +15,63 @@ pub const READER: Reader = Reader {
     read,
 };
 
+/// What is read of it; everything else is passed over while it is parsed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    meta_data: MetaData,
+    #[serde(default)]
+    shared: Vec<Module>,
+    #[serde(default)]
+    exposes: Vec<Module>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MetaData {
+    #[serde(default)]
+    remote_entry: RemoteEntry,
+}
+
+#[derive(Default, Deserialize)]
+struct RemoteEntry {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    path: String,
+}
+
+#[derive(Deserialize)]
+struct Module {
+    #[serde(default)]
+    assets: Assets,
+}
+
+#[derive(Default, Deserialize)]
+struct Assets {
+    #[serde(default)]
+    js: Lists,
+    #[serde(default)]
+    css: Lists,
+}
+
+#[derive(Default, Deserialize)]
+struct Lists {
+    #[serde(default)]
+    sync: Vec<String>,
+    #[serde(default)]
+    r#async: Vec<String>,
+}
+
 fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
-    let value: serde_json::Value = serde_json::from_slice(input.bytes).map_err(|error| Unsuitable::AnotherFormat(error.to_string()))?;
-    let Some(data) = value.get("metaData").filter(|data| data.is_object()) else {
-        return Err(Unsuitable::AnotherFormat("it has no metaData".to_owned()));
-    };
-    let mut files = Vec::new();
-    if let Some(name) = data["remoteEntry"]["name"].as_str() {
-        let folder = data["remoteEntry"]["path"].as_str().unwrap_or_default().trim_matches('/');
-        files.push(if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") });
-    }
-    for list in ["shared", "exposes"] {
-        for module in value[list].as_array().into_iter().flatten() {
-            files.extend(assets(&module["assets"]));
-        }
-    }
+    let manifest: Manifest = serde_json::from_slice(input.bytes).map_err(|error| Unsuitable::AnotherFormat(error.to_string()))?;
+    let RemoteEntry { name, path } = manifest.meta_data.remote_entry;
+    let folder = path.trim_matches('/');
+    let entry = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+    let modules = manifest.shared.into_iter().chain(manifest.exposes);
+    let lists = modules.flat_map(|module| [module.assets.js, module.assets.css]);
+    let files: Vec<String> = std::iter::once(entry).chain(lists.flat_map(|lists| lists.sync.into_iter().chain(lists.r#async))).collect();
     listed::names(input, files.iter().map(String::as_str), Vouch::ByName, Needs::WhatPagesLoad)
-}
-
-/// `{js: {sync: […], async: […]}, css: {…}}`.
-fn assets(node: &serde_json::Value) -> Vec<String> {
-    let mut files = Vec::new();
-    if let Ok(node) = serde_json::from_value::<Node>(node.clone()) {
-        collect(node, &mut files);
-    }
-    files
-}
-
-fn collect(node: Node, files: &mut Vec<String>) {
-    match node {
-        Node::List(list) => files.extend(list),
-        Node::Object(object) => object.into_values().for_each(|node| collect(node, files)),
-        Node::Text(_) | Node::Other => {}
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //! Never vouches for what lies outside of `_next/static`.
 
 use super::json::Node;
-use super::listed::strings;
+use super::listed::{carries_hash, strings};
 use super::paths::{Paths, folder_and_name, is_needed};
 use super::{Input, Names, OwnFile, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
+use crate::manifest::classify;
 
 /// The manifests of `.next`, when they are published with `static`.
 pub const READER: Reader = Reader {
@@ -28,6 +29,9 @@ pub const IN_THE_SITE: Reader = Reader {
 
 /// What all of Next's paths begin with.
 const STATIC: &str = "static/";
+
+/// Length of a build's id that Next makes by itself (nanoid).
+const BUILD_ID_CHARS: usize = 21;
 
 fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let object = Node::object(input.bytes).map_err(Unsuitable::AnotherFormat)?;
@@ -66,12 +70,19 @@ fn named<'f>(input: &Input<'_>, files: impl Iterator<Item = &'f str>) -> Result<
         // Next escapes what it writes into scripts, and not the names of its files.
         let plain = percent_encoding::percent_decode_str(file).decode_utf8_lossy();
         match input.paths.find(&format!("{folder}{file}")).or_else(|| input.paths.find(&format!("{folder}{plain}"))) {
-            Some(path) => drop(names.hashed.insert(path.to_owned())),
+            Some(path) if carries_hash(path) || is_below_a_hash(file) => drop(names.hashed.insert(path.to_owned())),
             None if is_needed(file) && file.contains('.') => drop(names.missing.insert(file.to_owned())),
-            None => {}
+            Some(_) | None => {}
         }
     }
     Ok(names)
+}
+
+/// `static/<BUILD_ID>/_buildManifest.js`: Next makes the id of 21 random characters, or the application says one, which may stay.
+fn is_below_a_hash(file: &str) -> bool {
+    let id = file.strip_prefix(STATIC).and_then(|rest| rest.split_once('/')).map_or("", |(id, _)| id);
+    (id.len() == BUILD_ID_CHARS && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')))
+        || classify::is_hash_of_a_tool(id)
 }
 
 /// `_next/` around or beside the file.
@@ -112,5 +123,15 @@ mod tests {
         let build = with("_next/static/zJk3vB9xQ-2LmN4pR6tYw/_buildManifest.js", text);
         assert!(build.names.hashed.contains(FILES[2]), "{build:?}");
         assert_eq!(build.names.missing.iter().collect::<Vec<_>>(), ["static/chunks/pages/gone-0011223344556677.js"]);
+    }
+
+    #[test]
+    fn what_carries_no_hash_is_not_vouched_for() {
+        let text =
+            r#"self.__BUILD_MANIFEST={"/":["static/chunks/main.js","static/chunks/main-0011223344556677.js","static/v1/_ssgManifest.js"]}"#;
+        let files = ["_next/static/chunks/main.js", "_next/static/chunks/main-0011223344556677.js", "_next/static/v1/_ssgManifest.js"];
+        let list = ("_next/static/v1/_buildManifest.js", text);
+        let build = Sample::of(&[list, (files[0], ""), (files[1], ""), (files[2], "")]).auto();
+        assert_eq!(build.names.hashed.iter().collect::<Vec<_>>(), [files[1]], "{build:?}");
     }
 }

@@ -24,7 +24,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     collect(&manifest, "", &mut urls);
     urls.sort_unstable();
     urls.dedup();
-    listed::names(input, urls.iter().map(String::as_str), Vouch::Each, Needs::WhatPagesLoad)
+    listed::names(input, urls.iter().map(String::as_str), Vouch::ByName, Needs::WhatPagesLoad)
 }
 
 /// Modules, imports and styles at any depth, and the manifest's own URL.
@@ -59,5 +59,13 @@ mod tests {
         let build = Sample::of(&all).auto();
         assert!(files.iter().all(|file| build.names.hashed.contains(*file)), "{build:?}");
         assert_eq!(build.names.missing.iter().collect::<Vec<_>>(), ["/assets/cart-DSJ8mBsC.js", "/assets/root-DgT2sLqW.css"], "{build:?}");
+    }
+
+    #[test]
+    fn a_module_without_a_hash_is_not_vouched_for() {
+        let text = r#"window.__reactRouterManifest={"entry":{"module":"/assets/entry.client.js","imports":["/assets/b-BvJ0nPsk.js"]}};"#;
+        let build =
+            Sample::of(&[("assets/manifest-2f6a1c3d.js", text), ("assets/entry.client.js", ""), ("assets/b-BvJ0nPsk.js", "")]).auto();
+        assert_eq!(build.names.hashed.iter().collect::<Vec<_>>(), ["assets/b-BvJ0nPsk.js"], "{build:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Rsbuild's and Rspack's `manifest.json` (`output.manifest`): `allFiles`, and for each entry what it loads.
 //! Never takes the name of an entry's first script for more than a name: there may be several.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -52,13 +52,14 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
         manifest.entries.values().flat_map(|entry| loaded(entry).into_iter().chain(entry.assets.clone())).collect();
     let urls = || manifest.all_files.iter().chain(&of_entries).map(String::as_str);
     let mut names = listed::names(input, urls(), Vouch::ByName, Needs::WhatPagesLoad)?;
-    let finder = Finder::of(input, urls())?;
+    let finder = Finder::of(input, &urls())?;
+    let mut used: BTreeSet<String> = BTreeSet::new();
     for (entry, files) in &manifest.entries {
         for (list, ending) in [(&files.initial.js, "js"), (&files.initial.css, "css")] {
             // The entry's own file begins with its name; the others are shared.
             let own = list.iter().filter_map(|url| finder.find(url)).find(|file| is_named(file, entry));
             let name = format!("{entry}.{ending}");
-            if let Some(file) = own.filter(|_| !names.logical.values().any(|known| *known == name)) {
+            if let Some(file) = own.filter(|_| used.insert(name.clone())) {
                 names.logical.entry(file.to_owned()).or_insert(name);
             }
         }

@@ -308,3 +308,56 @@ fn every_format_but_auto_and_folder_has_a_reader() {
     }
     assert!(READERS.iter().all(|reader| reader.format != Format::Folder));
 }
+
+#[test]
+fn a_byte_order_mark_before_a_list_is_passed_over() {
+    let build = Sample::of(&[(".vite/manifest.json", "\u{feff}{\"a.ts\":{\"file\":\"a-lowercas.js\"}}"), ("a-lowercas.js", "")]).auto();
+    assert_eq!(strings(&build.names.hashed), ["a-lowercas.js"]);
+}
+
+#[test]
+fn a_list_below_a_folder_is_published_unless_it_was_named() {
+    let text = r#"{"inputs":{},"outputs":{"a-5K7OQ3KJ.js":{}}}"#;
+    let sample = Sample::of(&[("report/meta.json", text), ("a-5K7OQ3KJ.js", "")]);
+    assert!(!sample.auto().leaves_out("report/meta.json"), "a page of the site may fetch it");
+    assert!(sample.read(Format::Auto, Some("report/meta.json")).unwrap().leaves_out("report/meta.json"));
+    let two = Sample::of(&[("report/meta.json", text), ("meta.json", text), ("a-5K7OQ3KJ.js", "")]).auto();
+    assert!(two.leaves_out("meta.json") && !two.leaves_out("report/meta.json"), "{two:?}");
+}
+
+#[test]
+fn a_manifest_of_webpack_may_name_files_from_its_own_folder() {
+    let text = r#"{"app.js":"js/app.3a4f5b6c.js","app.css":"./css/app.0a1b2c3d.css"}"#;
+    let files = [("public/build/asset-manifest.json", text), ("public/build/js/app.3a4f5b6c.js", ""), ("index.html", "")];
+    let build = Sample::of(&files).auto();
+    assert_eq!(strings(&build.names.hashed), ["public/build/js/app.3a4f5b6c.js"], "{build:?}");
+    assert_eq!(strings(&build.names.missing), ["./css/app.0a1b2c3d.css"]);
+}
+
+#[test]
+fn names_of_lists_may_be_escaped() {
+    let text = r#"{"assetGroups":[{"urls":["/index.html","/img/a%20b.png","/100%25.png","/a%2.png"]}]}"#;
+    let build = Sample::of(&[("ngsw.json", text), ("index.html", ""), ("img/a b.png", ""), ("100%25.png", ""), ("a%2.png", "")]).auto();
+    assert!(build.names.missing.is_empty(), "{build:?}");
+}
+
+#[test]
+fn a_name_of_dots_takes_little_time_and_memory() {
+    let text = format!(r#"{{"{}a.js":"0a1b2c3d","b.js":"0a1b2c3e","{}.js":"0a1b2c3f"}}"#, ".".repeat(100_000), "a.".repeat(100));
+    let build = Sample::of(&[("version.json", &text), ("b.0a1b2c3e.js", "")]).auto();
+    assert_eq!(strings(&build.names.hashed), ["b.0a1b2c3e.js"]);
+}
+
+#[test]
+fn lists_of_many_entries_take_little_time() {
+    let outputs: Vec<String> = (0..20_000).map(|n| format!(r#""a{n}-5K7OQ3KJ.js":{{"entryPoint":"src/{n}.ts"}}"#)).collect();
+    let esbuild = format!(r#"{{"inputs":{{}},"outputs":{{{}}}}}"#, outputs.join(","));
+    let entries: Vec<String> = (0..20_000).map(|n| format!(r#""a{n}":{{"initial":{{"js":["a{n}-5K7OQ3KJ.js"]}}}}"#)).collect();
+    let rsbuild = format!(r#"{{"allFiles":[],"entries":{{{}}}}}"#, entries.join(","));
+    let files: Vec<String> = (0..20_000).map(|n| format!("a{n}-5K7OQ3KJ.js")).collect();
+    for (path, text) in [("meta.json", esbuild), ("manifest.json", rsbuild)] {
+        let mut all: Vec<(&str, &str)> = files.iter().map(|file| (file.as_str(), "")).collect();
+        all.push((path, &text));
+        assert_eq!(Sample::of(&all).auto().names.logical.len(), 20_000);
+    }
+}

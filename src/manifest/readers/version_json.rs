@@ -14,6 +14,12 @@ use crate::manifest::classify;
 pub const READER: Reader =
     Reader { format: Format::VersionJson, tool: "VersionJson", places: &[Place { path: "version.json", used_by: UsedBy::Others }], read };
 
+/// No file system has a longer name.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Dots at which a hash may stand, from the last one on.
+const DOTS_MAX: usize = 8;
+
 fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let object = Node::object(input.bytes).map_err(Unsuitable::AnotherFormat)?;
     let texts: BTreeMap<String, String> = object.into_iter().filter_map(|(name, node)| Some((name, text(node)?))).collect();
@@ -74,6 +80,9 @@ impl<'a> Places<'a> {
     /// a map rarely have the folders that the build tool has made.
     fn carrying(&self, name: &str, hash: &str) -> Vec<&'a str> {
         let (folder, last) = folder_and_name(name.trim_start_matches('/'));
+        if last.len() > NAME_BYTES_MAX || hash.len() > NAME_BYTES_MAX {
+            return Vec::new();
+        }
         let wanted = hashed_forms(last, hash);
         let mut all: Vec<&str> = wanted.iter().filter_map(|name| self.0.get(name.as_str())).flatten().copied().collect();
         all.sort_unstable();
@@ -85,7 +94,7 @@ impl<'a> Places<'a> {
 /// `app.min.js` with the hash `H`: `app.H.min.js`, `app.min.H.js`, the same with `-` and `_`, `H.app.min.js`, `H.js`.
 fn hashed_forms(name: &str, hash: &str) -> Vec<String> {
     let mut forms = Vec::new();
-    for (at, _) in name.match_indices('.').filter(|(at, _)| *at > 0) {
+    for (at, _) in name.rmatch_indices('.').filter(|(at, _)| *at > 0).take(DOTS_MAX) {
         let (stem, ending) = name.split_at(at);
         forms.extend(['.', '-', '_'].map(|mark| format!("{stem}{mark}{hash}{ending}")));
         forms.push(format!("{hash}{ending}"));

@@ -40,6 +40,8 @@ struct Chunk {
     imports: Vec<String>,
     #[serde(default)]
     dynamic_imports: Vec<String>,
+    #[serde(default)]
+    is_entry: bool,
 }
 
 fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
@@ -51,7 +53,11 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let folder = base.unwrap_or_else(|| folder_and_name(input.path).0);
     let find = |file: &String| find(input.paths, folder, file);
     let (there, gone): (Vec<_>, Vec<_>) = files(&chunks).into_iter().map(|file| (file, find(file))).partition(|(_, it)| it.is_some());
-    // Below a folder `manifest.json` may be anybody's, and any JSON may have members named `file`.
+    // Any JSON may have members named `file`.
+    if base.is_none() && !chunks.values().any(is_built) {
+        return Err(Unsuitable::AnotherFormat("it names no entry, script or style sheet".to_owned()));
+    }
+    // Below a folder `manifest.json` may be anybody's.
     if there.is_empty() && base.is_none() && input.path.contains('/') {
         return Err(Unsuitable::AnotherFormat("it names no file of the build".to_owned()));
     }
@@ -76,6 +82,11 @@ fn is_hashed(chunks: &Chunks, file: &str) -> bool {
         let plain = [Some(source), chunk.src.as_ref(), chunk.name.as_ref()];
         plain.into_iter().flatten().all(|plain| classify::says_more_than(file, plain))
     })
+}
+
+/// Whether it is something that Vite makes, rather than a document.
+fn is_built(chunk: &Chunk) -> bool {
+    chunk.is_entry || [".js", ".mjs", ".css"].iter().any(|ending| chunk.file.ends_with(ending))
 }
 
 /// For a manifest in `.vite`, the folder around that.
@@ -156,5 +167,14 @@ mod tests {
         assert!(matches!(names("docs/manifest.json", documents, &["a.pdf"]), Err(Unsuitable::AnotherFormat(_))), "any list of documents");
         assert!(matches!(names("manifest.json", b"{}", &[]), Err(Unsuitable::AnotherFormat(_))));
         assert!(names(PATH, b"{}", &[]).is_ok(), "Vite writes this for a build without modules");
+    }
+
+    #[test]
+    fn a_list_of_documents_is_not_taken_for_it() {
+        let documents = br#"{"a":{"file":"a.pdf"},"b":{"file":"gone.pdf"}}"#;
+        for path in ["manifest.json", "docs/manifest.json"] {
+            let read = names(path, documents, &["a.pdf", "docs/a.pdf"]);
+            assert!(matches!(read, Err(Unsuitable::AnotherFormat(_))), "{path}: {read:?}");
+        }
     }
 }

@@ -17,7 +17,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
         object.into_iter().filter_map(|(page, node)| if let Node::Text(hash) = node { Some((page, hash)) } else { None }).collect();
     let folder = input.path.strip_suffix("hashmap.json").unwrap_or_default();
     let mut names = Names { own_file: OwnFile::Published, ..Names::default() };
-    for (page, hash) in pages.iter().filter(|(page, _)| page.ends_with(".md")) {
+    for (page, hash) in pages.iter().filter(|(page, _)| page.rsplit_once('.').is_some_and(|(_, ending)| ending == "md")) {
         let forms = [format!("{folder}assets/{page}.{hash}.js"), format!("{folder}assets/{page}.{hash}.lean.js")];
         let there: Vec<&str> = forms.iter().filter_map(|form| input.paths.find(form)).collect();
         names.hashed.extend(there.iter().map(|file| (*file).to_owned()));

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::json::Node;
-use super::paths::{is_needed, names_a_file, without_query};
+use super::listed::relative;
+use super::paths::{folder_and_name, is_needed, names_a_file, without_query};
 use super::{Input, Names, OwnFile, Paths, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 use crate::manifest::classify;
@@ -37,7 +38,15 @@ struct Map {
 fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let map = parse(input.bytes).map_err(Unsuitable::AnotherFormat)?;
     let urls = || map.names.values().chain(&map.entry_points).map(|url| without_query(url));
-    let Some(public_path) = input.paths.public_path(urls()) else {
+    let public_path = input.paths.public_path(urls());
+    let behind = |url: &&str| public_path.is_some_and(|public_path| input.paths.behind(public_path, url).is_some());
+    // A manifest in a folder of the build (`public/build/`) may name its files from there.
+    let folder = folder_and_name(input.path).0;
+    let beside = |url: &&str| input.paths.find(&format!("{folder}{}", relative(url))).is_some();
+    if !folder.is_empty() && urls().filter(beside).count() > urls().filter(behind).count() {
+        return Ok(named(&map.names, urls(), &|url| Target::beside(url, folder, input.paths)));
+    }
+    let Some(public_path) = public_path else {
         return Err(Unsuitable::AnotherFormat("it names no file of the build".to_owned()));
     };
     let mut names = named(&map.names, urls(), &|url| Target::of(url, public_path, input.paths));
@@ -86,6 +95,15 @@ impl<'a> Target<'a> {
             // With a public path that is a URL, relative ones do not occur, and other hosts are not ours to judge.
             None if url.starts_with(public_path) || !(url.contains("//") || url.starts_with("data:")) => Self::Nowhere,
             None => Self::Elsewhere,
+        }
+    }
+
+    /// The same for a manifest that names files from its own folder.
+    fn beside(url: &str, folder: &str, paths: &Paths<'a>) -> Self {
+        match paths.find(&format!("{folder}{}", relative(url))) {
+            Some(file) => Self::File(file),
+            None if !names_a_file(url) || url.contains("//") || url.starts_with("data:") => Self::Elsewhere,
+            None => Self::Nowhere,
         }
     }
 }

@@ -35,7 +35,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
         return Err(Unsuitable::AnotherFormat("it has no precache list".to_owned()));
     }
     let mut names = listed::names(input, entries.iter().map(|entry| entry.url), Vouch::None, Needs::Each)?;
-    let finder = listed::Finder::of(input, entries.iter().map(|entry| entry.url))?;
+    let finder = listed::Finder::of(input, &entries.iter().map(|entry| entry.url))?;
     let hashed = entries.iter().filter(|entry| !entry.has_revision).filter_map(|entry| finder.find(entry.url));
     names.hashed = hashed.filter(|file| vouches(Vouch::ByName, file)).map(str::to_owned).collect();
     Ok(names)
