@@ -67,6 +67,10 @@ pub struct Pointer {
     /// What the last flip did not wait for; status, event and history say it from here, whichever process writes them.
     #[serde(default, deserialize_with = "if_known", skip_serializing_if = "Option::is_none")]
     pub waived: Option<Waived>,
+    /// Whether the active version has unversioned files: the flip replaces their public copies, whoever serves the pages, and whichever process
+    /// comes after it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public_files: bool,
     /// The attempt whose candidate was taken back at its deadline, until the next staging.
     #[serde(default, deserialize_with = "if_known", skip_serializing_if = "Option::is_none")]
     pub given_up: Option<GivenUp>,
@@ -129,6 +133,7 @@ impl Pointer {
             staged_at: None,
             activated_at: None,
             waived: None,
+            public_files: false,
             given_up: None,
         }
     }
@@ -182,6 +187,7 @@ impl Pointer {
             staged_at: None,
             activated_at: Some(now),
             waived: None,
+            public_files: false,
             ..self.clone()
         }
     }

@@ -234,7 +234,7 @@ pub struct ActivatedVersion {
     pub activated_at: Option<Time>,
 }
 
-/// Which pages lie in the bucket.
+/// Which pages lie in the bucket; where pods serve the pages, which unversioned files lie there at their public keys.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EntriesStatus {

@@ -50,9 +50,7 @@ pub(super) async fn find_store(
         return Ok(FoundStore { facts: StoreFacts::Missing, layout, spec: None, address: None, is_asked: false });
     };
     let (facts, layout) = (usable(&store, release), layout(&store.spec, release));
-    let is_asked = needs_bucket(release, pointer, &facts, cx.outside.clock.now())
-        || claim_may_change(cx, key, release, &layout)
-        || has_unversioned(cx, key, release);
+    let is_asked = needs_bucket(release, pointer, &facts, cx.outside.clock.now()) || claim_may_change(cx, key, release, &layout);
     let mut found = FoundStore { facts, layout, spec: None, address: None, is_asked };
     if is_asked || is_written_to(release, pointer) {
         match address(cx, &key.namespace, &store.spec.bucket, store.spec.credentials.as_ref()).await? {
@@ -134,16 +132,9 @@ fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &Store
         .is_some_and(|active| active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url);
     let sweeps = retention::due_at(release, now).is_some_and(|at| at <= now);
     let fills = rollout::replicas::are_to_be_filled(store, &release.status);
-    let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !sweeps && !fills;
+    let public = pointer.is_some_and(|pointer| rollout::decide::public_files_are_due(release, pointer, now));
+    let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !public && !sweeps && !fills;
     !(release.deleting || release.spec.suspend || is_idle)
-}
-
-/// Whether this process knows that the version has files at public keys, which the flip replaces though pods serve the pages. What is known
-/// costs no request.
-fn has_unversioned(cx: &Context, key: &ReleaseKey, release: &ReleaseFacts) -> bool {
-    let record = cx.recall(key, &release.uid).record.filter(|record| record.version == release.spec.version);
-    let build = record.and_then(|record| record.build);
-    build.is_some_and(|build| build.unversioned > 0) && !release.deleting && !release.spec.suspend
 }
 
 /// Whether the bucket has yet to hear what the release uses, or that it uses nothing any more. What came by watch has no finalizers.

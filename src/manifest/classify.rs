@@ -56,7 +56,8 @@ pub fn is_never_hashed(path: &str) -> bool {
 #[must_use]
 pub fn is_beside_a_script(path: &str) -> bool {
     let name = path.to_ascii_lowercase();
-    is_source_map(&name) || [".license.txt", ".licenses.txt", ".license", ".d.ts", ".d.mts", ".d.cts"].iter().any(|end| name.ends_with(end))
+    is_source_map(&name)
+        || [".license.txt", ".licenses.txt", ".license", ".legal.txt", ".d.ts", ".d.mts", ".d.cts"].iter().any(|end| name.ends_with(end))
 }
 
 /// Whether a name that a build tool lists beside the name that a file has without hash (its chunk's, its source's) says more than that

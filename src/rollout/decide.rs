@@ -22,6 +22,7 @@ use super::{converging, replicas, retention, roll_call, watched};
 
 mod adopt;
 mod entries;
+pub use entries::public_files_are_due;
 mod lead;
 mod lost;
 mod references;
@@ -148,7 +149,7 @@ fn follow_up_the_flip(observed: &Observed) -> Option<Decision> {
     };
     let standing = match entries {
         Some(job) => entries::confirm_again(observed, found, job, standing),
-        None => standing,
+        None => standing.until_also(entries::look_at(observed, found)),
     };
     Some(sweep_when_settled(observed, standing))
 }
@@ -209,7 +210,7 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
         let overridden = gates::overridden(FLIP_GATES, observed);
         let waived = waived(observed, &overridden, &rolls);
         let change = PointerChange::Flip { overridden };
-        let pointer = found.pointer.flipped(observed.now).waiving(waived);
+        let pointer = Pointer { public_files: entries::has_unversioned(observed), ..found.pointer.flipped(observed.now).waiving(waived) };
         let step = write(found, change, pointer, name_map(observed, &verify));
         return Some(Decision { rolls, ..Decision::step(Phase::Converging, step) });
     }

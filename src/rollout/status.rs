@@ -118,7 +118,8 @@ impl View<'_> {
 
     /// The newest that is known; of the flip before, while those of the newest are not out.
     fn entries(&self) -> Option<EntriesStatus> {
-        if self.observed.release.spec.entries.publish == PublishEntries::Pods {
+        let has_public_files = self.pointer.as_ref().is_some_and(|pointer| pointer.public_files);
+        if self.observed.release.spec.entries.publish == PublishEntries::Pods && !has_public_files {
             return None;
         }
         let now = self.pointer.as_ref().and_then(|pointer| {

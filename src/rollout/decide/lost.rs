@@ -113,6 +113,8 @@ fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
         activated_at: active.activated_at.as_ref().map(|at| at.0),
         // Of the flip that was put back; the history has that of this one.
         waived: None,
+        // Not known any more; where the version has none, nothing is written.
+        public_files: true,
         given_up: None,
         ..found.pointer.unstaged()
     };

@@ -153,15 +153,11 @@ impl JobFacts {
         self.ended.iter().find(|(ended, _)| ended == job).map(|(_, end)| end)
     }
 
-    /// When the entry files of this flip were last confirmed by this process.
+    /// When the files of this flip that lie at public keys were last confirmed by this process, whoever serves the pages.
     #[must_use]
     pub fn entries_confirmed_at(&self, flip: i64) -> Option<Timestamp> {
         let confirmed = self.ended.iter().filter_map(|(job, end)| match (job, end) {
-            (Job::PublishEntries { sequence, publish: PublishEntries::Bucket, .. }, JobEnd::EntriesPublished { at })
-                if *sequence == flip =>
-            {
-                Some(*at)
-            }
+            (Job::PublishEntries { sequence, .. }, JobEnd::EntriesPublished { at }) if *sequence == flip => Some(*at),
             _ => None,
         });
         confirmed.max()
