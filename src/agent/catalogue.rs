@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::api::{ContentHash, ManifestDigest, PointedVersion};
-use crate::manifest::variant::Encoding;
+use crate::manifest::variant::{self, Encoding};
 use crate::manifest::{Class, Manifest, ManifestFile, classify};
 
 /// A version whose manifest is known here.
@@ -78,7 +78,7 @@ impl Catalogue {
             let files = match entry.class {
                 Class::Asset => &mut self.assets,
                 // An older program knew two classes, and its manifests say no more.
-                Class::Unversioned | Class::Entry if !classify::is_entry(&entry.path) => &mut self.unversioned,
+                Class::Unversioned | Class::Entry if !classify::is_entry(variant::original_path(&entry.path)) => &mut self.unversioned,
                 Class::Unversioned | Class::Entry => continue,
             };
             files.entry(entry.path.clone()).or_insert(Place { version, file });
@@ -175,5 +175,25 @@ impl Catalogue {
     fn found(&self, place: Place) -> Found<'_> {
         let version = &self.versions[place.version];
         Found { file: &version.manifest.files[place.file], version }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::testing::{entry, pointed};
+
+    /// A page that was compressed beforehand is a page: of another version it would be shown beside the wrong scripts.
+    #[test]
+    fn of_another_version_pictures_are_found_and_pages_are_not_compressed_or_plain() {
+        let version = |label: &str, files: &[&str]| {
+            let manifest = Manifest::new(files.iter().map(|path| entry(path, b"x")).collect());
+            Known { pointed: pointed(label, &manifest, "http://store/"), manifest: Arc::new(manifest), complete: true }
+        };
+        let now = version("v2", &["index.html"]);
+        let serving = now.pointed.clone();
+        let catalogue = Catalogue::new(vec![now, version("v1", &["a.jpg", "old.html", "old.html.br"])], Some(&serving));
+        let found = ["a.jpg", "old.html", "old.html.br"].map(|path| catalogue.find(path).is_some());
+        assert_eq!(found, [true, false, false]);
     }
 }

@@ -97,11 +97,11 @@ impl Task {
         Ok(JobEnd::Replicated { replicas, at })
     }
 
-    /// Brings everything into these replicas, and then the pages that lie at public keys.
+    /// Brings everything into these replicas, and then what the last flip put at public keys.
     pub(super) async fn backfill(
         &self,
         names: &[String],
-        pages: Option<&(String, ManifestDigest, i64)>,
+        pages: Option<&(String, ManifestDigest, i64, PublishEntries)>,
         told_to: &watch::Sender<UploadStatus>,
     ) -> Worked {
         let at = self.cx.outside.clock.now();
@@ -120,7 +120,7 @@ impl Task {
         &self,
         pair: &Pair,
         replica: &ReplicaSpec,
-        pages: Option<&(String, ManifestDigest, i64)>,
+        pages: Option<&(String, ManifestDigest, i64, PublishEntries)>,
         told_to: &watch::Sender<UploadStatus>,
     ) -> Result<Result<u64, String>, WorkFailure> {
         let (progress, seen) = watch::channel(Progress::default());
@@ -131,13 +131,13 @@ impl Task {
         };
         told_to.send_replace(upload_status(Progress::default()));
         match (told(filled)?, pages) {
-            (Ok(0), Some((version, digest, sequence))) => {
+            (Ok(0), Some((version, digest, sequence, publish))) => {
                 let manifest = upload::read_manifest(self.bucket.as_ref(), &self.layout, digest).await;
                 let manifest = manifest.map_err(|failure| read_failure(failure.reason(), failure.to_string()))?;
                 let Some(manifest) = manifest else { return Ok(Err(format!("the manifest of version {version:?} is not in the store"))) };
                 let writer = self.writer(version, digest);
                 Ok(self
-                    .publish_entries_to(replica, &manifest, (PublishEntries::Bucket, *sequence), &writer)
+                    .publish_entries_to(replica, &manifest, (*publish, *sequence), &writer)
                     .await
                     .map(|()| 0)
                     .map_err(|failure| failure.message))

@@ -21,8 +21,8 @@ use crate::rollout::{Blocker, retention};
 use crate::source::{NoRoom, SourceError};
 use crate::sweep::{self, SweepFailure};
 use crate::upload::{
-    self, Claimant, Claimed, EntriesFailure, Extent, FailureClass, PARALLEL, Progress, Publish, PublishFailure, Publisher, Referred, Tools,
-    VerifyFailure,
+    self, Claimant, Claimed, EntriesFailure, Extent, FailureClass, FlipFiles, PARALLEL, Progress, Publish, PublishFailure, Publisher,
+    Referred, Tools, VerifyFailure,
 };
 use crate::upload::{ReadFailure, Usable};
 
@@ -186,7 +186,7 @@ impl Task {
                 let read_as = ReadAs { names, declared, external };
                 self.publish(version, (source, read_as), progress, cancel).await
             }
-            Job::Verify { digest, stage, .. } => self.verify(digest, *stage).await,
+            Job::Verify { digest, stage, flip, .. } => self.verify(digest, *stage, flip.as_ref()).await,
             Job::Replicate { version, digest, .. } => self.replicate(version, digest).await,
             Job::Backfill { replicas, pages, .. } => self.backfill(replicas, pages.as_ref(), &progress).await,
             Job::PublishEntries { version, digest, sequence, publish, .. } => {
@@ -263,7 +263,7 @@ impl Task {
         Ok(JobEnd::Published { record: published.record, upload: upload_status(published.progress) })
     }
 
-    async fn verify(&self, digest: &ManifestDigest, stage: i64) -> Worked {
+    async fn verify(&self, digest: &ManifestDigest, stage: i64, flip: Option<&(String, PublishEntries)>) -> Worked {
         // Before the first request: what the store says is at least as new as this.
         let at = self.cx.outside.clock.now();
         self.claim(digest).await?;
@@ -272,6 +272,9 @@ impl Task {
             Ok(verified) => {
                 let mut missing: Vec<String> = verified.missing.into_iter().chain(verified.wrong_size).collect();
                 missing.sort();
+                if let Some(flip) = flip.filter(|_| missing.is_empty()) {
+                    self.ready_for_flip(&verified.manifest, digest, flip).await?;
+                }
                 let headers = self.drifted_headers(&verified.manifest, stage).await;
                 Ok(JobEnd::Verified { missing, name_map: Some(verified.manifest.name_map(&self.base_url).into()), headers, at })
             }
@@ -279,6 +282,22 @@ impl Task {
             Err(VerifyFailure::ManifestMissing { key }) => Ok(JobEnd::Verified { missing: vec![key], name_map: None, headers: None, at }),
             Err(failure @ VerifyFailure::Read(_)) => Err(read_failure(failure.reason(), failure.to_string())),
         }
+    }
+
+    /// Sees that the public keys can get this version's files with the flip: after it would be too late to say that they cannot.
+    async fn ready_for_flip(
+        &self,
+        manifest: &Manifest,
+        digest: &ManifestDigest,
+        (version, publish): &(String, PublishEntries),
+    ) -> Result<(), WorkFailure> {
+        let files = match publish {
+            PublishEntries::Bucket => FlipFiles::All,
+            PublishEntries::Pods => FlipFiles::Unversioned,
+        };
+        let writer = self.writer(version, digest);
+        let ready = upload::ready_for_flip(self.bucket.as_ref(), &self.layout, (manifest, files), &writer).await;
+        ready.map(drop).map_err(|failure| entries_failure(&failure))
     }
 
     /// How the headers of some objects differ from ours. For people only: a store that fails here has just shown that it has everything.

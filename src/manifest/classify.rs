@@ -1,6 +1,8 @@
 //! What a file is by its name alone: a page, something whose bytes may change under its name, or neither; and what a build tool's own
 //! words say about hashes. Never takes the shape of a name for proof that its bytes stay: that is `evidence`'s business.
 
+use super::variant;
+
 /// Names that only service workers have. A chunk whose name merely begins so is none: pages load it.
 const SERVICE_WORKERS: [&str; 7] =
     ["sw.js", "sw.mjs", "service-worker.js", "serviceworker.js", "ngsw-worker.js", "onesignalsdkworker.js", "safety-worker.js"];
@@ -49,14 +51,15 @@ pub fn is_page(path: &str) -> bool {
 /// (its source map, its licences, its types) carries the hash of the script.
 #[must_use]
 pub fn is_never_hashed(path: &str) -> bool {
-    is_entry(path) || is_beside_a_script(path)
+    is_entry(variant::original_path(path)) || is_beside_a_script(path)
 }
 
-/// Whether a file carries the name of a script that it is for, and its bytes are not what that name is a hash of.
+/// Whether a file carries the name of a script that it is for, and its bytes are not what that name is a hash of; compressed beforehand, too.
 #[must_use]
 pub fn is_beside_a_script(path: &str) -> bool {
     let name = path.to_ascii_lowercase();
-    is_source_map(&name)
+    let name = [".br", ".gz"].into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    is_source_map(name)
         || [".license.txt", ".licenses.txt", ".license", ".legal.txt", ".d.ts", ".d.mts", ".d.cts"].iter().any(|end| name.ends_with(end))
 }
 
@@ -68,9 +71,31 @@ pub fn says_more_than(path: &str, plain: &str) -> bool {
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         name.split_once('.').map_or(name, |(stem, _)| stem).to_ascii_lowercase()
     };
-    let (stem, plain) = (stem(path), stem(plain));
-    let more = stem.strip_prefix(&*plain).unwrap_or(&stem);
-    more.bytes().filter(u8::is_ascii_alphanumeric).count() >= 4
+    let (named, plain) = (stem(path), stem(plain));
+    match named.strip_prefix(&*plain) {
+        Some(more) => more.bytes().filter(u8::is_ascii_alphanumeric).count() >= 4 && !is_dated(more),
+        // Another name altogether: a person's, unless no word is in it.
+        None => named.bytes().filter(u8::is_ascii_alphanumeric).count() >= 4 && !is_of_words(&named) && !is_dated(&named),
+    }
+}
+
+/// Digits and marks alone that say a day or a time.
+fn is_dated(text: &str) -> bool {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let is_plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.' | b'~'));
+    is_plain && (digits.starts_with("19") || digits.starts_with("20") || is_time(&digits))
+}
+
+/// Whether every part between marks is a word that can be spoken, perhaps with a number: in lower case.
+fn is_of_words(text: &str) -> bool {
+    let is_vowel = |b: u8| matches!(b, b'a' | b'e' | b'i' | b'o' | b'u' | b'y');
+    let is_word = |part: &str| {
+        let letters = part.trim_end_matches(|c: char| c.is_ascii_digit());
+        let vowels = letters.bytes().filter(|b| is_vowel(*b)).count();
+        let longest = letters.as_bytes().split(|b| is_vowel(*b)).map(<[u8]>::len).max().unwrap_or_default();
+        letters.bytes().all(|b| b.is_ascii_lowercase()) && vowels * 4 >= letters.len() && longest < 5
+    };
+    text.split(['-', '_', '~']).all(is_word)
 }
 
 /// Whether some part of a path has the shape of a hash: for advice, never for a decision.
@@ -249,11 +274,38 @@ mod tests {
 
     #[test]
     fn what_lies_beside_a_script_carries_no_hash_of_its_own() {
+        for path in ["a-BEcQUh0e.js.map.gz", "b.js.map.br", "a.js.LICENSE.txt.gz"] {
+            assert!(is_beside_a_script(path), "{path}");
+        }
         for path in ["a-BEcQUh0e.js.map", "main.3a4f5b6c.js.LICENSE.txt", "types/a-BEcQUh0e.d.ts", "a.css.MAP"] {
             assert!(is_never_hashed(path) && !is_entry(path), "{path}");
         }
         for path in ["LICENSE.txt", "a.ts", "map.js", "img/map.png"] {
             assert!(!is_never_hashed(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_name_has_more_than_its_source_is_a_hash_unless_it_is_a_word_or_a_date() {
+        for (path, plain) in [
+            ("assets/main-BEcQUh0e.js", "src/main.ts"),
+            ("assets/main-a1b2c3.js", "main"),
+            ("assets/main-lowercas.js", "main"),
+            ("assets/BEcQUh0e.js", "src/main.ts"),
+            ("assets/q8x2kd.js", "src/main.ts"),
+        ] {
+            assert!(says_more_than(path, plain), "{path} of {plain}");
+        }
+        for (path, plain) in [
+            ("assets/main.js", "src/main.ts"),
+            ("assets/storefront.js", "src/main.ts"),
+            ("assets/storefront-checkout2.js", "main"),
+            ("assets/main-20241121.js", "main"),
+            ("assets/main-2024-11-21.js", "main"),
+            ("assets/main-1732147200.js", "main"),
+            ("assets/20241121.js", "main"),
+        ] {
+            assert!(!says_more_than(path, plain), "{path} of {plain}");
         }
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classify;
 use super::readers::BuildNames;
+use super::variant;
 use super::{Class, Manifest};
 
 mod digest;
@@ -60,7 +61,20 @@ pub fn is_in_tool_folder(path: &str) -> bool {
         let begins = path.match_indices(folder).map(|(at, _)| at).find(|at| *at == 0 || path.as_bytes()[at - 1] == b'/')?;
         Some(&path[begins + folder.len()..])
     };
-    TOOL_FOLDERS.iter().any(|(folder, but)| below(folder).is_some_and(|rest| !but.iter().any(|part| rest.starts_with(part))))
+    let is_one = |(folder, but): &(&str, &[&str])| {
+        below(folder).is_some_and(|rest| !but.iter().any(|part| rest.starts_with(part)) && !is_of_a_named_build(folder, rest))
+    };
+    TOOL_FOLDERS.iter().any(is_one)
+}
+
+/// Lists that Next puts into a folder with the build's own name. By itself it makes that up anew for each build; with `generateBuildId` a person
+/// says it, perhaps the same one each time.
+fn is_of_a_named_build(folder: &str, rest: &str) -> bool {
+    const LISTS: [&str; 4] = ["_buildManifest.js", "_ssgManifest.js", "_middlewareManifest.js", "_clientMiddlewareManifest.json"];
+    const MADE_UP_CHARS: usize = 21;
+    let Some((build, name)) = rest.split_once('/').filter(|_| folder == "_next/static/") else { return false };
+    let is_made_up = build.len() == MADE_UP_CHARS && sets::changes_of_kind(build) >= 4;
+    !is_made_up && LISTS.contains(&variant::original_path(name))
 }
 
 /// What a person says about files whose names say too little or too much. Patterns: `*` stays within a folder, `**` does not.

@@ -42,6 +42,12 @@ pub fn original(path: &str) -> Option<(&str, Encoding)> {
     Encoding::ALL.into_iter().find_map(split).filter(|(original, _)| headers::content_type(original) != UNKNOWN_TYPE)
 }
 
+/// The path of what a path is a variant of by its form; itself, if it is none.
+#[must_use]
+pub fn original_path(path: &str) -> &str {
+    original(path).map_or(path, |(original, _)| original)
+}
+
 /// How the bytes of a file of a manifest are encoded. A manifest says it by the type: that of the original, which no ending `.br` or
 /// `.gz` has by itself.
 #[must_use]

@@ -15,8 +15,9 @@ use crate::cli::{OutputArg, PublishArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::manifest::Evidence;
 use crate::manifest::closure::Verdict;
-use crate::manifest::readers::BuildNames;
+use crate::manifest::readers::{BuildNames, Decided};
 use crate::manifest::{Layout, Owner};
+use crate::source::Build;
 use crate::source::folder::{self, Selection};
 use crate::upload::{self, Before, Claimed, PARALLEL, Prepared, Progress, Publish, PublishFailure, Publisher, Standing, Tools};
 
@@ -170,6 +171,19 @@ impl Command<'_> {
     async fn prepared(&self) -> Result<(Prepared, BuildNames, Option<Verdict>), Failure> {
         let selection = Selection::new(&self.args.include, &self.args.exclude);
         let build = folder::read(&self.args.folder, selection).await.map_err(PublishFailure::from)?;
+        match self.read(build.clone()).await {
+            // What is recorded was in order when it was published.
+            Err(refused @ PublishFailure::InvalidBuild { .. }) => {
+                match Prepared::recorded(&*self.tools.bucket, &self.request, &build).await {
+                    Ok(Some(recorded)) => Ok((recorded, BuildNames::none(Decided::NothingFound))),
+                    Ok(None) | Err(_) => Err(refused.into()),
+                }
+            }
+            read => Ok(read?),
+        }
+    }
+
+    async fn read(&self, build: Build) -> Result<(Prepared, BuildNames), PublishFailure> {
         let (prepared, names) = Prepared::read(&self.request, build).await?;
         let verdict = if self.args.lint.is_none() { Some(prepared.check_closure(&self.request, &names).await?) } else { None };
         Ok((prepared, names, verdict))

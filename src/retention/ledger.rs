@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::roots::Doubt;
 use crate::api::ManifestDigest;
-use crate::manifest::{Class, InvalidManifest, Manifest, ManifestLine};
+use crate::manifest::{Class, InvalidManifest, Manifest, ManifestLine, classify, variant};
 
 /// A key below the prefix, by its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,9 +70,12 @@ impl Pins {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Names {
     objects: Vec<(KeyHash, u64, IsPinned)>,
+    /// Public keys of pages, and of whatever an older program took for an entry file.
     pages: Vec<KeyHash>,
     /// Public keys of unversioned files: they stay with their build, whatever lies there.
     public: Vec<KeyHash>,
+    /// Public keys that a pin keeps. Never a page's: one that stays keeps its build, which only its writer can say.
+    pinned: Vec<KeyHash>,
     /// The entry file that may stay in caches longest, and for how many seconds.
     pub longest_cached: Option<(String, u64)>,
 }
@@ -94,7 +97,11 @@ impl Names {
         let is_pinned = matches!(standing, Standing::Going(pins) if pins.holds(&line.path));
         self.objects.push((KeyHash::of(&line.key()), line.size, is_pinned));
         if !line.class().lies_at_its_path() {
-            let keys = if line.class() == Class::Unversioned { &mut self.public } else { &mut self.pages };
+            let keys = match line.class() {
+                _ if is_pinned && !classify::is_page(variant::original_path(&line.path)) => &mut self.pinned,
+                Class::Unversioned => &mut self.public,
+                Class::Entry | Class::Asset => &mut self.pages,
+            };
             keys.push(KeyHash::of(&line.path));
             let seconds = line.cache_control.as_deref().map_or(0, cached_for);
             if seconds > self.longest_cached.as_ref().map_or(0, |(_, longest)| *longest) {
@@ -124,8 +131,27 @@ pub enum Named {
     Pinned,
     /// Only builds that go have it, with this size.
     Going(u64),
-    /// No object, but where an entry file lies for visitors.
+    /// No object, but where an entry file of a build that stays lies for visitors.
+    KeptPage,
+    /// No object, but where a file of builds that go lies for visitors.
     Page,
+}
+
+impl Named {
+    /// What two manifests say together. In any order: what keeps a key wins, and where they contradict each other the key stays.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Kept, _) | (_, Self::Kept) => Self::Kept,
+            // An object to one build that goes, and a page to another.
+            (Self::KeptPage | Self::Page, Self::Going(_)) | (Self::Going(_), Self::KeptPage | Self::Page) => Self::Kept,
+            // Two builds that go differ in the size of one key: one of them is not what lies there, and which is not known.
+            (Self::Going(one), Self::Going(other)) if one != other => Self::Kept,
+            (Self::KeptPage, _) | (_, Self::KeptPage) => Self::KeptPage,
+            (Self::Pinned, _) | (_, Self::Pinned) => Self::Pinned,
+            (Self::Page, Self::Page) => Self::Page,
+            (Self::Going(size), Self::Going(_)) => Self::Going(size),
+        }
+    }
 }
 
 /// All keys that the manifests of a prefix name.
@@ -139,31 +165,25 @@ impl Ledger {
     pub fn enter(&mut self, names: &Names, standing: &Standing) {
         let is_kept = matches!(standing, Standing::Kept);
         for (key, size, is_pinned) in &names.objects {
-            let new = match (is_kept, is_pinned) {
-                (true, _) => Named::Kept,
-                (false, true) => Named::Pinned,
-                (false, false) => Named::Going(*size),
-            };
-            let named = self.keys.entry(*key).or_insert(new);
-            *named = match (*named, new) {
-                (Named::Kept, _) | (_, Named::Kept) => Named::Kept,
-                (Named::Pinned, _) | (_, Named::Pinned) => Named::Pinned,
-                // Two builds that go differ in the size of one key: one of them is not what lies there, and which is not known.
-                (Named::Going(one), Named::Going(other)) if one != other => Named::Kept,
-                // An object to one build and a page to another.
-                (Named::Page, _) | (_, Named::Page) => Named::Kept,
-                (named, Named::Going(_)) => named,
-            };
+            self.add(
+                *key,
+                match (is_kept, is_pinned) {
+                    (true, _) => Named::Kept,
+                    (false, true) => Named::Pinned,
+                    (false, false) => Named::Going(*size),
+                },
+            );
         }
-        for key in names.public.iter().filter(|_| is_kept) {
-            self.keys.insert(*key, Named::Kept);
+        let public = if is_kept { Named::Kept } else { Named::Page };
+        let page = if is_kept { Named::KeptPage } else { Named::Page };
+        for (keys, named) in [(&names.public, public), (&names.pages, page), (&names.pinned, Named::Pinned)] {
+            keys.iter().for_each(|key| self.add(*key, named));
         }
-        for key in names.pages.iter().chain(names.public.iter().filter(|_| !is_kept)) {
-            let named = self.keys.entry(*key).or_insert(Named::Page);
-            if *named != Named::Page {
-                *named = Named::Kept;
-            }
-        }
+    }
+
+    fn add(&mut self, key: KeyHash, new: Named) {
+        let named = self.keys.entry(key).or_insert(new);
+        *named = named.and(new);
     }
 
     /// What the manifests say of a key below the prefix.

@@ -78,7 +78,7 @@ pub fn fate(ledger: &Ledger, line: Line<'_>) -> Fate {
         Some(Named::Going(size)) if size == line.size => Fate::Goes,
         // Somebody overwrote it past Rollcall.
         Some(Named::Going(_)) => Fate::Unknown,
-        Some(Named::Page) | None => Fate::AskWriter,
+        Some(Named::KeptPage | Named::Page) | None => Fate::AskWriter,
     }
 }
 
@@ -87,12 +87,12 @@ pub fn fate(ledger: &Ledger, line: Line<'_>) -> Fate {
 pub enum Author {
     /// None of us.
     Stranger,
-    /// One of us, as an object.
+    /// One of us, as an object or as a file at its public key that names no others: no build that stays has it.
     Publisher,
+    /// One of us, and a build that stays has a file at this public key, which names no others.
+    OfOneThatStays,
     /// One of us, as an entry file at its public key.
     Page(ManifestDigest),
-    /// One of us, as a file at its public key that names no others: no build that stays has it.
-    Beside,
 }
 
 /// What becomes of an object that no manifest names.
@@ -100,13 +100,13 @@ pub enum Author {
 pub fn fate_of_unnamed(author: &Author, line: Line<'_>, now: Timestamp, unrecorded_life: Duration) -> Fate {
     match author {
         Author::Stranger => Fate::Unknown,
-        Author::Publisher | Author::Beside
+        Author::Publisher
             if now.duration_since(line.last_modified).as_secs() > i64::try_from(unrecorded_life.as_secs()).unwrap_or(i64::MAX) =>
         {
             Fate::Goes
         }
         // A page stays, and its build with it; what is young may be of a publish under way.
-        Author::Publisher | Author::Beside | Author::Page(_) => Fate::Kept,
+        Author::Publisher | Author::OfOneThatStays | Author::Page(_) => Fate::Kept,
     }
 }
 
@@ -272,6 +272,7 @@ mod tests {
         assert_eq!(fate(Author::Publisher, at(100)), Fate::Kept);
         assert_eq!(fate(Author::Publisher, at(101)), Fate::Goes);
         assert_eq!(fate(Author::Page(ManifestDigest::of(b"m")), at(1000)), Fate::Kept);
+        assert_eq!(fate(Author::OfOneThatStays, at(1000)), Fate::Kept);
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn is_job_wanted(observed: &Observed, job: &Job) -> bool {
             let staged = observed
                 .found()
                 .zip(observed.candidate())
-                .map(|(found, candidate)| verify(observed, &candidate.digest, found.pointer.stage));
+                .map(|(found, candidate)| verify(observed, &candidate.version, &candidate.digest, found.pointer.stage));
             staged.or_else(|| lost::verify_of_the_lost(observed)).or_else(|| next_verify(observed)).as_ref() == Some(job)
         }
         Job::Replicate { .. } => {
@@ -179,7 +179,7 @@ fn call_the_roll(observed: &Observed) -> Option<Decision> {
     let found = observed.found()?;
     let candidate = found.pointer.candidate.as_ref()?;
     let rolls = roll_call::of_candidate(observed);
-    let verify = verify(observed, &candidate.digest, found.pointer.stage);
+    let verify = verify(observed, &candidate.version, &candidate.digest, found.pointer.stage);
     let replicate = replicas::replicate(observed, &candidate.version, &candidate.digest, found.pointer.stage);
     let mut blockers = gates::blockers(FLIP_GATES, observed);
     let deadline = deadline(observed, found);
@@ -401,11 +401,13 @@ fn recorded_digest(observed: &Observed) -> Option<&ManifestDigest> {
 
 fn next_verify(observed: &Observed) -> Option<Job> {
     let stage = observed.found()?.pointer.next_stage();
-    Some(verify(observed, recorded_digest(observed)?, stage))
+    Some(verify(observed, &observed.release.spec.version, recorded_digest(observed)?, stage))
 }
 
-fn verify(observed: &Observed, digest: &ManifestDigest, stage: i64) -> Job {
-    Job::Verify { digest: digest.clone(), stage, store: observed.store_identity().to_owned() }
+/// The question before a staging and before its flip.
+pub(super) fn verify(observed: &Observed, version: &str, digest: &ManifestDigest, stage: i64) -> Job {
+    let flip = Some((version.to_owned(), observed.release.spec.entries.publish));
+    Job::Verify { digest: digest.clone(), stage, store: observed.store_identity().to_owned(), flip }
 }
 
 fn lost_objects(observed: &Observed) -> Option<Blocker> {

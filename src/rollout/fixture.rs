@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::api::pointer::PROTOCOL;
-use crate::api::release::AssetReleaseStatus;
+use crate::api::release::{AssetReleaseStatus, PublishEntries};
 use crate::api::watched::WatchedSelector;
 use crate::api::{ManifestDigest, PointedVersion, Pointer, Report};
 use crate::manifest::readers::{BuildNames, Decided};
@@ -116,7 +116,7 @@ pub(crate) const STORE: &str = "store-uid/1";
 
 /// The job that asks the fixture's store for `v2`.
 pub(crate) fn verify(stage: i64) -> Job {
-    Job::Verify { digest: digest("v2"), stage, store: STORE.into() }
+    Job::Verify { digest: digest("v2"), stage, store: STORE.into(), flip: Some(("v2".into(), PublishEntries::Pods)) }
 }
 
 pub(crate) fn failed(retry_at: Option<Timestamp>) -> JobEnd {

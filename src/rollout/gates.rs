@@ -7,7 +7,7 @@ use crate::api::release::{ActivationMode, ProceedOrWait, SkippableGate};
 
 use super::blocker::Blocker;
 use super::converging;
-use super::observed::{Job, JobEnd, Observed, PodFacts, ReportFacts, Standing, TargetFacts};
+use super::observed::{JobEnd, Observed, PodFacts, ReportFacts, Standing, TargetFacts};
 use super::replicas;
 use super::roll_call::{self, Followers};
 use super::watched;
@@ -68,8 +68,7 @@ fn objects_are_in_the_store(observed: &Observed) -> Result<(), Blocker> {
         return Err(Blocker::Verifying { version: observed.release.spec.version.clone() });
     };
     let version = candidate.version.clone();
-    let store = observed.store_identity().to_owned();
-    let job = Job::Verify { digest: candidate.digest.clone(), stage: found.pointer.stage, store };
+    let job = super::decide::verify(observed, &version, &candidate.digest, found.pointer.stage);
     match observed.jobs.end_of(&job) {
         Some(JobEnd::Verified { missing, .. }) if missing.is_empty() => Ok(()),
         Some(JobEnd::Verified { missing, .. }) => Err(Blocker::ObjectsMissing { version, keys: missing.clone() }),

@@ -112,10 +112,11 @@ fn backfill(observed: &Observed) -> Option<Job> {
     let replicas: Vec<String> =
         of_store(observed).iter().filter(|replica| !is_admitted(observed, replica)).map(|replica| replica.name.clone()).collect();
     let release = &observed.release;
-    let pages = observed.found().filter(|_| release.spec.entries.publish == PublishEntries::Bucket);
-    let pages = pages.and_then(|found| {
+    let publish = release.spec.entries.publish;
+    let public = observed.found().filter(|found| publish == PublishEntries::Bucket || found.pointer.public_files);
+    let pages = public.and_then(|found| {
         let active = found.pointer.active.as_ref()?;
-        Some((active.version.clone(), active.digest.clone(), found.pointer.sequence))
+        Some((active.version.clone(), active.digest.clone(), found.pointer.sequence, publish))
     });
     let is_wished = !replicas.is_empty() && !release.deleting && !release.spec.suspend;
     is_wished.then(|| Job::Backfill { replicas, store: observed.store_identity().to_owned(), pages })

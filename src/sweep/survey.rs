@@ -11,8 +11,8 @@ use super::{PARALLEL, SweepFailure, Tools};
 use crate::api::ManifestDigest;
 use crate::bucket::{Bucket, Listed, Walk};
 use crate::manifest::record::Buried;
-use crate::manifest::{Claim, Layout, MANIFEST_BYTES_MAX, classify};
-use crate::retention::ledger::{KeyHash, Pins};
+use crate::manifest::{Claim, Layout, MANIFEST_BYTES_MAX, classify, variant};
+use crate::retention::ledger::{KeyHash, Named, Pins};
 use crate::retention::sweep::{Author, Doomed, Line, Planner, fate, fate_of_unnamed};
 use crate::retention::{Doubt, Facts, Fate, Ledger, Names, Nested, Plan, Referrer, Roots, Standing, roots};
 use crate::upload::neighbours::Neighbours;
@@ -103,8 +103,9 @@ impl Survey {
         }
         let Some(below) = key.strip_prefix(layout.prefix()) else { return false };
         match self.ledger.named(below) {
-            None => true,
-            Some(named) => matches!(named, crate::retention::ledger::Named::Going(_)),
+            // A page is in no plan: what lies at its key and is none was written there by one of us, and no build that stays has it.
+            None | Some(Named::Going(_) | Named::Page) => true,
+            Some(Named::Kept | Named::KeptPage | Named::Pinned) => false,
         }
     }
 }
@@ -249,6 +250,15 @@ impl Listing<'_> {
         Some(Line { key, size: listed.size, last_modified: listed.last_modified })
     }
 
+    /// Whether a build that stays has a file at this public key. An older program took every file whose name says too little for an entry
+    /// file, and so does this one with a build tool's manifest under a name of its own.
+    fn is_of_one_that_stays(&self, key: &str) -> bool {
+        match self.ledger.named(key) {
+            None | Some(Named::Page) => false,
+            Some(Named::KeptPage | Named::Kept | Named::Pinned | Named::Going(_)) => true,
+        }
+    }
+
     /// Asks for the writers of objects that no manifest names; adds the builds whose pages are among them.
     async fn ask(
         &self,
@@ -272,9 +282,9 @@ impl Listing<'_> {
                     Author::Stranger
                 }
                 (Some(writer), _) if !self.around.writers.contains(&writer.release) => Author::Stranger,
-                (Some(_), Some(_)) if !classify::is_entry(line.key) => Author::Beside,
-                (Some(writer), Some(_)) => Author::Page(writer.digest),
-                (Some(_), None) => Author::Publisher,
+                (Some(writer), Some(_)) if classify::is_entry(variant::original_path(line.key)) => Author::Page(writer.digest),
+                (Some(_), _) if self.is_of_one_that_stays(line.key) => Author::OfOneThatStays,
+                (Some(_), _) => Author::Publisher,
             };
             let fate = fate_of_unnamed(&author, line, self.facts.now, self.facts.unrecorded_life);
             planner.enter(fate, listed.size, || buried(&listed));

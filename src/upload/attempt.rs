@@ -15,7 +15,7 @@ use super::objects::Objects;
 use super::prepare::Prepared;
 use super::records::read_own_record;
 use super::send::{Occupied, Seen, Wanting};
-use super::verify::{There, compare};
+use super::verify::{Listing, There, compare};
 use super::{Before, FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent};
 use crate::api::ContentHash;
 use crate::bucket::{BucketError, Created, Expected};
@@ -103,7 +103,6 @@ impl Attempt<'_> {
         self.see_whose_folders(&wanting).await?;
         let reused = total - wanting.len() as u64;
         self.progress.send_modify(|progress| progress.objects_reused += reused);
-        self.promote(&public).await?;
         self.send_all(wanting).await?;
         // What was lost once may have been lost at the public keys, too.
         let public = if list_first == ListFirst::Yes { vec![Public::Unknown; public.len()] } else { public };
@@ -124,7 +123,7 @@ impl Attempt<'_> {
             let unknown = self.objects.all().filter(|at| !known[*at]);
             return Ok(unknown.map(|at| Wanting { at, seen: Seen::Nothing }).collect());
         }
-        let there = self.list().await?;
+        let there = self.list().await?.objects;
         let wanting = self.objects.all().filter_map(|at| match (there[at], known[at]) {
             (There::Likely, true) => None,
             (There::Likely, false) => Some(Wanting { at, seen: Seen::Likely }),
@@ -192,9 +191,9 @@ impl Attempt<'_> {
     }
 
     /// What a listing says; an object of another length is a conflict: somebody overwrote it past Rollcall.
-    async fn list(&self) -> Result<Vec<There>, PublishFailure> {
-        let there = compare(&*self.tools.bucket, &self.request.layout, &self.objects).await?;
-        let Some(at) = self.objects.all().find(|at| there[*at] == There::OtherLength) else { return Ok(there) };
+    async fn list(&self) -> Result<Listing, PublishFailure> {
+        let listing = compare(&*self.tools.bucket, &self.request.layout, &self.objects).await?;
+        let Some(at) = self.objects.all().find(|at| listing.objects[*at] == There::OtherLength) else { return Ok(listing) };
         let (key, our_hash) = (self.objects.key(at), self.objects.file(at).sha256.clone());
         match self.tools.bucket.head(&key).await? {
             Some(theirs) => Err(self.conflict(&Occupied { key, our_hash, theirs, evidence: None })),
@@ -202,14 +201,16 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether a listing shows every object, the manifest is there, and retention takes neither.
+    /// Whether a listing shows every object and something at every public key that pages of the version need, the manifest is there, and
+    /// retention takes neither.
     async fn is_whole(&self) -> Result<bool, PublishFailure> {
         let sign = self.request.layout.swept(&self.prepared.digest);
         if self.tools.bucket.head(&sign).await?.is_some() {
             return Ok(false);
         }
-        let there = self.list().await?;
-        Ok(self.objects.all().all(|at| there[at] == There::Likely) && self.has_manifest().await?)
+        let listing = self.list().await?;
+        let has_all = self.objects.all().all(|at| listing.objects[at] == There::Likely);
+        Ok(has_all && listing.lacking_publicly(&self.objects).is_empty() && self.has_manifest().await?)
     }
 
     async fn has_manifest(&self) -> Result<bool, BucketError> {
@@ -223,7 +224,7 @@ impl Attempt<'_> {
     async fn see_all_there(&self) -> Result<(), PublishFailure> {
         let mut missing = Vec::new();
         for _ in 0..ROUNDS {
-            let there = self.list().await?;
+            let there = self.list().await?.objects;
             missing = self.objects.all().filter(|at| there[*at] == There::Missing).collect();
             if missing.is_empty() {
                 return Ok(());

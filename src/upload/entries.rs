@@ -11,9 +11,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::documents::ReadFailure;
 use super::neighbours::{Foreign, Neighbours};
-use super::unversioned::{declared_immutable, public_attributes};
+use super::unversioned::{BEFORE_ANY_FLIP, declared_immutable, public_attributes};
 use crate::api::ContentHash;
-use crate::bucket::{Attributes, Body, Bucket, BucketError, Expected, Stored, Swapped};
+use crate::bucket::{Attributes, Body, Bucket, BucketError, Created, Expected, Stored, Swapped};
 use crate::manifest::build::ENTRY_BYTES_MAX;
 use crate::manifest::classify::{is_beside_a_script, is_page};
 use crate::manifest::variant::{self, Encoding};
@@ -25,23 +25,26 @@ const PARALLEL: usize = 16;
 /// Larger files go one by one.
 const SMALL: u64 = 1024 * 1024;
 
+/// Looks at single keys in flight.
+const LOOKS: usize = 64;
+
 /// How often a lost race is looked at again before the caller hears of it.
 const TRIES: usize = 5;
 
 /// Which files of a flip lie at public keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
+pub enum FlipFiles {
     /// Pages too: the bucket serves them.
     All,
     /// What is no page: the pods serve those.
     Unversioned,
 }
 
-fn of_flip(manifest: &Manifest, which: Which) -> impl Iterator<Item = &ManifestFile> {
+fn of_flip(manifest: &Manifest, which: FlipFiles) -> impl Iterator<Item = &ManifestFile> {
     manifest.files.iter().filter(move |file| match file.class {
         Class::Asset => false,
         Class::Unversioned => true,
-        Class::Entry => which == Which::All,
+        Class::Entry => which == FlipFiles::All,
     })
 }
 
@@ -171,7 +174,7 @@ pub async fn publish_entries(
     sequence: i64,
     writer: &Writer,
 ) -> Result<EntriesPublished, EntriesFailure> {
-    publish_public(bucket, layout, (manifest, Which::All), sequence, writer).await
+    publish_public(bucket, layout, (manifest, FlipFiles::All), sequence, writer).await
 }
 
 /// [`publish_entries`] for a site whose pages the pods serve, without those: what is unversioned lies in the bucket all the same.
@@ -185,13 +188,13 @@ pub async fn publish_unversioned(
     sequence: i64,
     writer: &Writer,
 ) -> Result<EntriesPublished, EntriesFailure> {
-    publish_public(bucket, layout, (manifest, Which::Unversioned), sequence, writer).await
+    publish_public(bucket, layout, (manifest, FlipFiles::Unversioned), sequence, writer).await
 }
 
 async fn publish_public(
     bucket: &dyn Bucket,
     layout: &Layout,
-    (manifest, which): (&Manifest, Which),
+    (manifest, which): (&Manifest, FlipFiles),
     sequence: i64,
     writer: &Writer,
 ) -> Result<EntriesPublished, EntriesFailure> {
@@ -199,11 +202,9 @@ async fn publish_public(
     let place = Place { bucket, layout, sequence, writer, neighbours: &neighbours };
     let mut published = EntriesPublished::default();
     for rank in by_rank(of_flip(manifest, which)).into_values() {
-        let (small, large): (Vec<_>, Vec<_>) = rank.into_iter().partition(|file| file.size <= SMALL);
-        for (files, parallel) in [(large, 1), (small, PARALLEL)] {
-            // Owned files: a closure over borrowed ones has no future that is known to be `Send`, and this runs as a task.
-            let files = futures::stream::iter(files.into_iter().cloned());
-            let placed = files.map(|file| async move { place.put(&file).await }).buffer_unordered(parallel);
+        // Owned files: a closure over borrowed ones has no future that is known to be `Send`, and this runs as a task.
+        for (files, parallel) in by_size(rank.into_iter().cloned().collect()) {
+            let placed = futures::stream::iter(files).map(|file| async move { place.put(&file).await }).buffer_unordered(parallel);
             let placed: Vec<bool> = placed.try_collect().await?;
             published.written += placed.iter().filter(|written| **written).count() as u64;
             published.already += placed.iter().filter(|written| !**written).count() as u64;
@@ -212,12 +213,44 @@ async fn publish_public(
     Ok(published)
 }
 
+/// Makes a version ready for its flip: an unversioned file whose public key has nothing is put there, and nothing may lie at the others that
+/// would keep the flip from them. Whoever recorded the version has placed all of them; since then somebody may have deleted one, and another
+/// version declared one immutable. Answers how many files were put there. Replaces nothing.
+///
+/// # Errors
+/// [`EntriesFailure::Immutable`] where the flip could not replace what is there (I3); [`EntriesFailure::Foreign`] where the key of a file
+/// that is not there belongs to another release.
+pub async fn ready_for_flip(
+    bucket: &dyn Bucket,
+    layout: &Layout,
+    (manifest, which): (&Manifest, FlipFiles),
+    writer: &Writer,
+) -> Result<u64, EntriesFailure> {
+    let neighbours = Neighbours::new(bucket, layout, &writer.release);
+    let place = Place { bucket, layout, sequence: BEFORE_ANY_FLIP, writer, neighbours: &neighbours };
+    let files: Vec<ManifestFile> = of_flip(manifest, which).cloned().collect();
+    let looked = futures::stream::iter(files).map(|file| async move { place.lacks(file).await }).buffer_unordered(LOOKS);
+    let lacking: Vec<ManifestFile> = looked.try_filter_map(|file| async move { Ok(file) }).try_collect().await?;
+    let count = lacking.len() as u64;
+    for (files, parallel) in by_size(lacking) {
+        let placed = futures::stream::iter(files).map(|file| async move { place.put_first(&file).await });
+        placed.buffer_unordered(parallel).try_collect::<()>().await?;
+    }
+    Ok(count)
+}
+
+/// Files that are copied side by side, with how many at a time: what is in memory together stays below 64 MiB.
+pub(super) fn by_size(files: Vec<ManifestFile>) -> [(Vec<ManifestFile>, usize); 2] {
+    let (small, large) = files.into_iter().partition(|file| file.size <= SMALL);
+    [(large, 1), (small, PARALLEL)]
+}
+
 /// Looks whether every entry file of a flip is at its public key. Writes nothing.
 ///
 /// # Errors
 /// When the bucket fails.
 pub async fn entries_confirmed(bucket: &dyn Bucket, layout: &Layout, manifest: &Manifest) -> Result<EntriesChecked, BucketError> {
-    let entries: Vec<ManifestFile> = of_flip(manifest, Which::All).cloned().collect();
+    let entries: Vec<ManifestFile> = of_flip(manifest, FlipFiles::All).cloned().collect();
     let looks = futures::stream::iter(entries).map(|file| async move {
         let key = layout.key(&file.path);
         let is_right = bucket.head(&key).await?.is_some_and(|stored| is_right(&stored, &file));
@@ -257,20 +290,21 @@ fn is_right(stored: &Stored, file: &ManifestFile) -> bool {
     stored.sha256.as_ref() == Some(&file.sha256)
         && stored.sequence.is_some()
         && stored.content_type.as_deref() == Some(&*file.content_type)
-        && (stored.cache_control.as_deref() == Some(&*file.cache_control) || file.class == Class::Unversioned && is_for_ever(stored))
+        && stored.cache_control.as_deref() == Some(&*file.cache_control)
         && stored.content_encoding.as_deref() == file.encoding().map(Encoding::word)
         || is_kept_map(stored, file)
         || is_kept_asset(stored, file)
 }
 
-/// A set vouched for the name.
+/// A set vouched for the name, or some version has it as an immutable object.
 fn is_for_ever(stored: &Stored) -> bool {
     declared_immutable(stored).is_some()
 }
 
-/// An object that an older Rollcall, or another version's evidence, took for immutable: with our own bytes it may stay as it is.
+/// An object that an older Rollcall, or another version's evidence, took for immutable: with our own bytes it stays as it is, whatever class
+/// this version has it in, or nothing would say any more that its bytes stay.
 fn is_kept_asset(stored: &Stored, file: &ManifestFile) -> bool {
-    file.class == Class::Unversioned && is_for_ever(stored) && stored.sha256.as_ref() == Some(&file.sha256)
+    is_for_ever(stored) && stored.sha256.as_ref() == Some(&file.sha256)
 }
 
 /// A source map that an older Rollcall stored under its name as an object: records name its bytes, so it stays (I3), and no page
@@ -295,6 +329,28 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// The file, if nothing is at its public key and something must be before any flip.
+    async fn lacks(self, file: ManifestFile) -> Result<Option<ManifestFile>, EntriesFailure> {
+        let key = self.layout.key(&file.path);
+        match self.bucket.head(&key).await? {
+            None => Ok((file.class == Class::Unversioned).then_some(file)),
+            Some(there) if is_for_ever(&there) && !is_right(&there, &file) => Err(EntriesFailure::Immutable { key }),
+            Some(_) => Ok(None),
+        }
+    }
+
+    async fn put_first(self, file: &ManifestFile) -> Result<(), EntriesFailure> {
+        let key = self.layout.key(&file.path);
+        if let Some(Foreign { release, because }) = self.foreign(&key, None).await? {
+            return Err(EntriesFailure::Foreign { key, release, because });
+        }
+        match self.bucket.create(&key, self.bytes(file).await?, &self.attributes(file)).await? {
+            Created::Other(there) if is_for_ever(&there) => Err(EntriesFailure::Immutable { key }),
+            // Another version's file gives way with the flip.
+            Created::New | Created::Same | Created::Other(_) => Ok(()),
+        }
+    }
+
     /// Answers whether it had to be written.
     async fn put(self, file: &ManifestFile) -> Result<bool, EntriesFailure> {
         let key = self.layout.key(&file.path);
@@ -306,7 +362,7 @@ impl Place<'_> {
             if let Some(Foreign { release, because }) = self.foreign(&key, there.as_ref()).await? {
                 return Err(EntriesFailure::Foreign { key, release, because });
             }
-            if file.class == Class::Unversioned && there.as_ref().is_some_and(is_for_ever) {
+            if there.as_ref().is_some_and(is_for_ever) {
                 return Err(EntriesFailure::Immutable { key });
             }
             let expected = match there {

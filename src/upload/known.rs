@@ -62,7 +62,9 @@ pub(super) async fn recent(bucket: &dyn Bucket, layout: &Layout, version: &str, 
             break;
         }
     }
-    let by_set = by_set(objects.manifest(), &seen);
+    let manifest = objects.shared_manifest();
+    // Up to 200,000 names, sorted and compared. Without an answer no set vouches for anything.
+    let by_set = tokio::task::spawn_blocking(move || by_set(&manifest, &seen)).await.unwrap_or_default();
     Ok(Recent { known, public, before: before.flatten(), by_set })
 }
 

@@ -46,7 +46,9 @@ mod verify;
 pub use claim::{Claimant, Claimed, Standing, above, claim_owner, read_claim, read_owner, standing};
 pub use documents::ReadFailure;
 pub use drift::{Difference, Drifted, Extent, HeadersSeen, has_right_bytes, headers_of};
-pub use entries::{EntriesChecked, EntriesFailure, EntriesPublished, entries_confirmed, publish_entries, publish_unversioned};
+pub use entries::{
+    EntriesChecked, EntriesFailure, EntriesPublished, FlipFiles, entries_confirmed, publish_entries, publish_unversioned, ready_for_flip,
+};
 pub(crate) use failure::bucket_reason;
 pub use failure::{FailureClass, PublishFailure};
 pub use intent::{INTENT_LIFE, SKEW, withdraw_intent};
@@ -157,7 +159,7 @@ pub async fn publish(
     let prepared = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(PublishFailure::Cancelled),
-        prepared = prepare::fetched(request, build) => prepared?,
+        prepared = prepare::fetched(&*tools.bucket, request, build) => prepared?,
     };
     publish_prepared(tools, request, &prepared, progress, cancel).await
 }

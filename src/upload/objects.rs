@@ -9,6 +9,15 @@ use crate::api::ContentHash;
 use crate::manifest::object::ENTRIES_FOLDER;
 use crate::manifest::{Class, Layout, Manifest, ManifestFile};
 
+/// What a key of a build is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Purpose {
+    /// It holds the bytes.
+    Object,
+    /// Visitors ask for it.
+    Public,
+}
+
 /// All objects of one build. An object is named by the place of its file in the manifest.
 pub(super) struct Objects {
     manifest: Arc<Manifest>,
@@ -48,6 +57,10 @@ impl Objects {
         &self.manifest
     }
 
+    pub(super) fn shared_manifest(&self) -> Arc<Manifest> {
+        Arc::clone(&self.manifest)
+    }
+
     pub(super) fn file(&self, at: usize) -> &ManifestFile {
         &self.manifest.files[at]
     }
@@ -85,9 +98,12 @@ impl Objects {
         self.manifest.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()
     }
 
-    /// Places and keys below the prefix, in the order in which a bucket lists them.
-    pub(super) fn in_listing_order(&self) -> Vec<(Cow<'_, str>, usize)> {
-        let mut keys: Vec<_> = self.all().map(|at| (self.file(at).key(), at)).collect();
+    /// Keys below the prefix with their places, in the order in which a bucket lists them: all objects, and where unversioned files lie for
+    /// visitors.
+    pub(super) fn in_listing_order(&self) -> Vec<(Cow<'_, str>, usize, Purpose)> {
+        let unversioned = (0..self.places()).filter(|at| self.file(*at).class == Class::Unversioned);
+        let public = unversioned.map(|at| (Cow::Borrowed(self.file(at).path.as_str()), at, Purpose::Public));
+        let mut keys: Vec<_> = self.all().map(|at| (self.file(at).key(), at, Purpose::Object)).chain(public).collect();
         keys.sort_unstable();
         keys
     }

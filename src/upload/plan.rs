@@ -58,7 +58,7 @@ pub async fn plan(tools: &Tools, request: &Publish, prepared: &Prepared) -> Resu
     let prepared = recorded.as_ref().unwrap_or(prepared);
     let objects = Objects::new(layout, &prepared.manifest);
     let Recent { known, public, before, by_set } = known::recent(bucket, layout, &request.version, &objects).await?;
-    let there = compare(bucket, layout, &objects).await?;
+    let there = compare(bucket, layout, &objects).await?.objects;
     let places: Vec<usize> = objects.all().collect();
     let looks = futures::stream::iter(places).map(|at| {
         let (objects, known, there) = (&objects, &known, &there);

@@ -9,7 +9,7 @@ use super::documents::{self, Lasts};
 use super::{Publish, PublishFailure};
 use crate::api::ManifestDigest;
 use crate::api::foreign::shown;
-use crate::bucket::{Attributes, Body, Making};
+use crate::bucket::{Attributes, Body, Bucket, Making};
 use crate::manifest::build::{self, Assembled};
 use crate::manifest::closure::{Closure, External, Gaps, TEXT_BYTES_MAX, Verdict};
 use crate::manifest::evidence::Vouchers;
@@ -44,18 +44,25 @@ pub struct Prepared {
 }
 
 pub(super) async fn fetched(
+    bucket: &dyn Bucket,
     request: &Publish,
     build: impl Future<Output = Result<Build, SourceError>>,
 ) -> Result<Prepared, PublishFailure> {
-    let read = async { Prepared::read(request, build.await?).await };
-    let (prepared, names) = match &request.pin {
-        Some(pin) => {
-            let (prepared, names) = read.await.map_err(|failure| untold(failure, pin))?;
-            pin.check(&prepared.digest).map_err(SourceError::from)?;
-            (prepared, names)
-        }
-        None => read.await?,
+    let hide = |failure: PublishFailure| match &request.pin {
+        Some(pin) => untold(failure, pin),
+        None => failure,
     };
+    let build = build.await.map_err(|error| hide(error.into()))?;
+    // Before anything that today's rules could refuse: what is recorded was in order when it was published.
+    if let Some(recorded) = Prepared::recorded(bucket, request, &build).await?
+        && request.pin.as_ref().is_none_or(|pin| pin.check(&recorded.digest).is_ok())
+    {
+        return Ok(recorded);
+    }
+    let (prepared, names) = Prepared::read(request, build).await.map_err(hide)?;
+    if let Some(pin) = &request.pin {
+        pin.check(&prepared.digest).map_err(SourceError::from)?;
+    }
     let verdict = prepared.check_closure(request, &names).await?;
     for warning in verdict.warnings().take(WARNINGS_MAX) {
         tracing::warn!(

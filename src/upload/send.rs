@@ -52,7 +52,15 @@ impl Attempt<'_> {
     async fn bring_one(&self, Wanting { at, seen }: Wanting) -> Result<Option<Occupied>, PublishFailure> {
         let (file, key) = (self.objects.file(at), self.objects.key(at));
         let created = match seen {
-            Seen::Nothing => self.create(file, &key).await?,
+            Seen::Nothing => match self.create(file, &key).await? {
+                Created::Same => {
+                    if let Some(there) = self.tools.bucket.head(&key).await? {
+                        self.promote(file, &key, there).await?;
+                    }
+                    Created::Same
+                }
+                created => created,
+            },
             Seen::Likely => match self.compare_one(file, &key).await? {
                 Some(there) => there,
                 None => self.create(file, &key).await?,
@@ -72,7 +80,13 @@ impl Attempt<'_> {
     /// What lies there, if its hash is known.
     async fn compare_one(&self, file: &ManifestFile, key: &str) -> Result<Option<Created>, PublishFailure> {
         match self.tools.bucket.head(key).await?.filter(|there| there.sha256.is_some()) {
-            Some(there) if there.sha256.as_ref() == Some(&file.sha256) => self.proven(file, key, there).await.map(Some),
+            Some(there) if there.sha256.as_ref() == Some(&file.sha256) => {
+                let proven = self.proven(file, key, there.clone()).await?;
+                if proven == Created::Same {
+                    self.promote(file, key, there).await?;
+                }
+                Ok(Some(proven))
+            }
             there => Ok(there.map(|there| Created::Other(Box::new(there)))),
         }
     }

@@ -86,23 +86,14 @@ impl Attempt<'_> {
         placed.buffer_unordered(self.tools.parallel.max(1)).try_collect().await
     }
 
-    /// Files that were unversioned, and of which something proves by now that their bytes stay: at the same key, under an asset's headers.
-    pub(super) async fn promote(&self, public: &[Public]) -> Result<(), PublishFailure> {
-        let is_one = |at: &usize| self.objects.file(*at).class == Class::Asset && public[*at] == Public::Same;
-        let places: Vec<usize> = (0..self.objects.places()).filter(is_one).collect();
-        let promoted = futures::stream::iter(places).map(|at| self.promote_one(at));
-        promoted.buffer_unordered(self.tools.parallel.max(1)).try_collect().await
-    }
-
-    async fn promote_one(&self, at: usize) -> Result<(), PublishFailure> {
-        let (file, key) = (self.objects.file(at), self.objects.key(at));
-        let there = self.tools.bucket.head(&key).await?;
-        let is_public = |there: &Stored| there.sequence.is_some() && there.sha256.as_ref() == Some(&file.sha256);
-        if let Some(there) = there.filter(is_public) {
+    /// A file that was unversioned, and of which something proves by now that its bytes stay: at the same key, under an asset's headers. With
+    /// the number of a flip it would be taken for a public copy for ever, and no replica would get it.
+    pub(super) async fn promote(&self, file: &ManifestFile, key: &str, there: Stored) -> Result<(), PublishFailure> {
+        if file.class == Class::Asset && there.sequence.is_some() && there.sha256.as_ref() == Some(&file.sha256) {
             let attributes = object_attributes(file, Some(self.request.writer(&self.prepared.digest)));
             let body = self.prepared.bytes.body(&file.path, &file.sha256, file.size).await?;
-            // Lost: somebody else wrote it, and what lies there then is compared when the object is sent.
-            self.tools.bucket.replace(&key, body, &attributes, &Expected::ETag(there.etag)).await?;
+            // Lost: somebody else wrote it, and the next look at it compares.
+            self.tools.bucket.replace(key, body, &attributes, &Expected::ETag(there.etag)).await?;
         }
         Ok(())
     }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::documents::ReadFailure;
-use super::objects::Objects;
+use super::objects::{Objects, Purpose};
 use super::read_manifest;
 use crate::api::ManifestDigest;
 use crate::bucket::{Bucket, BucketError, Listed, Walk};
-use crate::manifest::{Layout, Manifest};
+use crate::manifest::{Class, Layout, Manifest};
 
 /// What a bucket has of a version.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ pub async fn verify(bucket: &dyn Bucket, layout: &Layout, digest: &ManifestDiges
         return Err(VerifyFailure::ManifestMissing { key: layout.manifest(digest) });
     };
     let objects = Objects::new(layout, &manifest);
-    let there = compare(bucket, layout, &objects).await?;
+    let there = compare(bucket, layout, &objects).await?.objects;
     let keys = |word: There| {
         let mut keys: Vec<String> = objects.all().filter(|at| there[*at] == word).map(|at| objects.key(at)).collect();
         keys.sort();
@@ -90,16 +90,38 @@ pub(super) enum There {
     OtherLength,
 }
 
+/// What a listing says about a build: one word for each place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// Of the objects.
+    pub(super) objects: Vec<There>,
+    /// Of the public keys of unversioned files. Every other place says `Missing`.
+    public: Vec<There>,
+}
+
+impl Listing {
+    /// Places of unversioned files whose public key has nothing.
+    pub(super) fn lacking_publicly(&self, objects: &Objects) -> Vec<usize> {
+        let lacks = |at: &usize| objects.file(*at).class == Class::Unversioned && self.public[*at] == There::Missing;
+        (0..objects.places()).filter(lacks).collect()
+    }
+}
+
 /// Merges the listing of the prefix with the build's keys: both come in byte order.
-pub(super) async fn compare(bucket: &dyn Bucket, layout: &Layout, objects: &Objects) -> Result<Vec<There>, BucketError> {
+pub(super) async fn compare(bucket: &dyn Bucket, layout: &Layout, objects: &Objects) -> Result<Listing, BucketError> {
     let keys = objects.in_listing_order();
-    let mut there = vec![There::Missing; objects.places()];
+    let nothing = || vec![There::Missing; objects.places()];
+    let mut listing = Listing { objects: nothing(), public: nothing() };
     let (mut wanted, mut walk) = (keys.iter().peekable(), Walk::new(bucket, layout.prefix()));
     while let Some(lines) = walk.page().await? {
         for Listed { key, size, .. } in lines {
             let below = layout.below(&key);
-            while wanted.next_if(|(wanted, _)| wanted.as_ref() < below).is_some() {}
-            if let Some((_, at)) = wanted.next_if(|(wanted, _)| wanted == below) {
+            while wanted.next_if(|(wanted, ..)| wanted.as_ref() < below).is_some() {}
+            if let Some((_, at, purpose)) = wanted.next_if(|(wanted, ..)| wanted == below) {
+                let there = match purpose {
+                    Purpose::Object => &mut listing.objects,
+                    Purpose::Public => &mut listing.public,
+                };
                 there[*at] = if size == objects.file(*at).size { There::Likely } else { There::OtherLength };
             }
         }
@@ -108,5 +130,5 @@ pub(super) async fn compare(bucket: &dyn Bucket, layout: &Layout, objects: &Obje
             break;
         }
     }
-    Ok(there)
+    Ok(listing)
 }

@@ -326,6 +326,48 @@ async fn public_pages_keep_their_build() {
     assert_eq!(prefix.whole(), ["v3", "v4"]);
 }
 
+/// I5: the version that is served was recorded by an older program, which took whatever is not hashed for an entry file.
+#[tokio::test(start_paused = true)]
+async fn public_files_of_a_version_that_an_older_program_recorded_stay_with_it() {
+    let mut prefix = Prefix::with_history(3).await;
+    let names = ["logo.png", "assets.json", "index.html.br", "old.png"];
+    let [logo, list, page, old] = names.map(|name| prefix.entry(name));
+    let builds = [("v4", vec![logo.clone(), list.clone(), old]), ("v5", vec![logo.clone(), list.clone()]), ("v6", vec![logo, list, page])];
+    for (sequence, (version, files)) in (4..).zip(builds) {
+        let writer = prefix.record_old(version, files).await;
+        let (bucket, layout) = (&*prefix.world.bucket, &prefix.world.layout);
+        let manifest = read_manifest(bucket, layout, &writer.digest).await.unwrap().unwrap();
+        publish_entries(bucket, layout, &manifest, sequence, &writer).await.unwrap();
+        prefix.refer(|_| {}).await;
+        prefix.world.pass(40 * DAY).await;
+    }
+    prefix.sweep().await.unwrap();
+    let left = names.map(|name| prefix.world.bucket.stored(&prefix.world.layout.key(name)).is_some());
+    assert_eq!(left, [true, true, true, false], "what only builds that went had goes with them");
+}
+
+/// I5: mails show it for years.
+#[tokio::test(start_paused = true)]
+async fn a_pinned_picture_stays_at_its_public_key() {
+    let mut prefix = Prefix::with_history(1).await;
+    let own = prefix.unversioned(&["mail/logo.png", "gone.png"]);
+    let writer = prefix.record_old("v2", own).await;
+    let (world, layout) = (&prefix.world, &prefix.world.layout);
+    let manifest = read_manifest(&*world.bucket, layout, &writer.digest).await.unwrap().unwrap();
+    rollcall::upload::publish_unversioned(&*world.bucket, layout, &manifest, 2, &writer).await.unwrap();
+    for version in ["v3", "v4"] {
+        prefix.world.pass(DAY).await;
+        prefix.record_old(version, vec![prefix.entry("index.html")]).await;
+    }
+    prefix
+        .refer(|own| own.retention.as_mut().unwrap().pins = vec![Pin { pattern: "mail/**".into(), ttl_seconds: 400 * 24 * 60 * 60 }])
+        .await;
+    prefix.world.pass(40 * DAY).await;
+    prefix.sweep().await.unwrap();
+    let left = ["mail/logo.png", "gone.png"].map(|name| prefix.world.bucket.stored(&prefix.world.layout.key(name)).is_some());
+    assert_eq!(left, [true, false]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_public_page_is_found_behind_any_number_of_strange_objects() {
     // I5

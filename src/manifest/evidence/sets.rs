@@ -15,6 +15,12 @@ const CHARS_MIN: usize = 6;
 /// Longest token: sha512 in hexadecimal.
 const CHARS_MAX: usize = 128;
 
+/// Tokens of one path that are compared, the first ones: a name of nothing but marks has hundreds.
+const TOKENS_MAX: usize = 32;
+
+/// Most bytes of names that are held of one version. A build with more gets no evidence from sets, and short caches.
+const ROOM_BYTES: usize = 32 * 1024 * 1024;
+
 /// Where in a name a token stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Place {
@@ -47,29 +53,59 @@ struct Token {
 pub struct Seen {
     tokens: HashMap<Group, BTreeSet<Token>>,
     bytes: BTreeMap<String, String>,
+    room: Room,
+}
+
+/// What is left of [`ROOM_BYTES`].
+#[derive(Debug)]
+struct Room(Option<usize>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Some(ROOM_BYTES))
+    }
+}
+
+impl Room {
+    /// Whether there was room for so many bytes. Once there was none, there is none.
+    fn takes(&mut self, bytes: usize) -> bool {
+        self.0 = self.0.and_then(|left| left.checked_sub(bytes));
+        self.0.is_some()
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 impl Seen {
     /// Nothing yet, and room for what this build can be compared with: no more is kept.
     #[must_use]
     pub fn beside(build: &Manifest) -> Self {
-        let groups = candidates(build).flat_map(|(_, file)| tokens(&file.path)).map(|(group, _)| (group, BTreeSet::new()));
-        Self { tokens: groups.collect(), bytes: BTreeMap::new() }
+        let mut seen = Self::default();
+        for (group, token) in candidates(build).flat_map(|(_, file)| tokens(&file.path)) {
+            if !seen.tokens.contains_key(&group) && seen.room.takes(bytes(&group, &token)) {
+                seen.tokens.insert(group, BTreeSet::new());
+            }
+        }
+        seen
     }
 
     /// A file of that version; `sha256` in hexadecimal.
     pub fn add(&mut self, path: &str, sha256: &str) {
-        if classify::is_never_hashed(path) || self.tokens.is_empty() {
+        if classify::is_never_hashed(path) || self.tokens.is_empty() || self.room.is_over() {
             return;
         }
         let mut is_comparable = false;
         for (group, token) in tokens(path) {
-            if let Some(seen) = self.tokens.get_mut(&group) {
+            if let Some(seen) = self.tokens.get_mut(&group)
+                && self.room.takes(bytes(&group, &token))
+            {
                 seen.insert(token);
                 is_comparable = true;
             }
         }
-        if is_comparable {
+        if is_comparable && self.room.takes(path.len() + sha256.len()) {
             self.bytes.insert(path.to_owned(), sha256.to_owned());
         }
     }
@@ -91,10 +127,16 @@ fn candidates(build: &Manifest) -> impl Iterator<Item = (usize, &ManifestFile)> 
 #[must_use]
 pub fn by_set(manifest: &Manifest, before: &Seen) -> BTreeSet<String> {
     let mut groups: HashMap<Group, BTreeMap<Token, Vec<usize>>> = HashMap::new();
-    let mut refuted: BTreeSet<Group> = BTreeSet::new();
+    let (mut refuted, mut room) = (BTreeSet::<Group>::new(), Room::default());
     for (at, file) in candidates(manifest) {
         let has_changed = before.bytes.get(&file.path).is_some_and(|bytes| *bytes != file.sha256.to_string());
         for (group, token) in tokens(&file.path) {
+            if !before.tokens.contains_key(&group) {
+                continue;
+            }
+            if !room.takes(bytes(&group, &token)) {
+                return BTreeSet::new();
+            }
             if has_changed {
                 refuted.insert(group.clone());
             }
@@ -102,6 +144,9 @@ pub fn by_set(manifest: &Manifest, before: &Seen) -> BTreeSet<String> {
         }
     }
     let mut vouched = BTreeSet::new();
+    if before.room.is_over() {
+        return vouched;
+    }
     for (group, ours) in groups.iter().filter(|(group, _)| !refuted.contains(group)) {
         let Some(theirs) = before.tokens.get(group) else { continue };
         let members = members(ours, theirs).into_iter().flat_map(|token| &ours[token]).map(|at| &manifest.files[*at].path);
@@ -121,12 +166,13 @@ fn members<'t>(ours: &'t BTreeMap<Token, Vec<usize>>, theirs: &BTreeSet<Token>) 
     }
     let gone: BTreeSet<&str> =
         theirs.iter().filter(|token| !is_ours.contains(token.text.as_str())).map(|token| token.around.as_str()).collect();
-    let is_mixed = has(&clear, u8::is_ascii_uppercase) && has(&clear, u8::is_ascii_lowercase);
+    let alphabet = Alphabet::of(&clear);
+    let is_mixed = alphabet.kinds[0] && alphabet.kinds[1];
     let may_be = |token: &&Token| {
         let text = token.text.as_str();
         let is_new = !is_theirs.contains(text);
         let took_a_place = gone.contains(token.around.as_str()) && !(is_mixed && text.len() >= 8 && is_one_word(text));
-        is_new && !may_be_a_date(text) && fits(text, &clear) && took_a_place
+        is_new && !may_be_a_date(text) && alphabet.has(text) && took_a_place
     };
     let replaced: Vec<&Token> = ours.keys().filter(may_be).collect();
     if replaced.is_empty() {
@@ -137,7 +183,7 @@ fn members<'t>(ours: &'t BTreeMap<Token, Vec<usize>>, theirs: &BTreeSet<Token>) 
     let is_beside = |token: &&Token| {
         let text = token.text.as_str();
         let is_known = gone.contains(token.around.as_str()) || is_theirs.contains(text);
-        !is_known && changes_of_kind(text) >= 2 && fits(text, &clear) && !has_a_word(text) && endings.contains(ending(&token.around))
+        !is_known && changes_of_kind(text) >= 2 && alphabet.has(text) && !has_a_word(text) && endings.contains(ending(&token.around))
     };
     let beside: Vec<&Token> = ours.keys().filter(is_beside).collect();
     replaced.into_iter().chain(beside).collect()
@@ -161,15 +207,30 @@ fn look_random(tokens: &[&str]) -> bool {
         && orders.len() >= tokens.len().min(8) / 2
 }
 
-/// Whether a token has no kind of character that the others lack.
-fn fits(text: &str, others: &[&str]) -> bool {
-    let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
-    let kinds: [fn(&u8) -> bool; 3] = [u8::is_ascii_uppercase, u8::is_ascii_lowercase, |b| matches!(b, b'-' | b'_')];
-    (!others.iter().all(|other| is_hex(other)) || is_hex(text)) && kinds.iter().all(|kind| !has(&[text], *kind) || has(others, *kind))
+/// The characters of some tokens, taken together once: a group may have 200,000.
+struct Alphabet {
+    is_hex: bool,
+    /// Whether some token has one of each of [`KINDS`].
+    kinds: [bool; 3],
 }
 
-fn has(texts: &[&str], kind: fn(&u8) -> bool) -> bool {
-    texts.iter().any(|text| text.bytes().any(|b| kind(&b)))
+/// Capitals, small letters, marks.
+const KINDS: [fn(&u8) -> bool; 3] = [u8::is_ascii_uppercase, u8::is_ascii_lowercase, |b| matches!(b, b'-' | b'_')];
+
+impl Alphabet {
+    fn of(tokens: &[&str]) -> Self {
+        let has = |kind: fn(&u8) -> bool| tokens.iter().any(|token| token.bytes().any(|b| kind(&b)));
+        Self { is_hex: tokens.iter().all(|token| is_hex(token)), kinds: KINDS.map(has) }
+    }
+
+    /// Whether a token has no kind of character that these lack.
+    fn has(&self, token: &str) -> bool {
+        (!self.is_hex || is_hex(token)) && Self::of(&[token]).kinds.iter().zip(self.kinds).all(|(ours, theirs)| !ours || theirs)
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,8 +250,13 @@ fn kind(byte: u8) -> Kind {
     }
 }
 
+/// How many bytes a token of a group takes, about.
+fn bytes(group: &Group, token: &Token) -> usize {
+    group.folder.len() + token.text.len() + token.around.len() + size_of::<Group>() + size_of::<Token>()
+}
+
 /// How often the kind of character changes within a text: a word with a number has one change, or two with a capital.
-fn changes_of_kind(text: &str) -> usize {
+pub(super) fn changes_of_kind(text: &str) -> usize {
     text.as_bytes().windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count()
 }
 
@@ -247,6 +313,9 @@ fn tokens(path: &str) -> Vec<(Group, Token)> {
     }
     let mut begin = 0;
     for segment in path.split('/') {
+        if all.len() >= TOKENS_MAX {
+            break;
+        }
         let folder = &path[..begin];
         let is_file = begin + segment.len() == path.len();
         begin += segment.len() + 1;
@@ -264,6 +333,7 @@ fn tokens(path: &str) -> Vec<(Group, Token)> {
             part_begin += part.len() + 1;
         }
     }
+    all.truncate(TOKENS_MAX);
     all
 }
 
@@ -277,6 +347,9 @@ fn within(part: &str) -> Vec<(Place, usize, usize)> {
         all.push((Place::Whole, 0, part.len()));
     }
     for (at, mark) in part.bytes().enumerate().filter(|(_, b)| matches!(b, b'-' | b'_' | b'~')) {
+        if all.len() >= TOKENS_MAX {
+            break;
+        }
         if at > 0 && is_token(&part[at + 1..]) {
             all.push((Place::Behind(mark), at + 1, part.len()));
         }

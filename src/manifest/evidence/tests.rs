@@ -294,11 +294,15 @@ fn a_digest_of_the_bytes_in_the_path_proves_that_they_stay() {
 
 #[test]
 fn a_folder_of_a_tool_vouches_for_what_the_tool_puts_there() {
-    for path in ["_next/static/zJk3vB9x/_buildManifest.js", "shop/_astro/a.css", "_app/immutable/entry/start.js", "_nuxt/x.js"] {
+    let made_up = "_next/static/zJk3vB9x_qPs-01LmNoTr/_buildManifest.js";
+    for path in [made_up, "_next/static/v1/app.js", "shop/_astro/a.css", "_app/immutable/entry/start.js", "_nuxt/x.js"] {
         assert_eq!(judged(path, b"", &Declared::default()), (Class::Asset, Some(Evidence::ToolFolder)), "{path}");
     }
     for path in [
         "_nuxt/builds/latest.json",
+        "_next/static/v1/_buildManifest.js",
+        "_next/static/production-build-one/_ssgManifest.js",
+        "shop/_next/static/main/_buildManifest.js.gz",
         "_app/version.js",
         "my_astro/a.css",
         "_next/data/a.json",
@@ -338,6 +342,21 @@ fn a_set_in_which_a_name_has_got_other_bytes_vouches_for_nothing() {
     assert_eq!(by_set(&fine, &seen(&v1, &fine)).len(), 12);
     let broken = build(two.into_iter().chain(one.into_iter().take(1)), &mut random);
     assert_eq!(by_set(&broken, &seen(&v1, &broken)), BTreeSet::new());
+}
+
+/// A tenant's build of names of nothing but marks, and one of many files: each ends in a moment and in little memory.
+#[test]
+fn names_that_are_made_to_cost_much_cost_little() {
+    let marks: Vec<String> = (0..2000).map(|at| format!("{}/{at:06}{}.js", "x-".repeat(100), "-abcdef".repeat(30))).collect();
+    let mut random = Random(5);
+    let begun = std::time::Instant::now();
+    let (one, two) = (build(marks.clone(), &mut random), build(marks, &mut random));
+    let seen = seen(&one, &two);
+    assert_eq!(by_set(&two, &seen), BTreeSet::new());
+    let names = |random: &mut Random| (0..60_000).map(|_| format!("a/{}.js", random.token(BASE64, 21))).collect::<Vec<_>>();
+    let (one, two) = (build(names(&mut random), &mut random), build(names(&mut random), &mut random));
+    assert!(by_set(&two, &self::seen(&one, &two)).len() > 59_000, "and real ones are known by it");
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }
 
 #[test]

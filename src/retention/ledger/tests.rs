@@ -48,6 +48,32 @@ fn a_key_that_is_a_page_to_one_build_and_an_object_to_another_stays() {
     assert_eq!(entered(&[(&page, going())]).named("about"), Some(Named::Page));
 }
 
+/// The ledger of an older program's manifest, which had a class for all whose names say too little.
+#[test]
+fn a_page_of_a_build_that_stays_is_told_from_one_of_builds_that_go_in_any_order() {
+    let page = Manifest::new(vec![file("favicon.ico", Class::Entry, "no-cache")]).to_bytes();
+    let other = Manifest::new(vec![file("favicon.ico", Class::Entry, "no-cache"), file("x", Class::Entry, "")]).to_bytes();
+    let going = || Standing::Going(Pins::default());
+    for ledger in [entered(&[(&page, Standing::Kept), (&other, going())]), entered(&[(&other, going()), (&page, Standing::Kept)])] {
+        assert_eq!((ledger.named("favicon.ico"), ledger.named("x")), (Some(Named::KeptPage), Some(Named::Page)));
+    }
+}
+
+/// Mails show it for years: the hidden bytes alone answer nobody.
+#[test]
+fn a_pin_keeps_the_public_key_too_but_not_that_of_a_page() {
+    let all = vec![
+        file("mail/logo.png", Class::Unversioned, "no-cache"),
+        file("mail/old.png", Class::Entry, "no-cache"),
+        file("mail/index.html", Class::Entry, "no-cache"),
+        file("mail/index.html.br", Class::Entry, "no-cache"),
+    ];
+    let stored = Manifest::new(all).to_bytes();
+    let ledger = entered(&[(&stored, Standing::Going(Pins::new([&"mail/**".to_owned()]).unwrap()))]);
+    let named = ["mail/logo.png", "mail/old.png", "mail/index.html", "mail/index.html.br"].map(|key| ledger.named(key));
+    assert_eq!(named, [Some(Named::Pinned), Some(Named::Pinned), Some(Named::Page), Some(Named::Page)]);
+}
+
 #[test]
 fn two_builds_that_go_and_differ_about_a_key_keep_it() {
     let mut other = file("a.js", Class::Asset, "");

@@ -21,7 +21,13 @@ pub(super) fn confirm_again(observed: &Observed, found: &PointerFound, job: Job,
     let in_a_while = observed.now.checked_add(ASK_AGAIN_AFTER).ok();
     match observed.jobs.end_of(&job) {
         Some(JobEnd::EntriesPublished { .. }) => standing.until(signatures_die_at(&found.pointer).filter(|at| *at > observed.now)),
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => standing.until(failure.retry_at),
+        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => {
+            let standing = standing.until(failure.retry_at);
+            // What the status says of public files is of an earlier flip, and somebody has to hear why.
+            let is_silent = standing.blockers.is_empty() && !observed.entries_are_published(found.pointer.sequence);
+            let blocked = Decision::blocked(Phase::Converging, Blocker::JobFailed(failure.clone())).until(failure.retry_at);
+            if is_silent { blocked } else { standing }
+        }
         _ if observed.jobs.running.is_some() => standing,
         _ if storeless(observed).is_some() => standing.until(in_a_while),
         _ => Decision { step: Step::StartJob(job), wait: Wait::Again, ..standing },

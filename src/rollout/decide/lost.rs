@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use crate::api::release::{ActivatedVersion, Phase};
-use crate::api::{Pointer, Report};
+use crate::api::{ManifestDigest, Pointer, Report};
 
 use super::super::blocker::Blocker;
 use super::super::decision::{Decision, PointerChange, Step};
 use super::super::gates;
 use super::super::observed::{Job, JobEnd, Observed, PointerFacts, PointerFound, ReportFacts, StoreFacts};
-use super::{adopt, await_end, name_map, pointed, verify, write};
+use super::{adopt, await_end, name_map, pointed, write};
 
 /// A pointer that is missing is made, one that was lost is restored, and one that is somebody else's is left alone.
 pub(super) fn have_a_pointer_of_our_own(observed: &Observed) -> Option<Decision> {
@@ -135,13 +135,19 @@ fn stage_of_the_lost(observed: &Observed) -> i64 {
 pub(super) fn verify_of_the_lost(observed: &Observed) -> Option<Job> {
     let sequence = observed.found()?.pointer.sequence;
     let active = observed.release.status.active.as_ref().filter(|active| sequence < active.sequence)?;
-    Some(verify(observed, &active.digest, stage_of_the_lost(observed)))
+    Some(verify(observed, &active.digest))
+}
+
+/// No flip follows: what the pods serve is put back, whatever lies at public keys.
+fn verify(observed: &Observed, digest: &ManifestDigest) -> Job {
+    let (stage, store) = (stage_of_the_lost(observed), observed.store_identity().to_owned());
+    Job::Verify { digest: digest.clone(), stage, store, flip: None }
 }
 
 /// The name map that a lost pointer had beside it, or what to do until it is known. Objects that the store lacks do not matter here:
 /// pages refer to them already.
 fn map_of_the_lost(observed: &Observed, active: &ActivatedVersion) -> Result<Option<Arc<str>>, Box<Decision>> {
-    let job = verify(observed, &active.digest, stage_of_the_lost(observed));
+    let job = verify(observed, &active.digest);
     if let Some(JobEnd::Verified { .. }) = observed.jobs.end_of(&job) {
         return Ok(name_map(observed, &job));
     }

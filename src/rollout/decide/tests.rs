@@ -604,7 +604,7 @@ fn a_pointer_that_vanished_is_made_again_from_status() {
 }
 
 fn verify_v1(stage: i64) -> Job {
-    Job::Verify { digest: digest("v1"), stage, store: STORE.into() }
+    Job::Verify { digest: digest("v1"), stage, store: STORE.into(), flip: None }
 }
 
 /// Readers of the name map beside the pointer must not lose it: it is asked for before the pointer is written.
@@ -920,6 +920,21 @@ fn entry_files_are_confirmed_once_more_when_no_stalled_write_can_land() {
     assert_eq!(step(&observed.clone().at(at(2_000))), Step::StartJob(again.clone()));
     observed.jobs.ended = vec![(again, confirmed())];
     assert_eq!((decide(&observed).wait, step(&observed)), (Wait::Change, Step::Nothing));
+}
+
+/// Agents serve the right bytes meanwhile, and whoever loads them from the bucket does not get them: somebody has to hear of it.
+#[test]
+fn a_failed_write_of_public_files_is_told_where_pods_serve_the_pages() {
+    let mut observed = fixture().activated("v1").activated("v2");
+    let PointerFacts::Present(found) = &mut observed.pointer else { panic!("the fixture has a pointer") };
+    found.pointer.public_files = true;
+    let Step::StartJob(job) = step(&observed) else { panic!("public files are due: {:?}", step(&observed)) };
+    observed.jobs.ended = vec![(job.clone(), failed(Some(at(2_000))))];
+    let decided = decide(&observed);
+    assert!(matches!(decided.blockers[..], [Blocker::JobFailed(_)]), "{:?}", decided.blockers);
+    assert_eq!(decided.wait, Wait::Until(at(2_000)));
+    observed.jobs.ended = vec![(job, confirmed())];
+    assert_eq!((decide(&observed).phase, decide(&observed).blockers), (Phase::Active, Vec::new()));
 }
 
 /// I9: a new process takes the status's word that the pages are out, and looks once itself.

@@ -37,12 +37,14 @@ pub enum Job {
         /// Which store: see [`StoreFacts::Usable`].
         store: String,
     },
-    /// Ask the store whether it has every object, for the staging with this number.
+    /// Ask the store whether it has every object, for the staging with this number, and whether the flip can write to the public keys.
     Verify {
         /// The build.
         digest: ManifestDigest,
         /// The stage number.
         stage: i64,
+        /// The version and who serves its pages, where a flip is to follow: where the pods do, only unversioned files are written.
+        flip: Option<(String, PublishEntries)>,
         /// Which store was asked: see [`StoreFacts::Usable`].
         store: String,
     },
@@ -63,8 +65,8 @@ pub enum Job {
         replicas: Vec<String>,
         /// Which store: see [`StoreFacts::Usable`].
         store: String,
-        /// Version, build and flip whose pages lie at public keys, with `entries.publish: Bucket`.
-        pages: Option<(String, ManifestDigest, i64)>,
+        /// Version, build and flip whose files lie at public keys: with pages where `entries.publish` is `Bucket`, else without.
+        pages: Option<(String, ManifestDigest, i64, PublishEntries)>,
     },
     /// Write the files whose bytes may change to their public keys.
     PublishEntries {
@@ -155,15 +157,11 @@ impl JobFacts {
         self.ended.iter().find(|(ended, _)| ended == job).map(|(_, end)| end)
     }
 
-    /// When the entry files of this flip were last confirmed by this process.
+    /// When the files of this flip that lie at public keys were last confirmed by this process, whoever serves the pages.
     #[must_use]
     pub fn entries_confirmed_at(&self, flip: i64) -> Option<Timestamp> {
         let confirmed = self.ended.iter().filter_map(|(job, end)| match (job, end) {
-            (Job::PublishEntries { sequence, publish: PublishEntries::Bucket, .. }, JobEnd::EntriesPublished { at })
-                if *sequence == flip =>
-            {
-                Some(*at)
-            }
+            (Job::PublishEntries { sequence, .. }, JobEnd::EntriesPublished { at }) if *sequence == flip => Some(*at),
             _ => None,
         });
         confirmed.max()

@@ -1,15 +1,42 @@
-//! A version that an older program recorded: it knew fewer classes, so the same files had another manifest, and another digest.
-//! Never takes a manifest for the build's but one that lists the same files with the same bytes.
+//! A version that was recorded before, by an older program or under another `spec.build`: the same files had another manifest, and another
+//! digest. Never takes a manifest for the build's but one that lists the same files with the same bytes.
 
 use super::Prepared;
 use crate::bucket::Bucket;
-use crate::manifest::{Class, Manifest};
+use crate::manifest::build::is_left_out;
+use crate::manifest::readers::{BuildNames, Decided};
+use crate::manifest::{ManifestFile, VersionRecord};
+use crate::source::Build;
 use crate::upload::records::read_record;
 use crate::upload::{Publish, ReadFailure, read_manifest};
 
 impl Prepared {
-    /// This build under the manifest with which its version was recorded; `None` where the version is not recorded, or means another
-    /// build, or was recorded by a program that knows what this one knows.
+    /// A build under the manifest with which its version was recorded: no rule of today can refuse what was published. `None` where the
+    /// version is not recorded or means another build, or its manifest is not there any more or damaged: then it is made and judged anew.
+    ///
+    /// # Errors
+    /// When the bucket fails, or the record cannot be understood.
+    pub async fn recorded(bucket: &dyn Bucket, request: &Publish, build: &Build) -> Result<Option<Self>, ReadFailure> {
+        let Some(VersionRecord { digest: recorded, build: summary, .. }) = read_record(bucket, &request.layout, &request.version).await?
+        else {
+            return Ok(None);
+        };
+        let manifest = match read_manifest(bucket, &request.layout, &recorded).await {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) | Err(ReadFailure::Malformed { .. }) => return Ok(None),
+            Err(failure @ ReadFailure::Bucket(_)) => return Err(failure),
+        };
+        let reading = summary.map_or_else(|| BuildNames::none(Decided::NothingFound).reading, |summary| summary.reading);
+        let (stored_size, digest) = manifest.identity();
+        let ours = || {
+            let is_published = |path: &str| !is_left_out(path) && (reading.path.as_deref() != Some(path) || has(&manifest.files, path));
+            build.files.iter().filter(move |file| is_published(&file.path)).map(|file| (&file.path, &file.sha256))
+        };
+        let is_same = digest == recorded && ours().eq(manifest.files.iter().map(|file| (&file.path, &file.sha256)));
+        Ok(is_same.then(|| Self { bytes: build.bytes.clone(), manifest: manifest.clone(), reading: reading.clone(), stored_size, digest }))
+    }
+
+    /// [`Prepared::recorded`] for a build that was prepared: under the manifest with which its version was recorded, if that is another one.
     pub(in crate::upload) async fn as_recorded(&self, bucket: &dyn Bucket, request: &Publish) -> Result<Option<Self>, ReadFailure> {
         let Some(record) = read_record(bucket, &request.layout, &request.version).await?.filter(|record| record.digest != self.digest)
         else {
@@ -17,18 +44,12 @@ impl Prepared {
         };
         let Some(manifest) = read_manifest(bucket, &request.layout, &record.digest).await? else { return Ok(None) };
         let (stored_size, digest) = manifest.identity();
-        if digest != record.digest || !is_of_before(&manifest) || !is_same_build(&manifest, &self.manifest) {
-            return Ok(None);
-        }
-        Ok(Some(Self { bytes: self.bytes.clone(), manifest, reading: self.reading.clone(), stored_size, digest }))
+        let pair = |file: &ManifestFile| (file.path.clone(), file.sha256.clone());
+        let is_same = digest == record.digest && manifest.files.iter().map(pair).eq(self.manifest.files.iter().map(pair));
+        Ok(is_same.then(|| Self { bytes: self.bytes.clone(), manifest, reading: self.reading.clone(), stored_size, digest }))
     }
 }
 
-fn is_of_before(manifest: &Manifest) -> bool {
-    manifest.files.iter().all(|file| file.evidence.is_none() && file.class != Class::Unversioned)
-}
-
-fn is_same_build(one: &Manifest, other: &Manifest) -> bool {
-    let pairs = || one.files.iter().zip(&other.files);
-    one.files.len() == other.files.len() && pairs().all(|(one, other)| (&one.path, &one.sha256) == (&other.path, &other.sha256))
+fn has(files: &[ManifestFile], path: &str) -> bool {
+    files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok()
 }

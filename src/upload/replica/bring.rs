@@ -10,11 +10,13 @@ use sha2::{Digest as _, Sha256};
 use super::{Pair, ReplicaFailure, of_store};
 use crate::api::ContentHash;
 use crate::bucket::{Attributes, Body, Copied, Created, Original, Pieces, Stored};
+use crate::manifest::classify;
 use crate::manifest::headers::UNKNOWN_TYPE;
 use crate::manifest::object::IMMUTABLE;
-use crate::manifest::variant::Encoding;
+use crate::manifest::variant::{self, Encoding};
 use crate::source::workspace::Draft;
 use crate::source::{NoRoom, SourceError};
+use crate::upload::unversioned::BEFORE_ANY_FLIP;
 
 /// Up to here an object goes through memory; with [`PARALLEL`] of them at most 16 MiB.
 const SMALL: u64 = 1024 * 1024;
@@ -40,7 +42,7 @@ pub(super) enum Brought {
     There,
     /// The store does not have it (any more).
     Gone,
-    /// It is not for a replica: nobody of ours wrote it, or it is a page at its public key.
+    /// It is not for a replica: nobody of ours wrote it, it is a page at its public key, or the replica has another file there for now.
     NotOurs,
 }
 
@@ -68,7 +70,7 @@ impl Pair {
     pub(super) async fn bring(&self, wanting: &Wanting) -> Result<Brought, ReplicaFailure> {
         let key = self.store.layout.key(&wanting.below);
         let Some(stored) = self.store.bucket.head(&key).await.map_err(of_store)? else { return Ok(Brought::Gone) };
-        let Some(sha256) = stored.sha256.clone().filter(|_| stored.sequence.is_none()) else { return Ok(Brought::NotOurs) };
+        let Some(sha256) = stored.sha256.clone().filter(|_| may_lie_there(&stored, wanting)) else { return Ok(Brought::NotOurs) };
         if let Some(wanted) = wanting.sha256.as_ref().filter(|wanted| **wanted != sha256) {
             return Err(ReplicaFailure::Damaged { key, cause: format!("it has sha256 {sha256} instead of {wanted}") });
         }
@@ -83,7 +85,10 @@ impl Pair {
             },
         };
         match created {
-            Created::New | Created::Same => Ok(Brought::There),
+            Created::New => Ok(Brought::There),
+            // A public copy gives way with the flips, each in its own time.
+            Created::Same | Created::Other(_) if is_public_copy(&stored, wanting) => Ok(Brought::NotOurs),
+            Created::Same => Ok(Brought::There),
             Created::Other(theirs) => Err(occupied(to, attributes.sha256, &theirs)),
         }
     }
@@ -144,7 +149,18 @@ impl Pair {
     }
 }
 
-/// As the store has it: headers, writer and all.
+/// Whether it is a public copy of a file that is no page, which a manifest does not ask for as an object: the version that is served from
+/// the replica needs it there.
+fn is_public_copy(stored: &Stored, wanting: &Wanting) -> bool {
+    stored.sequence.is_some() && wanting.sha256.is_none()
+}
+
+/// An object, or a public copy of what is no page. A page comes with its flip.
+fn may_lie_there(stored: &Stored, wanting: &Wanting) -> bool {
+    stored.sequence.is_none() || !classify::is_entry(variant::original_path(&wanting.below))
+}
+
+/// As the store has it: headers, writer and all. A public copy has the number of no flip of the replica's yet.
 fn attributes(stored: &Stored, sha256: ContentHash) -> Attributes {
     Attributes {
         content_type: stored.content_type.clone().unwrap_or_else(|| UNKNOWN_TYPE.to_owned()),
@@ -152,7 +168,7 @@ fn attributes(stored: &Stored, sha256: ContentHash) -> Attributes {
         content_encoding: Encoding::ALL.map(Encoding::word).into_iter().find(|word| stored.content_encoding.as_deref() == Some(word)),
         sha256,
         writer: stored.writer.clone(),
-        sequence: None,
+        sequence: stored.sequence.map(|_| BEFORE_ANY_FLIP),
     }
 }
 

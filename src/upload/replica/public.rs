@@ -7,42 +7,37 @@ use super::{Pair, ReplicaFailure, of_store};
 use crate::api::{ContentHash, ManifestDigest};
 use crate::bucket::Body;
 use crate::manifest::build::ENTRY_BYTES_MAX;
-use crate::manifest::{Class, Manifest, ManifestFile, Publicly, Writer};
+use crate::manifest::{ManifestFile, Publicly, Writer};
+use crate::upload::entries::by_size;
 use crate::upload::records::read_record;
 use crate::upload::unversioned::{BEFORE_ANY_FLIP, declared_immutable, public_attributes};
 
-/// Files on their way at a time; each is in memory.
-const PARALLEL: usize = 8;
-
 impl Pair {
-    /// Puts every unversioned file of a version where nothing lies yet. Asks for nothing when the replica has the version's record, which
-    /// comes later.
+    /// Puts these unversioned files of a version where the replica's listing showed nothing.
     pub(super) async fn place_unversioned(
         &self,
-        manifest: &Manifest,
+        files: Vec<ManifestFile>,
         version: &str,
         digest: &ManifestDigest,
     ) -> Result<(), ReplicaFailure> {
-        let files: Vec<ManifestFile> = manifest.of_class(Class::Unversioned).cloned().collect();
-        let record = self.replica.layout.version(version);
-        if files.is_empty() || self.replica.bucket.head(&record).await.map_err(ReplicaFailure::Replica)?.is_some() {
+        if files.is_empty() {
             return Ok(());
         }
         let Some(record) = read_record(&*self.store.bucket, &self.store.layout, version).await.map_err(of_store)? else { return Ok(()) };
         let writer = Writer { release: record.release, version: version.to_owned(), digest: digest.clone() };
-        let placed = futures::stream::iter(files).map(|file| {
-            let writer = writer.clone();
-            async move { self.place(&file, &writer).await }
-        });
-        placed.buffer_unordered(PARALLEL).try_collect().await
+        for (files, parallel) in by_size(files) {
+            let placed = futures::stream::iter(files).map(|file| {
+                let writer = writer.clone();
+                async move { self.place(&file, &writer).await }
+            });
+            placed.buffer_unordered(parallel).try_collect::<()>().await?;
+        }
+        Ok(())
     }
 
     async fn place(&self, file: &ManifestFile, writer: &Writer) -> Result<(), ReplicaFailure> {
         let (bucket, layout) = (&*self.replica.bucket, &self.replica.layout);
         let key = layout.key(&file.path);
-        if bucket.head(&key).await.map_err(ReplicaFailure::Replica)?.is_some() {
-            return Ok(());
-        }
         let original = self.store.bucket.head(&self.store.layout.key(&file.path)).await.map_err(of_store)?;
         let is_same = original.filter(|original| original.sha256.as_ref() == Some(&file.sha256));
         let lasts = if is_same.as_ref().is_some_and(|it| declared_immutable(it).is_some()) { Publicly::ForEver } else { Publicly::ForNow };

@@ -6,13 +6,13 @@ use super::{Pair, ReplicaFailure, of_store};
 use crate::api::ManifestDigest;
 use crate::bucket::BucketError;
 use crate::upload::objects::Objects;
-use crate::upload::verify::{There, compare};
+use crate::upload::verify::{Listing, There, compare};
 use crate::upload::{VerifyFailure, read_manifest};
 
 impl Pair {
-    async fn list(&self, objects: &Objects) -> Result<Vec<There>, ReplicaFailure> {
-        let there = compare(&*self.replica.bucket, &self.replica.layout, objects).await.map_err(ReplicaFailure::Replica)?;
-        let Some(at) = objects.all().find(|at| there[*at] == There::OtherLength) else { return Ok(there) };
+    async fn list(&self, objects: &Objects) -> Result<Listing, ReplicaFailure> {
+        let listing = compare(&*self.replica.bucket, &self.replica.layout, objects).await.map_err(ReplicaFailure::Replica)?;
+        let Some(at) = objects.all().find(|at| listing.objects[*at] == There::OtherLength) else { return Ok(listing) };
         let key = objects.key(at);
         match self.replica.bucket.head(&key).await.map_err(ReplicaFailure::Replica)? {
             Some(theirs) => Err(occupied(key, objects.file(at).sha256.clone(), &theirs)),
@@ -51,8 +51,8 @@ pub async fn bring_version(pair: &Pair, version: &str, digest: &ManifestDigest) 
         return Err(ReplicaFailure::Damaged { key: pair.store.layout.manifest(digest), cause: missing.to_string() });
     };
     let objects = Objects::new(&pair.replica.layout, &manifest);
-    let there = pair.list(&objects).await?;
-    let missing: Vec<usize> = objects.all().filter(|at| there[*at] == There::Missing).collect();
+    let mut listing = pair.list(&objects).await?;
+    let missing: Vec<usize> = objects.all().filter(|at| listing.objects[*at] == There::Missing).collect();
     if !missing.is_empty() {
         let wanting = missing.iter().map(|at| objects.file(*at)).map(|file| Wanting {
             below: file.key().into_owned(),
@@ -60,14 +60,16 @@ pub async fn bring_version(pair: &Pair, version: &str, digest: &ManifestDigest) 
             sha256: Some(file.sha256.clone()),
         });
         pair.bring_all(wanting.collect(), &|_| {}).await?;
-        let there = pair.list(&objects).await?;
-        let mut lacking: Vec<String> = objects.all().filter(|at| there[*at] == There::Missing).map(|at| objects.key(at)).collect();
+        listing = pair.list(&objects).await?;
+        let is_missing = |at: &usize| listing.objects[*at] == There::Missing;
+        let mut lacking: Vec<String> = objects.all().filter(is_missing).map(|at| objects.key(at)).collect();
         if !lacking.is_empty() {
             lacking.sort();
             return Ok(lacking);
         }
     }
-    pair.place_unversioned(&manifest, version, digest).await?;
+    let unversioned = listing.lacking_publicly(&objects).into_iter().map(|at| objects.file(at).clone()).collect();
+    pair.place_unversioned(unversioned, version, digest).await?;
     if pair.bring_document(&pair.store.layout.manifest(digest)).await? != Brought::There {
         return Ok(vec![pair.replica.layout.manifest(digest)]);
     }

@@ -149,6 +149,24 @@ async fn a_back_fill_brings_what_is_ours_and_leaves_what_is_only_the_stores() {
     pairs.check().await;
 }
 
+/// I10: the pods' pages may come from any version that the replica holds, and load these from there.
+#[tokio::test(start_paused = true)]
+async fn unversioned_files_are_public_in_a_replica_whether_it_was_filled_or_brought_a_version() {
+    let pairs = Pairs::with(&["v1", "v2"]).await;
+    assert_eq!(pairs.fill().await, Ok(0));
+    let of_replica = |below: &str| pairs.replica.stored(&pairs.layout.key(below)).map(|stored| stored.sequence);
+    for public in ["favicon.ico", "robots.txt"] {
+        assert_eq!(of_replica(public), Some(Some(0)), "{public}");
+    }
+    assert!(!pairs.has("index.html"), "a page comes with its flip");
+    let (log, filled) = (pairs.replica.log().len(), pairs.fill().await);
+    assert_eq!((filled, pairs.replica.log().len()), (Ok(0), log), "I7");
+    // The record proves nothing of the public keys.
+    pairs.replica.remove(&pairs.layout.key("favicon.ico"));
+    assert_eq!(pairs.bring(None, "v2").await, Ok(Vec::new()));
+    assert_eq!(of_replica("favicon.ico"), Some(Some(0)));
+}
+
 // I3
 #[tokio::test(start_paused = true)]
 async fn other_bytes_under_a_key_stop_it_and_stay() {

@@ -7,7 +7,8 @@ use rollcall::bucket::memory::Change;
 use rollcall::bucket::{Attributes, Body, Bucket as _};
 use rollcall::manifest::{Class, Declared, Evidence, Manifest, Writer};
 use rollcall::upload::{
-    EntriesFailure, EntriesPublished, Progress, Publish, PublishFailure, Published, plan, publish, publish_entries, publish_unversioned,
+    EntriesFailure, EntriesPublished, FlipFiles, Progress, Publish, PublishFailure, Published, plan, publish, publish_entries,
+    publish_unversioned, ready_for_flip,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,7 @@ async fn a_source_map_licence_or_type_that_changes_beside_its_script_stops_nothi
             ("index.html", "<script src=_astro/app.js></script>"),
             ("_astro/app.js", "the script"),
             ("_astro/app.js.map", text),
+            ("_astro/app.js.map.gz", text),
             ("_astro/app.js.LICENSE.txt", text),
             ("_astro/app.d.ts", text),
         ]
@@ -212,6 +214,88 @@ async fn a_file_that_gains_evidence_becomes_an_asset_at_its_key_and_a_public_cop
     publish_declared(&world, "v3", &build("one"), declared).await.unwrap();
     let stored = world.bucket.stored("s/shop/js/app.js").unwrap();
     assert_eq!((stored.cache_control.as_deref(), stored.sequence), (Some(IMMUTABLE), None));
+}
+
+/// I3, I8: a version that had a file in another class comes back, and what is immutable by now keeps its bytes. That is said before the flip.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_never_replaces_what_was_declared_immutable_meanwhile() {
+    let world = World::new();
+    let build = |text: &'static str| [("index.html", ""), ("js/app.js", text)];
+    let first = publish_as_it_is(&world, "v1", &build("one")).await.unwrap();
+    publish_unversioned(&*world.bucket, &world.layout, &first.manifest, 1, &writer("v1")).await.unwrap();
+    let second = publish_as_it_is(&world, "v2", &build("two")).await.unwrap();
+    publish_unversioned(&*world.bucket, &world.layout, &second.manifest, 2, &writer("v2")).await.unwrap();
+    let declared = Declared { immutable: vec!["js/**".into()], unversioned: Vec::new() };
+    publish_declared(&world, "v3", &build("two"), declared).await.unwrap();
+    let immutable = Err(EntriesFailure::Immutable { key: "s/shop/js/app.js".into() });
+    for class in [Class::Unversioned, Class::Entry] {
+        let files = first.manifest.files.iter().cloned().map(|mut file| {
+            file.class = class;
+            file
+        });
+        let before = Manifest::new(files.collect());
+        let ready = ready_for_flip(&*world.bucket, &world.layout, (&before, FlipFiles::All), &writer("v1")).await;
+        assert_eq!(ready, immutable.clone().map(|_: u64| 0), "{class:?}");
+        let put = publish_entries(&*world.bucket, &world.layout, &before, 4, &writer("v1")).await;
+        assert_eq!(put, immutable.clone().map(|_: u64| EntriesPublished::default()), "{class:?}");
+        assert_eq!(text(&world, "js/app.js").await.as_deref(), Some("two"), "{class:?}");
+    }
+}
+
+/// I10: somebody deleted a public copy since the version was recorded.
+#[tokio::test(start_paused = true)]
+async fn a_public_copy_that_is_gone_is_put_back_before_the_flip_and_by_the_next_publish() {
+    let world = World::new();
+    let all = [("index.html", ""), ("hero.jpg", "x"), ("film.mp4", "y")];
+    let published = publish_as_it_is(&world, "v1", &all).await.unwrap();
+    let key = world.layout.key("hero.jpg");
+    world.bucket.remove(&key);
+    let ready = ready_for_flip(&*world.bucket, &world.layout, (&published.manifest, FlipFiles::Unversioned), &writer("v1")).await;
+    assert_eq!((ready, text(&world, "hero.jpg").await.as_deref()), (Ok(1), Some("x")));
+    assert_eq!(text(&world, "index.html").await, None, "a page comes with the flip");
+    world.bucket.remove(&key);
+    publish_as_it_is(&world, "v1", &all).await.unwrap();
+    assert_eq!(text(&world, "hero.jpg").await.as_deref(), Some("x"));
+}
+
+/// A file that gained evidence, whatever the newest versions know of its public copy.
+#[tokio::test(start_paused = true)]
+async fn an_asset_at_the_key_of_an_old_public_copy_loses_the_number_of_its_flip() {
+    let world = World::new();
+    publish_as_it_is(&world, "v1", &[("index.html", ""), ("js/app.js", "one")]).await.unwrap();
+    for version in ["v2", "v3", "v4"] {
+        publish_as_it_is(&world, version, &[("index.html", version)]).await.unwrap();
+    }
+    let declared = Declared { immutable: vec!["js/**".into()], unversioned: Vec::new() };
+    publish_declared(&world, "v5", &[("index.html", ""), ("js/app.js", "one")], declared).await.unwrap();
+    let stored = world.bucket.stored("s/shop/js/app.js").unwrap();
+    assert_eq!((stored.cache_control.as_deref(), stored.sequence), (Some(IMMUTABLE), None));
+}
+
+/// No rule of today stops a version that is recorded: neither another `spec.build` nor a size nor a reference.
+#[tokio::test(start_paused = true)]
+async fn a_recorded_version_is_published_again_whatever_spec_build_says_by_now() {
+    let world = World::new();
+    let declared = Declared { immutable: vec!["js/**".into()], unversioned: Vec::new() };
+    let all = [("index.html", "<script src=js/app.js></script>"), ("js/app.js", "one"), (".DS_Store", "x")];
+    let first = publish_declared(&world, "v1", &all, declared).await.unwrap();
+    let again = publish_as_it_is(&world, "v1", &all).await.unwrap();
+    assert_eq!((&again.record.digest, again.progress.objects_sent), (&first.record.digest, 0));
+    // An older program found nothing missing.
+    let (manifest, page) = (first.manifest.clone(), "<script src=gone.js></script>");
+    let files = manifest.files.iter().cloned().map(|mut file| {
+        if file.path == "index.html" {
+            (file.sha256, file.size) = (rollcall::api::ContentHash::of(page.as_bytes()), page.len() as u64);
+        }
+        file
+    });
+    let old = Manifest::new(files.collect());
+    let (_, digest) = old.identity();
+    let record = rollcall::manifest::VersionRecord { version: "v0".into(), digest: digest.clone(), build: None, ..first.record.clone() };
+    world.bucket.overwrite(&world.layout.version("v0"), serde_json::to_vec(&record).unwrap());
+    world.bucket.overwrite(&world.layout.manifest(&digest), old.to_bytes());
+    let again = publish_as_it_is(&world, "v0", &[("index.html", page), ("js/app.js", "one")]).await.unwrap();
+    assert_eq!(again.record.digest, digest);
 }
 
 /// The version matrix: an older program knew two classes, and recorded this very build under another digest.
