@@ -225,10 +225,16 @@ do_edit_label() { # SECONDS
   by_hand '{"metadata":{"labels":{"team":null},"annotations":{"example.com/note":null}}}'
 }
 
-# What the documentation of PointerContested and PointerUnreadable says: stop writing it, then delete the ConfigMap.
+# The admission policy of pointers refuses both an older document and what is none, so the run fails if one of them is taken. In the end what
+# the documentation of PointerContested and PointerUnreadable says: delete the ConfigMap.
+is_refused() { # PATCH
+  local answer
+  ! answer=$(k patch configmap shop-pointer --request-timeout=8s --field-manager=kubectl-edit --type merge -p "$1" 2>&1) \
+    && [[ $answer == *"a pointer never goes back"* ]]
+}
 write_pointer() { # TEXT SECONDS
   begins '' "${1:0:80}"
-  by_hand "$(jq -nc --arg text "$1" '{data: {"pointer.json": $text}}')"
+  until_done is_refused "$(jq -nc --arg text "$1" '{data: {"pointer.json": $text}}')"
   sleep "$2"
   until_done k delete configmap shop-pointer --request-timeout=8s --ignore-not-found
 }

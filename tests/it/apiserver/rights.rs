@@ -357,6 +357,47 @@ async fn the_numbers_of_a_pointer_only_grow() {
     theft.server.forget(own).await;
 }
 
+/// I11: a person or a GitOps tool that put an older pointer over a newer one split the pods in `make load`: one that started meanwhile followed it.
+#[tokio::test]
+async fn no_person_puts_an_older_pointer_over_a_newer_one() {
+    let Some(theft) = theft("pointers-back").await else { return };
+    let own = theft.namespace.as_str();
+    let labels = json!({"rollcall.dev/pointer": "true", "rollcall.dev/release": "shop"});
+    theft.given(own, json!({"metadata": {"name": "shop-assets", "labels": labels}})).await;
+    let maps: Api<ConfigMap> = Api::namespaced(theft.server.client.clone(), own);
+    let patch = async |body: &Value| maps.patch("shop-assets", &PatchParams::default(), &Patch::Merge(body)).await;
+    let data = |text: String| json!({"data": {"pointer.json": text}});
+    let text = |epoch, sequence, stage| Pointer { epoch, sequence, stage, ..Pointer::empty() }.to_json();
+    patch(&data(text(7, 3, 5))).await.unwrap();
+    let pretty = |text: &str| serde_json::to_string_pretty(&serde_json::from_str::<Value>(text).unwrap()).unwrap();
+    let unlabelled = json!({"metadata": {"labels": null}, "data": {"pointer.json": text(7, 2, 5)}});
+    for back in [data(text(7, 2, 5)), data(text(6, 3, 5)), data(text(7, 3, 4)), data("version: v2".into()), data(pretty(&text(7, 2, 5))), unlabelled] {
+        let mut refused = patch(&back).await;
+        // A policy is in force a moment after it was created.
+        for _ in 0..100 {
+            if refused.is_err() {
+                break;
+            }
+            patch(&data(text(7, 3, 5))).await.ok();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            refused = patch(&back).await;
+        }
+        let refused = refused.expect_err(&format!("{back} must be refused")).to_string();
+        assert!(refused.contains("a pointer never goes back"), "{back}: {refused}");
+    }
+    for allowed in [
+        data(pretty(&text(7, 3, 5))),
+        data(text(8, 4, 6)),
+        json!({"metadata": {"annotations": {"note": "seen"}}, "data": {"note": "mine"}}),
+        json!({"data": {"pointer.json": null}}),
+        data("version: v2".into()),
+        json!({"metadata": {"labels": null}}),
+    ] {
+        patch(&allowed).await.unwrap_or_else(|error| panic!("{allowed}: {error}"));
+    }
+    theft.server.forget(own).await;
+}
+
 /// Of all Leases the controller has the one of its election: no node's heartbeat, no other controller's leadership.
 #[tokio::test]
 async fn a_stolen_controller_token_takes_no_lease_but_its_own() {
