@@ -371,7 +371,14 @@ async fn no_person_puts_an_older_pointer_over_a_newer_one() {
     patch(&data(text(7, 3, 5))).await.unwrap();
     let pretty = |text: &str| serde_json::to_string_pretty(&serde_json::from_str::<Value>(text).unwrap()).unwrap();
     let unlabelled = json!({"metadata": {"labels": null}, "data": {"pointer.json": text(7, 2, 5)}});
-    for back in [data(text(7, 2, 5)), data(text(6, 3, 5)), data(text(7, 3, 4)), data("version: v2".into()), data(pretty(&text(7, 2, 5))), unlabelled] {
+    for back in [
+        data(text(7, 2, 5)),
+        data(text(6, 3, 5)),
+        data(text(7, 3, 4)),
+        data("version: v2".into()),
+        data(pretty(&text(7, 2, 5))),
+        unlabelled,
+    ] {
         let mut refused = patch(&back).await;
         // A policy is in force a moment after it was created.
         for _ in 0..100 {
