@@ -12,7 +12,7 @@ PROGRAM := $(MUSL_FOLDER)/$(MUSL)/release/rollcall
 # What the Dockerfile copies.
 CONTEXT := target/image
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
-SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh tests/demo/*.sh tests/e2e/*.sh tests/bench/*.sh tests/load/*.sh)
+SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh tests/demo/*.sh tests/e2e/*.sh tests/bench/*.sh tests/load/*.sh tests/soak/*.sh)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .PHONY: help
@@ -70,12 +70,13 @@ bench: setup ## Latency of flips, also beside stores that never answer; memory a
 	@tests/bench/run.sh
 
 .PHONY: soak
-soak: setup ## Publishers in storms and killed (1,000 each), storms in the simulation, SEEDS of them (300) from FIRST_SEED (1000) on, TAKEOVERS (200: 17 minutes) of stopped leaders
+soak: setup ## Publishers in storms and killed (1,000 each), storms in the simulation, SEEDS of them (300) from FIRST_SEED (1000) on, TAKEOVERS (200: 17 minutes) of stopped leaders, MUTANTS (0/250: ten small changes of the code, which tests must notice)
 	@ROLLCALL_UPLOAD_SEEDS=1000 cargo test --locked --all-features --test it upload::storms
 	@ROLLCALL_KILLED_SEEDS=334 cargo test --locked --all-features --test it killed_at_any_moment
 	@ROLLCALL_SEEDS="$${SEEDS:-300}" ROLLCALL_FIRST_SEED="$${FIRST_SEED:-1000}" cargo test --locked --all-features --test it simulation::storms::no_storm -- --nocapture
 	@tests/cluster/cluster run --name "soak-$$$$" --api-only -- env ROLLCALL_REQUIRE_ALL=1 CARGO_NET_OFFLINE=true ROLLCALL_TAKEOVERS="$${TAKEOVERS:-200}" cargo test --locked --all-features --test it apiserver::leaders -- --nocapture
 	@tests/cluster/cluster run --name "soak-$$$$" --api-only -- env ROLLCALL_REQUIRE_ALL=1 CARGO_NET_OFFLINE=true ROLLCALL_TAKEOVERS=12 ROLLCALL_LEASE_TIMES=15s,10s,2s cargo test --locked --all-features --test it apiserver::leaders -- --nocapture
+	@tests/soak/mutants.sh "$${MUTANTS:-0/250}"
 
 .PHONY: fuzz
 fuzz: setup ## Spoil real files for the readers and the lint rules; FUZZ_RUNS=20000 for each (3 minutes)

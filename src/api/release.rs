@@ -252,13 +252,15 @@ pub struct PointerSpec {
     #[x_kube(validation = object_name())]
     #[x_kube(validation = Rule::new("!self.startsWith('kube-')").message("must not begin with kube-: such ConfigMaps are Kubernetes' own"))]
     pub config_map_name: String,
-    /// Whether the name map (logical name to URL) is in the ConfigMap, under the key `manifest.json`. The agent does not read it there:
-    /// it is for programs that mount the ConfigMap, and every pod that watches the ConfigMap receives it with each write. Read at each flip.
-    #[serde(default)]
-    pub name_map: NameMapPolicy,
+    /// Whether the name map is in the ConfigMap. Without it: `Automatic`.
+    // No default in the CRD: the API server would put the field into every release, and controllers from before it could read none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_map: Option<NameMapPolicy>,
 }
 
-/// When the name map is in the pointer's ConfigMap. In no case is one above 256 KiB.
+/// Whether the name map (logical name to URL) is in the pointer's ConfigMap, under the key `manifest.json`; one above 256 KiB never is. The agent
+/// does not read it there: it is for programs that mount the ConfigMap, and every pod that watches the ConfigMap receives it with each write.
+/// Read at each flip. Without it: `Automatic`.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum NameMapPolicy {
     /// While its size, times the pods of the targets at the flip, is at most 64 MiB.

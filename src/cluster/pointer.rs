@@ -89,11 +89,8 @@ impl PointerObject {
         });
         let (params, patch) = (PatchParams::apply(FIELD_MANAGER), Patch::Apply(&body));
         let api: Api<WrittenPointer> = Api::namespaced(self.api.clone().into_client(), &self.namespace);
-        match self.call("apply").make(api.patch(&self.name, &params, &patch)).await {
-            Ok(written) => Ok(WrittenAs::Version(written.metadata.resource_version.unwrap_or_default())),
-            Err(error) if error.class == Class::Conflict => Ok(WrittenAs::Lost),
-            Err(error) => Err(error),
-        }
+        let written = unless_conflict(self.call("apply").make(api.patch(&self.name, &params, &patch)).await)?;
+        Ok(written.map_or(WrittenAs::Lost, |written| WrittenAs::Version(written.metadata.resource_version.unwrap_or_default())))
     }
 
     fn labels(&self) -> Value {
@@ -107,12 +104,16 @@ impl PointerObject {
 
 /// A 409 means resource version, UID or another field manager: the first two are a lost race, and the third is seen at the next
 /// look, from managedFields, which say more than the refusal.
-fn done_unless_conflict<T>(answer: Result<T, CallError>) -> Result<StepOutcome, CallError> {
+fn unless_conflict<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
     match answer {
-        Ok(_) => Ok(StepOutcome::Done),
-        Err(error) if error.class == Class::Conflict => Ok(StepOutcome::Lost),
+        Ok(written) => Ok(Some(written)),
+        Err(error) if error.class == Class::Conflict => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn done_unless_conflict<T>(answer: Result<T, CallError>) -> Result<StepOutcome, CallError> {
+    Ok(unless_conflict(answer)?.map_or(StepOutcome::Lost, |_| StepOutcome::Done))
 }
 
 fn facts(config_map: &ConfigMap) -> PointerFacts {

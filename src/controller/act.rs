@@ -28,7 +28,7 @@ use super::work;
 /// keeps a process that stood still (SIGSTOP, a frozen node) from acting on what was wished for before. Reading them takes at most seven
 /// calls (pointer, another release's pointer, the release before, AssetStore, Secret, cluster, release) of 10 s each, and 5 s for the nodes of each target with pods that are not Ready: a slow
 /// API server makes a release slow and does not stop it. A pass ends after 120 s in any case.
-pub(super) const FACTS_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(100);
+const FACTS_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(100);
 
 /// Carries out a step: at most one change of the world.
 pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: &Step) -> Result<StepOutcome, Failure> {
@@ -56,7 +56,8 @@ pub(super) async fn act(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, step: 
     }
 }
 
-fn are_old(cx: &Context, look: &Look) -> bool {
+/// Whether the facts are too old to move the pointer.
+pub(super) fn are_old(cx: &Context, look: &Look) -> bool {
     cx.outside.clock.now().duration_since(look.begun_at) >= FACTS_AGE_MAX
 }
 

@@ -16,7 +16,7 @@ use crate::rollout::decision::{Decision, Step, Wait};
 use crate::rollout::status::{self, StepOutcome};
 use crate::rollout::{Blocker, decide};
 
-use super::act::{FACTS_AGE_MAX, act};
+use super::act::{act, are_old};
 use super::context::Context;
 use super::echoes::Seen;
 use super::guarded::guarded;
@@ -108,8 +108,7 @@ async fn pass(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Re
 async fn lost(cx: &Arc<Context>, key: &ReleaseKey, look: &Look, mut decision: Decision) -> Result<Ended, Failure> {
     let losses = cx.lost_steps.failed(key);
     if losses >= LOSSES_UNTIL_TOLD {
-        let is_old = cx.outside.clock.now().duration_since(look.begun_at) >= FACTS_AGE_MAX;
-        let cause = if is_old { LossCause::TooOld } else { LossCause::Changed };
+        let cause = if are_old(cx, look) { LossCause::TooOld } else { LossCause::Changed };
         decision.blockers.insert(0, Blocker::StepLost { step: decision.step.verb(), cause });
         let _ = publish(cx, key, look, &decision, StepOutcome::Lost).await?;
     }

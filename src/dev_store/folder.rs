@@ -2,7 +2,7 @@
 //! Never lets a key choose a file name, and never changes an object outside of its bucket's lock.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,29 @@ pub(super) enum Change {
 pub(super) struct Folder {
     root: PathBuf,
     shelves: Mutex<BTreeMap<String, Arc<Shelf>>>,
-    _lock: File,
+    _lock: FolderLock,
+}
+
+/// Keeps every other store out of the folder. A closed file alone would not let the next store in: a child process that was forked a
+/// moment ago has a copy of the file, and with it the lock, until it becomes the program that it runs.
+struct FolderLock(File);
+
+impl FolderLock {
+    fn acquire(path: &Path) -> io::Result<Self> {
+        let file = File::create(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(io::ErrorKind::ResourceBusy, "another store uses this folder")),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // The kernel releases the lock of a file that cannot be unlocked with its last copy.
+        self.0.unlock().ok();
+    }
 }
 
 /// One bucket.
@@ -59,8 +81,7 @@ impl Folder {
     /// Opens a folder, made if it is missing, and reads back what lies in it.
     pub fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
-        let lock = File::create(root.join(LOCK))?;
-        lock.try_lock().map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another store uses this folder"))?;
+        let lock = FolderLock::acquire(&root.join(LOCK))?;
         let uploads = root.join(UPLOADS);
         if uploads.exists() {
             fs::remove_dir_all(&uploads)?;
@@ -212,6 +233,20 @@ mod tests {
         let mut upload = folder.upload().unwrap();
         upload.write_all(&[bytes, &description.footer()].concat()).unwrap();
         folder.shelf("web").unwrap().put(upload, description, expected).unwrap()
+    }
+
+    #[test]
+    fn a_closed_folder_can_be_opened_while_a_forked_process_still_has_its_lock_file() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(LOCK);
+        let lock = FolderLock::acquire(&path).unwrap();
+        let busy = Folder::open(root.path()).err().map(|error| error.kind());
+        assert_eq!(busy, Some(io::ErrorKind::ResourceBusy));
+        // What a child process has between fork and exec.
+        let of_the_child = lock.0.try_clone().unwrap();
+        drop(lock);
+        Folder::open(root.path()).expect("the folder that was closed is free");
+        drop(of_the_child);
     }
 
     #[test]

@@ -540,7 +540,7 @@ fn name_map(observed: &Observed, verify: &Job) -> Option<Arc<str>> {
 fn is_for_pointer(observed: &Observed, map: &str) -> bool {
     let pods = observed.targets.iter().map(|target| target.pods.len()).sum::<usize>();
     map.len() <= NAME_MAP_BYTES_MAX
-        && match observed.release.spec.pointer.name_map {
+        && match observed.release.spec.pointer.name_map.unwrap_or_default() {
             NameMapPolicy::Always => true,
             NameMapPolicy::Never => false,
             NameMapPolicy::Automatic => map.len().saturating_mul(pods) <= NAME_MAP_SENT_BYTES_MAX,

@@ -16,8 +16,8 @@ export CARGO_TARGET_DIR=${ROLLCALL_MUTANTS_TARGET:-$HOME/.cache/rollcall/target-
 [ -x "$tool" ] || cargo install --locked --quiet --version "$version" --root "$HOME/.cache/rollcall/cargo" cargo-mutants
 
 rooms=()
-for room in rollout rollout.rs retention retention.rs agent/core agent/core.rs controller/observe.rs controller/act.rs cluster/pointer cluster/pointer.rs upload; do
-  if [ -d "$top/src/$room" ]; then rooms+=(-f "src/$room/**/*.rs"); elif [ -e "$top/src/$room" ]; then rooms+=(-f "src/$room"); fi
+for room in 'rollout/**' 'retention/**' 'agent/core/**' 'controller/observe.rs' 'controller/act.rs' 'cluster/pointer.rs' 'cluster/pointer/**' 'upload/**'; do
+  rooms+=(-f "src/$room")
 done
 
 copy=$(mktemp -d)

@@ -10,12 +10,12 @@ use super::{Input, Names, Paths, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 use crate::manifest::classify;
 
+/// No file system takes a longer name for one part of a path, and no source of a build does.
+const NAME_BYTES_MAX: usize = 255;
+
 /// Written by hand-made build steps, so its shape is the only evidence.
 pub const READER: Reader =
     Reader { format: Format::VersionJson, tool: "VersionJson", places: &[Place { path: "version.json", used_by: UsedBy::Others }], read };
-
-/// No file system has a longer name.
-const NAME_BYTES_MAX: usize = 255;
 
 /// Dots at which a hash may stand, from the last one on.
 const DOTS_MAX: usize = 8;
@@ -80,7 +80,8 @@ impl<'a> Places<'a> {
     /// a map rarely have the folders that the build tool has made.
     fn carrying(&self, name: &str, hash: &str) -> Vec<&'a str> {
         let (folder, last) = folder_and_name(name.trim_start_matches('/'));
-        if last.len() > NAME_BYTES_MAX || hash.len() > NAME_BYTES_MAX {
+        // No file of a build has such a name, and one of 100 KiB of dots would have 400,000 forms of that length.
+        if last.len() + hash.len() >= NAME_BYTES_MAX {
             return Vec::new();
         }
         let wanted = hashed_forms(last, hash);
@@ -103,4 +104,18 @@ fn hashed_forms(name: &str, hash: &str) -> Vec<String> {
     forms.sort_unstable();
     forms.dedup();
     forms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever may write a release may name a build of theirs: without the bound this name alone takes 20 GB of the shared controller.
+    #[test]
+    fn a_name_that_no_file_can_have_is_not_looked_for_in_all_its_forms() {
+        let places = Places(BTreeMap::from([("a.h.js", vec!["x/a.h.js"])]));
+        assert_eq!(places.carrying("a.js", "h"), ["x/a.h.js"]);
+        assert_eq!(places.carrying(&"a.".repeat(50_000), "h"), [""; 0]);
+        assert_eq!(places.carrying("a.js", &"h".repeat(50_000)), [""; 0]);
+    }
 }

@@ -637,7 +637,7 @@ fn a_pointer_that_vanished_gets_its_name_map_back() {
 fn a_name_map_is_written_while_all_pods_together_are_sent_little_or_where_the_release_wants_it() {
     let written = |policy: NameMapPolicy, bytes: usize, pods: usize| {
         let mut observed = vanished_pointer().with_pointer(Pointer::empty());
-        observed.release.spec.pointer.name_map = policy;
+        observed.release.spec.pointer.name_map = Some(policy);
         for number in 0..pods {
             observed = observed.pod(&format!("p{number}"), ReportFacts::Silent);
         }

@@ -76,6 +76,12 @@ impl Theft {
         answer.map(|_| ()).map_err(|error| error.to_string())
     }
 
+    /// A ConfigMap `shop-assets` that is labelled as a pointer, without data.
+    async fn given_pointer(&self) {
+        let labels = json!({"rollcall.dev/pointer": "true", "rollcall.dev/release": "shop"});
+        self.given(&self.namespace, json!({"metadata": {"name": "shop-assets", "labels": labels}})).await;
+    }
+
     async fn refuses(&self, namespace: &str, name: &str, body: Value, message: &str) {
         let error = self.patch(namespace, name, &body).await.expect_err(&format!("{body} for {name} must be refused"));
         assert!(error.contains(message), "{body} for {name}: {error}");
@@ -327,8 +333,7 @@ async fn written(object: &PointerObject) {
 async fn the_numbers_of_a_pointer_only_grow() {
     let Some(theft) = theft("theft-numbers").await else { return };
     let own = theft.namespace.as_str();
-    let labels = json!({"rollcall.dev/pointer": "true", "rollcall.dev/release": "shop"});
-    theft.given(own, json!({"metadata": {"name": "shop-assets", "labels": labels}})).await;
+    theft.given_pointer().await;
     let data = |text: String| json!({"data": {"pointer.json": text}});
     let with = |epoch, sequence, stage| data(Pointer { epoch, sequence, stage, ..Pointer::empty() }.to_json());
     theft.patch(own, "shop-assets", &with(7, 3, 5)).await.unwrap();
@@ -362,8 +367,7 @@ async fn the_numbers_of_a_pointer_only_grow() {
 async fn no_person_puts_an_older_pointer_over_a_newer_one() {
     let Some(theft) = theft("pointers-back").await else { return };
     let own = theft.namespace.as_str();
-    let labels = json!({"rollcall.dev/pointer": "true", "rollcall.dev/release": "shop"});
-    theft.given(own, json!({"metadata": {"name": "shop-assets", "labels": labels}})).await;
+    theft.given_pointer().await;
     let maps: Api<ConfigMap> = Api::namespaced(theft.server.client.clone(), own);
     let patch = async |body: &Value| maps.patch("shop-assets", &PatchParams::default(), &Patch::Merge(body)).await;
     let data = |text: String| json!({"data": {"pointer.json": text}});

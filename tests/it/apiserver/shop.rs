@@ -235,8 +235,8 @@ impl Shop {
         Self { client, namespace: namespace.to_owned(), noted, ready, controller }
     }
 
-    /// The whole life of a release: it waits for its AssetStore, becomes active, its pointer is deleted, a pod terminates, the node of another pod does not exist, a second
-    /// version becomes active, and the release is deleted.
+    /// The whole life of a release: it waits for its AssetStore, becomes active, its pointer is deleted, a pod terminates, the node of
+    /// another pod does not exist, a second version becomes active, and the release is deleted.
     pub(super) async fn trade(&mut self) {
         self.ready.wait_for(|is_ready| *is_ready).await.unwrap();
         create::<AssetRelease>(&self.client, &self.namespace, release()).await;
