@@ -175,7 +175,7 @@ impl Command<'_> {
             // What is recorded was in order when it was published.
             Err(refused @ PublishFailure::InvalidBuild { .. }) => {
                 match Prepared::recorded(&*self.tools.bucket, &self.request, &build).await {
-                    Ok(Some(recorded)) => Ok((recorded, BuildNames::none(Decided::NothingFound))),
+                    Ok(Some(recorded)) => Ok((recorded, BuildNames::none(Decided::NothingFound), None)),
                     Ok(None) | Err(_) => Err(refused.into()),
                 }
             }
@@ -183,7 +183,7 @@ impl Command<'_> {
         }
     }
 
-    async fn read(&self, build: Build) -> Result<(Prepared, BuildNames), PublishFailure> {
+    async fn read(&self, build: Build) -> Result<(Prepared, BuildNames, Option<Verdict>), PublishFailure> {
         let (prepared, names) = Prepared::read(&self.request, build).await?;
         let verdict = if self.args.lint.is_none() { Some(prepared.check_closure(&self.request, &names).await?) } else { None };
         Ok((prepared, names, verdict))
