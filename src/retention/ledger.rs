@@ -141,9 +141,10 @@ impl Named {
     /// What two manifests say together. In any order: what keeps a key wins, and where they contradict each other the key stays.
     fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Kept, _) | (_, Self::Kept) => Self::Kept,
+            (Self::Kept, _) | (_, Self::Kept)
             // An object to one build that goes, and a page to another.
-            (Self::KeptPage | Self::Page, Self::Going(_)) | (Self::Going(_), Self::KeptPage | Self::Page) => Self::Kept,
+            | (Self::KeptPage | Self::Page, Self::Going(_))
+            | (Self::Going(_), Self::KeptPage | Self::Page) => Self::Kept,
             // Two builds that go differ in the size of one key: one of them is not what lies there, and which is not known.
             (Self::Going(one), Self::Going(other)) if one != other => Self::Kept,
             (Self::KeptPage, _) | (_, Self::KeptPage) => Self::KeptPage,
@@ -177,7 +178,9 @@ impl Ledger {
         let public = if is_kept { Named::Kept } else { Named::Page };
         let page = if is_kept { Named::KeptPage } else { Named::Page };
         for (keys, named) in [(&names.public, public), (&names.pages, page), (&names.pinned, Named::Pinned)] {
-            keys.iter().for_each(|key| self.add(*key, named));
+            for key in keys {
+                self.add(*key, named);
+            }
         }
     }
 

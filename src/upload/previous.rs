@@ -25,7 +25,7 @@ impl Before {
         let new = objects.all().filter(|at| !had[*at]).map(|at| objects.file(at));
         // A browser loads one of a file and its variants, and one of a script for new browsers and the same for old ones.
         let has_modern = objects.all().any(|at| is_script(&objects.file(at).path) && !is_legacy(&objects.file(at).path));
-        let is_loaded = |path: &str| !is_beside_a_script(path) && !(has_modern && is_legacy(path));
+        let is_loaded = |path: &str| !(is_beside_a_script(path) || (has_modern && is_legacy(path)));
         let loaded = new.filter(|file| file.class != Class::Entry && file.encoding().is_none() && is_loaded(&file.path));
         Self { version, load_again: loaded.map(|file| file.size).sum() }
     }

@@ -331,7 +331,7 @@ async fn public_pages_keep_their_build() {
 async fn public_files_of_a_version_that_an_older_program_recorded_stay_with_it() {
     let mut prefix = Prefix::with_history(3).await;
     let names = ["logo.png", "assets.json", "index.html.br", "old.png"];
-    let [logo, list, page, old] = names.map(|name| prefix.entry(name));
+    let [logo, list, page, old] = names.map(Prefix::entry);
     let builds = [("v4", vec![logo.clone(), list.clone(), old]), ("v5", vec![logo.clone(), list.clone()]), ("v6", vec![logo, list, page])];
     for (sequence, (version, files)) in (4..).zip(builds) {
         let writer = prefix.record_old(version, files).await;
@@ -350,14 +350,14 @@ async fn public_files_of_a_version_that_an_older_program_recorded_stay_with_it()
 #[tokio::test(start_paused = true)]
 async fn a_pinned_picture_stays_at_its_public_key() {
     let mut prefix = Prefix::with_history(1).await;
-    let own = prefix.unversioned(&["mail/logo.png", "gone.png"]);
+    let own = Prefix::unversioned(&["mail/logo.png", "gone.png"]);
     let writer = prefix.record_old("v2", own).await;
     let (world, layout) = (&prefix.world, &prefix.world.layout);
     let manifest = read_manifest(&*world.bucket, layout, &writer.digest).await.unwrap().unwrap();
     rollcall::upload::publish_unversioned(&*world.bucket, layout, &manifest, 2, &writer).await.unwrap();
     for version in ["v3", "v4"] {
         prefix.world.pass(DAY).await;
-        prefix.record_old(version, vec![prefix.entry("index.html")]).await;
+        prefix.record_old(version, vec![Prefix::entry("index.html")]).await;
     }
     prefix
         .refer(|own| own.retention.as_mut().unwrap().pins = vec![Pin { pattern: "mail/**".into(), ttl_seconds: 400 * 24 * 60 * 60 }])

@@ -344,19 +344,17 @@ fn a_set_in_which_a_name_has_got_other_bytes_vouches_for_nothing() {
     assert_eq!(by_set(&broken, &seen(&v1, &broken)), BTreeSet::new());
 }
 
-/// A tenant's build of names of nothing but marks, and one of many files: each ends in a moment and in little memory.
+/// A tenant's build of names of nothing but marks, and one of many files. Comparing each name with each other one would not end here.
 #[test]
 fn names_that_are_made_to_cost_much_cost_little() {
     let marks: Vec<String> = (0..2000).map(|at| format!("{}/{at:06}{}.js", "x-".repeat(100), "-abcdef".repeat(30))).collect();
     let mut random = Random(5);
-    let begun = std::time::Instant::now();
     let (one, two) = (build(marks.clone(), &mut random), build(marks, &mut random));
     let seen = seen(&one, &two);
     assert_eq!(by_set(&two, &seen), BTreeSet::new());
     let names = |random: &mut Random| (0..60_000).map(|_| format!("a/{}.js", random.token(BASE64, 21))).collect::<Vec<_>>();
     let (one, two) = (build(names(&mut random), &mut random), build(names(&mut random), &mut random));
     assert!(by_set(&two, &self::seen(&one, &two)).len() > 59_000, "and real ones are known by it");
-    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -886,7 +886,15 @@ fn convergence_is_not_claimed_before_the_pods_were_seen() {
 #[test]
 fn entry_files_are_written_to_the_bucket_only_after_the_flip() {
     let in_bucket = |spec: &mut crate::api::AssetReleaseSpec| spec.entries.publish = PublishEntries::Bucket;
-    let before = fixture().after_v1().staged().spec(in_bucket);
+    let mut before = fixture().after_v1().staged().spec(in_bucket);
+    let Step::StartJob(Job::Verify { flip: Some((_, PublishEntries::Bucket)), .. }) = step(&before) else {
+        panic!("whether pages can be written is asked before the flip: {:?}", step(&before))
+    };
+    for (job, _) in &mut before.jobs.ended {
+        if let Job::Verify { flip: Some((_, publish)), .. } = job {
+            *publish = PublishEntries::Bucket;
+        }
+    }
     assert!(flips(&before));
     let after = fixture().activated("v1").activated("v2").spec(in_bucket);
     assert_eq!(step(&after), Step::StartJob(entries(EntriesRound::AtFlip)));

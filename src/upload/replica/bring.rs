@@ -85,10 +85,9 @@ impl Pair {
             },
         };
         match created {
-            Created::New => Ok(Brought::There),
             // A public copy gives way with the flips, each in its own time.
             Created::Same | Created::Other(_) if is_public_copy(&stored, wanting) => Ok(Brought::NotOurs),
-            Created::Same => Ok(Brought::There),
+            Created::New | Created::Same => Ok(Brought::There),
             Created::Other(theirs) => Err(occupied(to, attributes.sha256, &theirs)),
         }
     }

@@ -129,7 +129,7 @@ impl Prefix {
     }
 
     /// An entry file whose bytes are its name: what an older program made of any file whose name says too little.
-    pub fn entry(&self, path: &str) -> ManifestFile {
+    pub fn entry(path: &str) -> ManifestFile {
         ManifestFile {
             path: path.into(),
             size: path.len() as u64,
@@ -142,14 +142,14 @@ impl Prefix {
         }
     }
 
-    pub fn unversioned(&self, paths: &[&str]) -> Vec<ManifestFile> {
-        paths.iter().map(|path| ManifestFile { class: Class::Unversioned, ..self.entry(path) }).collect()
+    pub fn unversioned(paths: &[&str]) -> Vec<ManifestFile> {
+        paths.iter().map(|path| ManifestFile { class: Class::Unversioned, ..Self::entry(path) }).collect()
     }
 
     /// Records a version by hand, its hidden objects included; it is active from now on. Answers who would write its public files.
     pub async fn record_old(&mut self, version: &str, mut files: Vec<ManifestFile>) -> Writer {
         // Each version is another build.
-        files.push(self.entry(&format!("only-{version}.txt")));
+        files.push(Self::entry(&format!("only-{version}.txt")));
         let world = &self.world;
         let manifest = Manifest::new(files);
         let (_, digest) = manifest.identity();
