@@ -242,6 +242,9 @@ pub struct EntriesStatus {
     pub sequence: i64,
     /// When they were last confirmed: right after the flip, 17 minutes later, and once after each start of the controller.
     pub confirmed_at: Time,
+    /// Pods served the pages when they were confirmed, so that no page was among them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_pages: bool,
 }
 
 /// A replica of the store, as far as one release's prefix goes.

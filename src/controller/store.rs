@@ -133,7 +133,8 @@ fn usable(store: &StoreLite, release: &ReleaseFacts) -> StoreFacts {
 }
 
 /// The bucket is asked only on the way to a flip, for entry files in the bucket, when a sweep is due, and while a replica is not
-/// admitted. A release whose version is active, or that is suspended or being deleted, makes no request.
+/// admitted. A release whose version is active, or that is suspended or being deleted, makes no request, once the public files of what
+/// pods serve are written.
 fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts, now: Timestamp) -> bool {
     use crate::api::release::PublishEntries;
     let StoreFacts::Usable { base_url, fetch_url, .. } = store else { return false };
@@ -144,7 +145,8 @@ fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &Store
     let fills = rollout::replicas::are_to_be_filled(store, &release.status);
     let public = pointer.is_some_and(|pointer| rollout::decide::public_files_are_due(release, pointer, now));
     let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !public && !sweeps && !fills;
-    !(release.deleting || release.spec.suspend || is_idle)
+    let finishes = public && release.spec.entries.publish == PublishEntries::Pods;
+    !(release.deleting || (release.spec.suspend && !finishes) || is_idle)
 }
 
 /// Whether the bucket has yet to hear what the release uses, or that it uses nothing any more. What came by watch has no finalizers.

@@ -13,7 +13,7 @@ use crate::api::{AssetStoreSpec, BuildManifestSpec, ContentHash, ManifestDigest}
 use crate::bucket::s3::S3Settings;
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
-use crate::manifest::{Class, Declared, Layout, Manifest, Owner};
+use crate::manifest::{Declared, Layout, Manifest, Owner};
 use crate::retention::Plan;
 use crate::retention::references::OwnFacts;
 use crate::rollout::observed::{BuildSource, Inheritance, Job, JobEnd, Observed, StoreFacts, StoreProblem, SweepAct};
@@ -315,7 +315,7 @@ impl Task {
         self.refer().await?;
         let manifest = upload::read_manifest(bucket, layout, digest).await.map_err(failed)?;
         let files = || manifest.iter().flat_map(|manifest| &manifest.files);
-        let public = files().filter(|file| file.class == Class::Unversioned).map(|file| layout.key(&file.path));
+        let public = files().filter(|file| !file.class.lies_at_its_path()).map(|file| layout.key(&file.path));
         let needed: BTreeSet<String> = files().map(|file| layout.key(&file.key())).chain(public).chain([layout.manifest(digest)]).collect();
         match upload::take_out(bucket, layout, clock.now(), &|key| needed.contains(key)).await.map_err(failed)? {
             Usable::Now => Ok(()),

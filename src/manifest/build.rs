@@ -69,6 +69,12 @@ pub fn is_left_out(path: &str) -> bool {
     path.split('/').any(|part| matches!(part, "__MACOSX" | ".vite")) || name == ".DS_Store" || name.starts_with("._")
 }
 
+/// Whether a file of a build that was read so is left out of its manifest.
+#[must_use]
+pub fn leaves_out(build: &BuildNames, path: &str) -> bool {
+    is_left_out(path) || build.leaves_out(path)
+}
+
 /// The manifest of these files, as far as names and hashes tell.
 ///
 /// # Errors
@@ -87,7 +93,7 @@ pub fn assemble_with(
     vouchers: &Vouchers<'_>,
     types: &TypesOfBytes,
 ) -> Result<Assembled, InvalidBuild> {
-    let files: Vec<_> = files.into_iter().filter(|file| !is_left_out(&file.path) && !build.leaves_out(&file.path)).collect();
+    let files: Vec<_> = files.into_iter().filter(|file| !leaves_out(build, &file.path)).collect();
     let variants = variants(&files);
     let hashes: BTreeMap<String, ContentHash> = originals(&files, &variants);
     let mut listed = Vec::with_capacity(files.len());

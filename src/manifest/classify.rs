@@ -63,6 +63,9 @@ pub fn is_beside_a_script(path: &str) -> bool {
         || [".license.txt", ".licenses.txt", ".license", ".legal.txt", ".d.ts", ".d.mts", ".d.cts"].iter().any(|end| name.ends_with(end))
 }
 
+/// How long the hashes of Vite and Rollup are, unless they are configured otherwise.
+const HASH_CHARS: usize = 8;
+
 /// Whether a name that a build tool lists beside the name that a file has without hash (its chunk's, its source's) says more than that
 /// one, so that what is more is the tool's hash: `[hash]` alone, or of any length and alphabet.
 #[must_use]
@@ -72,10 +75,15 @@ pub fn says_more_than(path: &str, plain: &str) -> bool {
         name.split_once('.').map_or(name, |(stem, _)| stem).to_ascii_lowercase()
     };
     let (named, plain) = (stem(path), stem(plain));
+    let length = |text: &str| text.bytes().filter(u8::is_ascii_alphanumeric).count();
     match named.strip_prefix(&*plain) {
-        Some(more) => more.bytes().filter(u8::is_ascii_alphanumeric).count() >= 4 && !is_dated(more),
+        // Of a hash's usual length a word may be one: of hashes in base 36 some can be spoken.
+        Some(more) => {
+            let word = more.trim_start_matches(['-', '_', '~']);
+            length(more) >= 4 && !is_dated(more) && (length(more) == HASH_CHARS || !is_of_words(word))
+        }
         // Another name altogether: a person's, unless no word is in it.
-        None => named.bytes().filter(u8::is_ascii_alphanumeric).count() >= 4 && !is_of_words(&named) && !is_dated(&named),
+        None => length(&named) >= 4 && !is_of_words(&named) && !is_dated(&named),
     }
 }
 
@@ -300,6 +308,8 @@ mod tests {
             ("assets/main.js", "src/main.ts"),
             ("assets/storefront.js", "src/main.ts"),
             ("assets/storefront-checkout2.js", "main"),
+            ("admin-panel.js", "src/admin.ts"),
+            ("admin-dashboard2.js", "src/admin.ts"),
             ("assets/main-20241121.js", "main"),
             ("assets/main-2024-11-21.js", "main"),
             ("assets/main-1732147200.js", "main"),

@@ -123,7 +123,7 @@ impl Serialize for ManifestFile {
 impl<'de> Deserialize<'de> for ManifestFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let line = Line::deserialize(deserializer)?;
-        let class = line.class.with(line.unversioned);
+        let class = Class::from((line.class, line.unversioned));
         let usual = [line.path.as_ref(), variant::original(&line.path).map_or("", |(original, _)| original)].map(headers::content_type);
         Ok(Self {
             content_type: match usual.into_iter().find(|usual| line.content_type == *usual) {
@@ -187,12 +187,13 @@ impl Class {
     }
 }
 
-impl StoredClass {
-    fn with(self, unversioned: bool) -> Class {
-        match (self, unversioned) {
-            (Self::Asset, _) => Class::Asset,
-            (Self::Entry, false) => Class::Entry,
-            (Self::Entry, true) => Class::Unversioned,
+/// From the two members of a line: an older program knows two classes and ignores `unversioned`.
+impl From<(StoredClass, bool)> for Class {
+    fn from(members: (StoredClass, bool)) -> Self {
+        match members {
+            (StoredClass::Asset, _) => Self::Asset,
+            (StoredClass::Entry, false) => Self::Entry,
+            (StoredClass::Entry, true) => Self::Unversioned,
         }
     }
 }

@@ -111,7 +111,7 @@ async fn published(
         prepared.check_excluded(&layout)?;
         let mut outcome = Outcome::of(&args.version, &prepared);
         if let Some(verdict) = &verdict {
-            verdict.warnings().for_each(|warning| say(&format!("warning: {}: {}", warning.referrer, warning.finding())));
+            warn(verdict);
             outcome.looked_at(verdict);
         }
         if let Some(strictness) = args.lint {
@@ -120,7 +120,12 @@ async fn published(
             lint::judge(&report, strictness)?;
             outcome.lint = Some(report);
             // Only now, so that the findings are told of a build that is refused, too.
-            outcome.looked_at(&prepared.check_closure(&command.request, &names).await?);
+            match prepared.check_closure(&command.request, &names).await {
+                Ok(verdict) => outcome.looked_at(&verdict),
+                // What is recorded was in order when it was published.
+                Err(PublishFailure::InvalidBuild { .. }) if prepared.is_recorded(&*command.tools.bucket, &command.request).await? => {}
+                Err(refused) => return Err(refused.into()),
+            }
         }
         drop(names);
         let before = if args.dry_run {
@@ -135,6 +140,19 @@ async fn published(
     let mut outcome = teller.beside(work).await?;
     outcome.seconds = begun.elapsed().as_secs_f64();
     Ok(outcome)
+}
+
+/// Warnings that are shown; a build of many pages may have thousands, and the result counts all of them.
+const WARNINGS_SHOWN: usize = 20;
+
+fn warn(verdict: &Verdict) {
+    for warning in verdict.warnings().take(WARNINGS_SHOWN) {
+        say(&format!("warning: {}: {}", warning.referrer, warning.finding()));
+    }
+    let more = verdict.warnings().count().saturating_sub(WARNINGS_SHOWN);
+    if more > 0 {
+        say(&format!("warning: {more} more references lead to no file of the build; --lint=report lists the findings by folder"));
+    }
 }
 
 fn request(args: &PublishArgs, target: &Target) -> Publish {

@@ -10,13 +10,13 @@ use crate::api::pointer::Waived;
 use crate::api::release::{ActivationMode, GivenUp, NameMapPolicy, Phase, PublishEntries, SkippableGate, api_time};
 use crate::api::status::cut;
 use crate::api::{BuildSpec, ManifestDigest, PointedVersion, Pointer};
-use crate::manifest::{Declared, Layout, Owner};
+use crate::manifest::{Declared, Layout};
 
 use super::blocker::Blocker;
 use super::deadline::{deadline, only_approval_is_missing};
 use super::decision::{Decision, PointerChange, PointerWrite, Step, UnstageReason, Wait};
 use super::gates::{self, FLIP_GATES};
-use super::observed::{BuildSource, Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, ReplicaEnd, StoreFacts};
+use super::observed::{BuildSource, Job, JobEnd, Observed, PointerFound, PrefixFacts, ReplicaEnd, StoreFacts};
 use super::roll_call::RollCall;
 use super::{converging, replicas, retention, roll_call, watched};
 
@@ -25,6 +25,7 @@ mod entries;
 pub use entries::public_files_are_due;
 mod lead;
 mod lost;
+mod prefix;
 mod references;
 
 type Rule = fn(&Observed) -> Option<Decision>;
@@ -35,13 +36,14 @@ const RULES: &[Rule] = &[
     hold_the_release,
     take_back_an_unwanted_candidate,
     cancel_an_unwanted_job,
+    entries::finish,
     stop_when_suspended,
     lost::have_a_pointer_of_our_own,
     follow_up_the_flip,
     respect_an_attempt_given_up,
     call_the_roll,
     have_a_usable_store,
-    own_the_prefix,
+    prefix::own_the_prefix,
     have_the_version_recorded,
     have_the_store_verified,
     have_the_replicas_whole,
@@ -54,7 +56,7 @@ pub fn decide(observed: &Observed) -> Decision {
         return decision;
     }
     let alone = replicas::without_backfill(observed);
-    let decided = renew_the_claim_beside(observed, by_rules(alone.as_ref().unwrap_or(observed)));
+    let decided = prefix::renew_the_claim_beside(observed, by_rules(alone.as_ref().unwrap_or(observed)));
     let decided = references::write_beside(observed, decided);
     let decided = lead::under_our_epoch(observed, replicas::beside(observed, decided));
     if decided.wait == Wait::Again { decided } else { decided.until_also(watched::look_at(observed)) }
@@ -94,7 +96,8 @@ fn take_back_an_unwanted_candidate(observed: &Observed) -> Option<Decision> {
 fn cancel_an_unwanted_job(observed: &Observed) -> Option<Decision> {
     let (job, _) = observed.jobs.running.as_ref()?;
     // Pages are served while the release is suspended, too.
-    let goes_on = !observed.release.spec.suspend || matches!(job, Job::WriteReferences { .. });
+    let is_of_what_is_served = matches!(job, Job::WriteReferences { .. } | Job::PublishEntries { publish: PublishEntries::Pods, .. });
+    let goes_on = !observed.release.spec.suspend || is_of_what_is_served;
     let is_wanted = goes_on && is_job_wanted(observed, job);
     (!is_wanted).then(|| Decision::step(Phase::Pending, Step::CancelJob(job.clone())))
 }
@@ -289,66 +292,9 @@ fn unusable_store(observed: &Observed) -> Option<Blocker> {
     }
 }
 
-/// Other exclusions, or a pipeline's claim that becomes this cluster's: also while nothing is to be released.
-fn renew_the_claim_beside(observed: &Observed, decided: Decision) -> Decision {
-    let is_idle = is_idle(observed, &decided);
-    let claim = match &observed.prefix {
-        PrefixFacts::Known { owner: OwnerFacts::Renewing(claim), .. } => claim,
-        // Nobody else looks again, and others may wait for the renewal.
-        PrefixFacts::Known { owner: OwnerFacts::Overlaps(_), .. } | PrefixFacts::Fault(_) if is_idle => {
-            return decided.until_also(observed.now.checked_add(ASK_AGAIN_AFTER).ok());
-        }
-        PrefixFacts::Known { .. } | PrefixFacts::Fault(_) | PrefixFacts::Asked { .. } | PrefixFacts::NotNeeded => return decided,
-    };
-    let job = claim_job(observed, claim);
-    match observed.jobs.end_of(&job) {
-        _ if !is_idle => decided,
-        Some(JobEnd::Failed(failure)) if !is_due(failure.retry_at, observed.now) => decided.until_also(failure.retry_at),
-        _ => Decision { step: Step::StartJob(job), wait: Wait::Again, ..decided },
-    }
-}
-
 /// Whether there is room for work that nothing waits for.
 fn is_idle(observed: &Observed, decided: &Decision) -> bool {
     decided.step == Step::Nothing && decided.wait != Wait::Again && observed.jobs.running.is_none()
-}
-
-fn claim_job(observed: &Observed, claim: &Owner) -> Job {
-    Job::Claim { owner: claim.clone(), store: observed.store_identity().to_owned() }
-}
-
-fn own_the_prefix(observed: &Observed) -> Option<Decision> {
-    let PrefixFacts::Known { owner, .. } = &observed.prefix else { return None };
-    match owner {
-        OwnerFacts::Us => None,
-        // Who writes nothing below the prefix may share it with its writer.
-        OwnerFacts::Other(owner) if adopt::prefix(observed, owner).is_some() => {
-            adopt::prefix(observed, owner).map(|blocker| Decision::blocked(Phase::Pending, blocker))
-        }
-        OwnerFacts::Other(_) if only_reads(observed) => None,
-        OwnerFacts::Overlaps(overlap) => Some(Decision::blocked(Phase::Pending, Blocker::PrefixOverlaps(overlap.clone()))),
-        OwnerFacts::Nobody(claim) | OwnerFacts::Renewing(claim) => {
-            let prefix = observed.release.spec.prefix.clone();
-            Some(await_end(observed, Phase::Pending, &claim_job(observed, claim), Blocker::Claiming { prefix }))
-        }
-        OwnerFacts::Other(owner) => Some(Decision::blocked(Phase::Pending, prefix_owned(observed, owner))),
-    }
-}
-
-/// Whether the release writes neither objects nor pages: somebody else publishes, and the pods serve.
-fn only_reads(observed: &Observed) -> bool {
-    let spec = &observed.release.spec;
-    is_published_elsewhere(observed) && spec.entries.publish == PublishEntries::Pods
-}
-
-fn is_published_elsewhere(observed: &Observed) -> bool {
-    observed.release.spec.source.as_ref().is_some_and(|source| source.published.is_some())
-}
-
-fn prefix_owned(observed: &Observed, owner: &Owner) -> Blocker {
-    let prefix = observed.release.spec.prefix.clone();
-    let key = Layout::new("", &prefix).owner();
-    Blocker::PrefixOwned { prefix, owner: owner.clone(), key }
 }
 
 /// A version that was recorded is never published again, unless the store lost objects of it and there is a source to mend it.
@@ -360,7 +306,7 @@ fn have_the_version_recorded(observed: &Observed) -> Option<Decision> {
     let version = observed.release.spec.version.clone();
     let Some(job) = job else {
         let Some(blocker) = lost_objects(observed) else {
-            if is_published_elsewhere(observed) {
+            if prefix::is_published_elsewhere(observed) {
                 let waiting =
                     Decision::blocked(Phase::Pending, Blocker::NotPublished { version, prefix: observed.release.spec.prefix.clone() });
                 return Some(waiting.until(observed.now.checked_add(ASK_AGAIN_AFTER).ok()));
@@ -406,7 +352,8 @@ fn next_verify(observed: &Observed) -> Option<Job> {
 
 /// The question before a staging and before its flip.
 pub(super) fn verify(observed: &Observed, version: &str, digest: &ManifestDigest, stage: i64) -> Job {
-    let flip = Some((version.to_owned(), observed.release.spec.entries.publish));
+    // Who only reads another release's prefix writes nothing there.
+    let flip = (!entries::is_anothers(observed)).then(|| (version.to_owned(), observed.release.spec.entries.publish));
     Job::Verify { digest: digest.clone(), stage, store: observed.store_identity().to_owned(), flip }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, GivenUp, TargetSpec};
+use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus, EntriesStatus, GivenUp, PublishEntries, TargetSpec};
 use crate::api::{ForeignText, PointedVersion, Pointer, Report};
 use crate::manifest::{Overlap, Owner, VersionRecord};
 
@@ -407,7 +407,9 @@ impl Observed {
     /// Whether the entry files of this flip were confirmed: by this process, or by one before it, as the status has it.
     #[must_use]
     pub fn entries_are_published(&self, flip: i64) -> bool {
-        let told = self.release.status.entries.as_ref().is_some_and(|entries| entries.sequence == flip);
-        told || self.jobs.entries_confirmed_at(flip).is_some()
+        let needed = self.release.spec.entries.publish;
+        let has_needed = |entries: &&EntriesStatus| needed == PublishEntries::Pods || !entries.without_pages;
+        let told = self.release.status.entries.as_ref().filter(has_needed).is_some_and(|entries| entries.sequence == flip);
+        told || self.jobs.entries_confirmed_at(flip, needed).is_some()
     }
 }

@@ -75,7 +75,7 @@ fn world(moments: &[Timestamp], number: i64) -> Observed {
         upload: None,
         targets: Vec::new(),
     });
-    status.entries = Some(EntriesStatus { sequence: 2, confirmed_at: api_time(any()) });
+    status.entries = Some(EntriesStatus { sequence: 2, confirmed_at: api_time(any()), without_pages: false });
     status.history = vec![HistoryEntry {
         version: "v0".into(),
         digest: Some(digest("v0")),

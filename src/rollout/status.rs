@@ -119,17 +119,21 @@ impl View<'_> {
     /// The newest that is known; of the flip before, while those of the newest are not out.
     fn entries(&self) -> Option<EntriesStatus> {
         let has_public_files = self.pointer.as_ref().is_some_and(|pointer| pointer.public_files);
-        if self.observed.release.spec.entries.publish == PublishEntries::Pods && !has_public_files {
+        let publish = self.observed.release.spec.entries.publish;
+        let without_pages = publish == PublishEntries::Pods;
+        if without_pages && !has_public_files {
             return None;
         }
         let now = self.pointer.as_ref().and_then(|pointer| {
-            let at = self.observed.jobs.entries_confirmed_at(pointer.sequence)?;
-            Some(EntriesStatus { sequence: pointer.sequence, confirmed_at: api_time(at) })
+            let at = self.observed.jobs.entries_confirmed_at(pointer.sequence, publish)?;
+            Some(EntriesStatus { sequence: pointer.sequence, confirmed_at: api_time(at), without_pages })
         });
         let told = self.observed.release.status.entries.clone();
         // Two processes that have looked at different times both keep the later one (I7).
-        let is_later =
-            |now: &EntriesStatus, told: &EntriesStatus| now.sequence != told.sequence || now.confirmed_at.0 > told.confirmed_at.0;
+        let is_later = |now: &EntriesStatus, told: &EntriesStatus| {
+            let has_pages_now = told.without_pages && !now.without_pages;
+            now.sequence != told.sequence || has_pages_now || now.confirmed_at.0 > told.confirmed_at.0
+        };
         match (now, told) {
             (Some(now), Some(told)) if !is_later(&now, &told) => Some(told),
             (now, told) => now.or(told),
@@ -251,7 +255,10 @@ fn step_text(step: &Step) -> String {
         Step::StartJob(Job::Verify { .. }) => "asking the store for every object".into(),
         Step::StartJob(Job::Replicate { .. }) => "bringing the version into every replica".into(),
         Step::StartJob(Job::Backfill { .. }) => "filling a replica".into(),
-        Step::StartJob(Job::PublishEntries { .. }) => "writing the entry files to the bucket".into(),
+        Step::StartJob(Job::PublishEntries { publish: PublishEntries::Bucket, .. }) => "writing the entry files to the bucket".into(),
+        Step::StartJob(Job::PublishEntries { publish: PublishEntries::Pods, version, .. }) => {
+            format!("writing the unversioned files of version {version:?}, which is active, to the bucket")
+        }
         Step::StartJob(Job::WriteReferences { .. }) => "writing into the store what the release uses".into(),
         Step::StartJob(Job::EndReferences { .. }) => "writing into the store that the release is deleted".into(),
         Step::StartJob(Job::Sweep { act: SweepAct::Plan, .. }) => "planning what retention lets go".into(),

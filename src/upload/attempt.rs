@@ -14,7 +14,7 @@ use super::neighbours::{Foreign, Neighbours};
 use super::objects::Objects;
 use super::prepare::Prepared;
 use super::records::read_own_record;
-use super::send::{Occupied, Seen, Wanting};
+use super::send::{Occupied, Seen, Sent, Wanting};
 use super::verify::{Listing, There, compare};
 use super::{Before, FailureClass, Progress, Publish, PublishFailure, Published, Tools, intent};
 use crate::api::ContentHash;
@@ -103,14 +103,15 @@ impl Attempt<'_> {
         self.see_whose_folders(&wanting).await?;
         let reused = total - wanting.len() as u64;
         self.progress.send_modify(|progress| progress.objects_reused += reused);
-        self.send_all(wanting).await?;
+        let mut reused = self.send_all(wanting).await?;
         // What was lost once may have been lost at the public keys, too.
         let public = if list_first == ListFirst::Yes { vec![Public::Unknown; public.len()] } else { public };
         self.place_unversioned(&public, &by_set).await?;
         self.store_manifest().await?;
         if record.is_some() {
-            self.see_all_there().await?;
+            reused.extend(self.see_all_there().await?);
         }
+        self.promote_all(reused).await?;
         self.take_back_the_sign().await?;
         Ok(Brought { record, before, by_set })
     }
@@ -152,9 +153,10 @@ impl Attempt<'_> {
         read_own_record(&*self.tools.bucket, self.request, &self.prepared.digest).await
     }
 
-    async fn send_all(&self, objects: Vec<Wanting>) -> Result<(), PublishFailure> {
-        let occupied = self.send(objects).await?;
-        if occupied.is_empty() { Ok(()) } else { Err(self.reclaim(occupied).await?) }
+    /// Answers the places of objects that were there already.
+    async fn send_all(&self, objects: Vec<Wanting>) -> Result<Vec<usize>, PublishFailure> {
+        let Sent { occupied, reused } = self.send(objects).await?;
+        if occupied.is_empty() { Ok(reused) } else { Err(self.reclaim(occupied).await?) }
     }
 
     /// Everything is there again, whatever retention took before. The manifest first: while the sign lies there, a publish that died
@@ -220,16 +222,17 @@ impl Attempt<'_> {
         Ok(stored.is_some_and(|stored| stored.size == self.prepared.stored_size))
     }
 
-    /// After a repair: a listing that shows every object. What is not there, although the store's own answer said so, is sent again.
-    async fn see_all_there(&self) -> Result<(), PublishFailure> {
-        let mut missing = Vec::new();
+    /// After a repair: a listing that shows every object. What is not there, although the store's own answer said so, is sent again. Answers
+    /// the places of objects that were there by then.
+    async fn see_all_there(&self) -> Result<Vec<usize>, PublishFailure> {
+        let (mut missing, mut reused) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let there = self.list().await?.objects;
             missing = self.objects.all().filter(|at| there[*at] == There::Missing).collect();
             if missing.is_empty() {
-                return Ok(());
+                return Ok(reused);
             }
-            self.send_all(missing.iter().map(|at| Wanting { at: *at, seen: Seen::Nothing }).collect()).await?;
+            reused.extend(self.send_all(missing.iter().map(|at| Wanting { at: *at, seen: Seen::Nothing }).collect()).await?);
         }
         Err(PublishFailure::Vanishing { missing: missing.len(), first: self.objects.key(missing[0]) })
     }
@@ -240,7 +243,8 @@ impl Attempt<'_> {
         if begun == Begun::Anew {
             // Somebody who shares our intent took it back: for a while nothing kept what we reuse. So all of it is looked at again.
             self.bury_or_wait().await?;
-            self.see_all_there().await?;
+            let reused = self.see_all_there().await?;
+            self.promote_all(reused).await?;
         }
         let record = VersionRecord {
             record_version: FORMAT,

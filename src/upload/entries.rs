@@ -118,7 +118,7 @@ pub enum EntriesFailure {
     },
     /// Bytes that were declared immutable lie there (I3).
     #[error(
-        "{key:?} holds other bytes, which an earlier version declared immutable: they never change; publish the build with another name for the file"
+        "{key:?} holds other bytes, which an earlier version declared immutable: they never change; publish the build with another name for the file, or, to go back, name a version that has these bytes"
     )]
     Immutable {
         /// The key of the bucket.
@@ -274,11 +274,12 @@ enum Rank {
 fn by_rank<'m>(files: impl IntoIterator<Item = &'m ManifestFile>) -> BTreeMap<Rank, Vec<&'m ManifestFile>> {
     let mut ranks = BTreeMap::<Rank, Vec<&ManifestFile>>::new();
     for file in files {
-        let rank = match (file.class, original_path(file)) {
-            (Class::Unversioned, _) => Rank::Loaded,
-            (_, "index.html") => Rank::Front,
-            (_, path) if is_page(path) => Rank::Page,
-            _ => Rank::Beside,
+        let path = original_path(file);
+        let rank = match file.class {
+            Class::Unversioned => Rank::Loaded,
+            Class::Entry | Class::Asset if path == "index.html" => Rank::Front,
+            Class::Entry | Class::Asset if is_page(path) => Rank::Page,
+            Class::Entry | Class::Asset => Rank::Beside,
         };
         ranks.entry(rank).or_default().push(file);
     }
@@ -334,8 +335,12 @@ impl Place<'_> {
         let key = self.layout.key(&file.path);
         match self.bucket.head(&key).await? {
             None => Ok((file.class == Class::Unversioned).then_some(file)),
-            Some(there) if is_for_ever(&there) && !is_right(&there, &file) => Err(EntriesFailure::Immutable { key }),
-            Some(_) => Ok(None),
+            Some(there) if is_right(&there, &file) => Ok(None),
+            Some(there) => match self.foreign(&key, Some(&there)).await? {
+                Some(Foreign { release, because }) => Err(EntriesFailure::Foreign { key, release, because }),
+                None if is_for_ever(&there) => Err(EntriesFailure::Immutable { key }),
+                None => Ok(None),
+            },
         }
     }
 

@@ -136,8 +136,11 @@ pub(super) async fn named(bucket: &dyn Bucket, layout: &Layout, keys: &BTreeSet<
             continue;
         }
         let scanned = scan_manifest(bucket, layout, &digest, |line| {
-            if let Some(key) = wanted.get(&*line.key()) {
-                named.insert(layout.key(key));
+            // The bytes of a file that may change lie under their hash, and for visitors they lie at its path.
+            for key in [&*line.key(), &*line.path] {
+                if let Some(key) = wanted.get(key) {
+                    named.insert(layout.key(key));
+                }
             }
         });
         match scanned.await {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::documents::{self, Lasts};
 use super::{Publish, PublishFailure};
-use crate::api::ManifestDigest;
 use crate::api::foreign::shown;
+use crate::api::{ContentHash, ManifestDigest};
 use crate::bucket::{Attributes, Body, Bucket, Making};
 use crate::manifest::build::{self, Assembled};
 use crate::manifest::closure::{Closure, External, Gaps, TEXT_BYTES_MAX, Verdict};
@@ -41,6 +41,8 @@ pub struct Prepared {
     pub(super) stored_size: u64,
     /// The manifest's digest: the identity of the build.
     pub digest: ManifestDigest,
+    /// Files of the build that today's rules leave out: an older program may have published them.
+    pub(super) left_out: Vec<(String, ContentHash)>,
 }
 
 pub(super) async fn fetched(
@@ -110,12 +112,14 @@ impl Prepared {
         let mut vouchers = Vouchers::new(&names, &request.declared).map_err(|error| invalid(error.reason(), &error))?;
         let types = looked_at::look(&build, &mut vouchers).await?;
         let Build { files, bytes } = build;
+        let left_out = files.iter().filter(|file| build::leaves_out(&names, &file.path));
+        let left_out = left_out.map(|file| (file.path.clone(), file.sha256.clone())).collect();
         let Assembled { manifest, stored_size, digest } =
             build::assemble_with(files, &names, &vouchers, &types).map_err(|error| invalid(error.reason(), &error))?;
         drop(vouchers);
         check_keys(&request.layout, &manifest)?;
         check_excluded(&request.layout, &manifest)?;
-        Ok((Self { bytes, manifest: Arc::new(manifest), reading: names.reading.clone(), stored_size, digest }, names))
+        Ok((Self { bytes, manifest: Arc::new(manifest), reading: names.reading.clone(), stored_size, digest, left_out }, names))
     }
 
     /// Sees that no file lies in a part of the prefix that belongs to others.

@@ -40,54 +40,79 @@ pub(super) struct Occupied {
     pub(super) evidence: Option<Evidence>,
 }
 
+/// What became of objects that were to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Keys with other bytes, sorted.
+    pub(super) occupied: Vec<Occupied>,
+    /// Places of objects that were there already, perhaps as public copies of unversioned files.
+    pub(super) reused: Vec<usize>,
+}
+
+/// What became of one object.
+enum Outcome {
+    /// It is there, as an object.
+    There,
+    /// Its bytes are there; as what is not known, or as a public copy.
+    Reused(usize),
+    Occupied(Box<Occupied>),
+}
+
 impl Attempt<'_> {
     /// Sends these objects. Goes on past occupied keys and returns all of them by key, so that one wait frees them all.
-    pub(super) async fn send(&self, objects: Vec<Wanting>) -> Result<Vec<Occupied>, PublishFailure> {
-        let sent = futures::stream::iter(objects).map(|object| self.bring_one(object)).buffer_unordered(self.tools.parallel.max(1));
-        let mut occupied: Vec<Occupied> = sent.try_filter_map(|occupied| async move { Ok(occupied) }).try_collect().await?;
-        occupied.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(occupied)
+    pub(super) async fn send(&self, objects: Vec<Wanting>) -> Result<Sent, PublishFailure> {
+        let outcomes = futures::stream::iter(objects).map(|object| self.bring_one(object)).buffer_unordered(self.tools.parallel.max(1));
+        let mut sent = outcomes
+            .try_fold(Sent::default(), |mut sent, outcome| async move {
+                match outcome {
+                    Outcome::There => {}
+                    Outcome::Reused(at) => sent.reused.push(at),
+                    Outcome::Occupied(one) => sent.occupied.push(*one),
+                }
+                Ok(sent)
+            })
+            .await?;
+        sent.occupied.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(sent)
     }
 
-    async fn bring_one(&self, Wanting { at, seen }: Wanting) -> Result<Option<Occupied>, PublishFailure> {
+    async fn bring_one(&self, Wanting { at, seen }: Wanting) -> Result<Outcome, PublishFailure> {
         let (file, key) = (self.objects.file(at), self.objects.key(at));
-        let created = match seen {
-            Seen::Nothing => match self.create(file, &key).await? {
-                Created::Same => {
-                    if let Some(there) = self.tools.bucket.head(&key).await? {
-                        self.promote(file, &key, there).await?;
-                    }
-                    Created::Same
-                }
-                created => created,
-            },
-            Seen::Likely => match self.compare_one(file, &key).await? {
-                Some(there) => there,
-                None => self.create(file, &key).await?,
-            },
+        let compared = match seen {
+            Seen::Nothing => None,
+            Seen::Likely => self.compare_one(file, &key).await?,
+        };
+        let (created, reused) = match compared {
+            Some((there, None)) => (there, Outcome::There),
+            Some((there, Some(_flip))) => (there, Outcome::Reused(at)),
+            None => (self.create(file, &key).await?, Outcome::Reused(at)),
         };
         match created {
-            Created::New => self.progress.send_modify(|progress| {
-                progress.objects_sent += 1;
-                progress.bytes_sent += file.size;
-            }),
-            Created::Same => self.progress.send_modify(|progress| progress.objects_reused += 1),
-            Created::Other(theirs) => return Ok(Some(Occupied { key, our_hash: file.sha256.clone(), theirs: *theirs, evidence: None })),
+            Created::New => {
+                self.progress.send_modify(|progress| {
+                    progress.objects_sent += 1;
+                    progress.bytes_sent += file.size;
+                });
+                Ok(Outcome::There)
+            }
+            Created::Same => {
+                self.progress.send_modify(|progress| progress.objects_reused += 1);
+                Ok(reused)
+            }
+            Created::Other(theirs) => {
+                Ok(Outcome::Occupied(Box::new(Occupied { key, our_hash: file.sha256.clone(), theirs: *theirs, evidence: None })))
+            }
         }
-        Ok(None)
     }
 
-    /// What lies there, if its hash is known.
-    async fn compare_one(&self, file: &ManifestFile, key: &str) -> Result<Option<Created>, PublishFailure> {
+    /// What lies there, if its hash is known, and the number of the flip that it carries.
+    async fn compare_one(&self, file: &ManifestFile, key: &str) -> Result<Option<(Created, Option<i64>)>, PublishFailure> {
         match self.tools.bucket.head(key).await?.filter(|there| there.sha256.is_some()) {
             Some(there) if there.sha256.as_ref() == Some(&file.sha256) => {
-                let proven = self.proven(file, key, there.clone()).await?;
-                if proven == Created::Same {
-                    self.promote(file, key, there).await?;
-                }
-                Ok(Some(proven))
+                let flip = there.sequence;
+                Ok(Some((self.proven(file, key, there).await?, flip)))
             }
-            there => Ok(there.map(|there| Created::Other(Box::new(there)))),
+            there => Ok(there.map(|there| (Created::Other(Box::new(there)), None))),
         }
     }
 

@@ -71,6 +71,12 @@ pub(super) fn stands_against(file: &ManifestFile, theirs: &Stored) -> Option<Las
     declared_immutable(theirs).filter(|_| !is_same && !is_beside_a_script(&file.path))
 }
 
+/// I3: what was declared immutable keeps its bytes, whatever this build says of the name.
+fn occupied(file: &ManifestFile, key: String, theirs: Stored) -> Option<Occupied> {
+    let evidence = stands_against(file, &theirs)?.evidence();
+    Some(Occupied { key, our_hash: file.sha256.clone(), theirs, evidence })
+}
+
 impl Attempt<'_> {
     /// Puts every unversioned file where nothing lies yet. `public`: what is known of their keys. `by_set`: files of which a set says that
     /// their bytes stay.
@@ -83,50 +89,55 @@ impl Attempt<'_> {
             let lasts = if by_set.contains(&self.objects.file(at).path) { Publicly::ForEver } else { Publicly::ForNow };
             self.place_one(at, public[at], lasts)
         });
-        placed.buffer_unordered(self.tools.parallel.max(1)).try_collect().await
+        let placed = placed.buffer_unordered(self.tools.parallel.max(1));
+        let mut occupied: Vec<Occupied> = placed.try_filter_map(|occupied| async move { Ok(occupied) }).try_collect().await?;
+        occupied.sort_by(|a, b| a.key.cmp(&b.key));
+        // A refused or dead publish may have left them there as objects of its own, which no record names.
+        if occupied.is_empty() { Ok(()) } else { Err(self.reclaim(occupied).await?) }
     }
 
-    /// A file that was unversioned, and of which something proves by now that its bytes stay: at the same key, under an asset's headers. With
-    /// the number of a flip it would be taken for a public copy for ever, and no replica would get it.
-    pub(super) async fn promote(&self, file: &ManifestFile, key: &str, there: Stored) -> Result<(), PublishFailure> {
-        if file.class == Class::Asset && there.sequence.is_some() && there.sha256.as_ref() == Some(&file.sha256) {
-            let attributes = object_attributes(file, Some(self.request.writer(&self.prepared.digest)));
-            let body = self.prepared.bytes.body(&file.path, &file.sha256, file.size).await?;
-            // Lost: somebody else wrote it, and the next look at it compares.
-            self.tools.bucket.replace(key, body, &attributes, &Expected::ETag(there.etag)).await?;
-        }
+    /// Files that were unversioned, and of which something proves by now that their bytes stay: at the same keys, under an asset's headers.
+    /// With the number of a flip such a file would be taken for a public copy for ever, and no replica would get it.
+    ///
+    /// Call it when nothing can refuse the publish any more: a build that is refused must not have taken from an earlier version what its
+    /// own names may change. A process that ends between this and the record leaves that behind, until the same version is published again.
+    pub(super) async fn promote_all(&self, reused: Vec<usize>) -> Result<(), PublishFailure> {
+        let assets = reused.into_iter().filter(|at| self.objects.file(*at).class == Class::Asset);
+        let promoted = futures::stream::iter(assets).map(|at| self.promote(at)).buffer_unordered(self.tools.parallel.max(1));
+        promoted.try_collect().await
+    }
+
+    async fn promote(&self, at: usize) -> Result<(), PublishFailure> {
+        let (file, key) = (self.objects.file(at), self.objects.key(at));
+        let there = self.tools.bucket.head(&key).await?;
+        let public_copy = there.filter(|there| there.sequence.is_some() && there.sha256.as_ref() == Some(&file.sha256));
+        let Some(there) = public_copy else { return Ok(()) };
+        let attributes = object_attributes(file, Some(self.request.writer(&self.prepared.digest)));
+        let body = self.prepared.bytes.body(&file.path, &file.sha256, file.size).await?;
+        // Lost: somebody else wrote it, and the next look at it compares.
+        self.tools.bucket.replace(&key, body, &attributes, &Expected::ETag(there.etag)).await?;
         Ok(())
     }
 
-    async fn place_one(&self, at: usize, public: Public, lasts: Publicly) -> Result<(), PublishFailure> {
+    /// Answers what keeps the file from its key.
+    async fn place_one(&self, at: usize, public: Public, lasts: Publicly) -> Result<Option<Occupied>, PublishFailure> {
         let file = self.objects.file(at);
         let key = self.request.layout.key(&file.path);
         if public == Public::Other
             && let Some(there) = self.tools.bucket.head(&key).await?
         {
-            return self.see_that_it_may_change(file, key, there);
+            return Ok(occupied(file, key, there));
         }
         self.place(file, lasts).await
     }
 
-    async fn place(&self, file: &ManifestFile, lasts: Publicly) -> Result<(), PublishFailure> {
+    async fn place(&self, file: &ManifestFile, lasts: Publicly) -> Result<Option<Occupied>, PublishFailure> {
         let key = self.request.layout.key(&file.path);
         let attributes = public_attributes(file, &self.request.writer(&self.prepared.digest), BEFORE_ANY_FLIP, lasts);
         let body = self.prepared.bytes.body(&file.path, &file.sha256, file.size).await?;
         match self.tools.bucket.create(&key, body, &attributes).await? {
-            Created::New | Created::Same => Ok(()),
-            Created::Other(there) => self.see_that_it_may_change(file, key, *there),
-        }
-    }
-
-    /// I3: what was declared immutable keeps its bytes, whatever this build says of the name.
-    fn see_that_it_may_change(&self, file: &ManifestFile, key: String, theirs: Stored) -> Result<(), PublishFailure> {
-        match stands_against(file, &theirs) {
-            Some(lasting) => {
-                let (our_hash, evidence) = (file.sha256.clone(), lasting.evidence());
-                Err(self.conflict(&Occupied { key, our_hash, theirs, evidence }))
-            }
-            None => Ok(()),
+            Created::New | Created::Same => Ok(None),
+            Created::Other(there) => Ok(occupied(file, key, *there)),
         }
     }
 

@@ -162,7 +162,7 @@ async fn exit_codes_are_those_of_the_help_and_nothing_but_the_result_goes_to_sta
         assert_eq!(output.stdout, b"", "{options:?}");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    assert_eq!(run(source.path(), &endpoint, "no-slash", &[]).await.0, Some(2));
+    assert_eq!(run(source.path(), &endpoint, "no//folder", &[]).await.0, Some(2));
     assert_eq!(run(source.path(), &endpoint, "", &["--retry-for=soon"]).await.0, Some(2));
     let (code, said) = run(source.path(), &endpoint, "", &["--store=shop"]).await;
     assert!(code == Some(2) && said.contains("--to") && said.contains("--store"), "{said}");

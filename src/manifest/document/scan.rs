@@ -32,7 +32,7 @@ impl ManifestLine<'_> {
     /// Whether the bytes at `path` may ever change.
     #[must_use]
     pub fn class(&self) -> Class {
-        self.class.with(self.unversioned)
+        Class::from((self.class, self.unversioned))
     }
 
     /// Text of the hash of the bytes.

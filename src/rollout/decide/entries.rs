@@ -8,7 +8,7 @@ use crate::api::release::{Phase, PublishEntries};
 use super::super::blocker::Blocker;
 use super::super::decision::{Decision, Step, Wait};
 use super::super::observed::{EntriesRound, Job, JobEnd, Observed, OwnerFacts, PointerFound, PrefixFacts, ReleaseFacts};
-use super::{ASK_AGAIN_AFTER, await_end, is_due, storeless};
+use super::{ASK_AGAIN_AFTER, await_end, is_due, ours, storeless};
 use crate::api::Pointer;
 
 pub(super) fn publish(observed: &Observed, job: &Job) -> Decision {
@@ -36,10 +36,11 @@ pub(super) fn confirm_again(observed: &Observed, found: &PointerFound, job: Job,
 
 pub(super) fn job(observed: &Observed) -> Option<Job> {
     let found = observed.found()?;
-    let active = found.pointer.active.as_ref().filter(|active| observed.is_wanted(active))?;
+    let active = found.pointer.active.as_ref()?;
     let publish = observed.release.spec.entries.publish;
     let is_due = match publish {
-        PublishEntries::Bucket => true,
+        PublishEntries::Bucket => observed.is_wanted(active),
+        // Pods serve these pages now, whatever is wished for next.
         PublishEntries::Pods => public_files_are_due(&observed.release, &found.pointer, observed.now) && is_ours(observed),
     };
     let signatures_died = signatures_die_at(&found.pointer).is_some_and(|at| at <= observed.now);
@@ -52,10 +53,34 @@ pub(super) fn job(observed: &Observed) -> Option<Job> {
     })
 }
 
-/// Whether the wanted version has files that lie at public keys whoever serves the pages, as its record says.
+/// The public files of the active version, although another one is wished for, or the release is suspended: where pods serve the pages, these
+/// run with the files of the version before until then. One try: the next version's flip brings that version's files.
+pub(super) fn finish(observed: &Observed) -> Option<Decision> {
+    let found = ours(observed)?;
+    let active = found.pointer.active.as_ref()?;
+    let is_followed_up = observed.is_wanted(active) && !observed.release.spec.suspend;
+    let is_done = observed.entries_are_published(found.pointer.sequence);
+    if is_followed_up || is_done || observed.release.spec.entries.publish != PublishEntries::Pods || storeless(observed).is_some() {
+        return None;
+    }
+    let job = job(observed).filter(|job| observed.jobs.end_of(job).is_none())?;
+    let phase = if observed.release.spec.suspend { Phase::Suspended } else { Phase::Converging };
+    Some(await_end(observed, phase, &job, Blocker::PublishingEntries { version: active.version.clone() }))
+}
+
+/// Whether the wanted version has files that lie at public keys whoever serves the pages, as its record says: where the record is not known at
+/// this moment, it may have. Another release's prefix gets none of ours.
 pub(super) fn has_unversioned(observed: &Observed) -> bool {
-    let PrefixFacts::Known { record: Some(record), .. } = &observed.prefix else { return false };
-    record.build.as_ref().is_some_and(|build| build.unversioned > 0)
+    match &observed.prefix {
+        PrefixFacts::Known { .. } if is_anothers(observed) => false,
+        PrefixFacts::Known { record: Some(record), .. } => record.build.as_ref().is_some_and(|build| build.unversioned > 0),
+        PrefixFacts::Known { record: None, .. } | PrefixFacts::NotNeeded | PrefixFacts::Asked { .. } | PrefixFacts::Fault(_) => true,
+    }
+}
+
+/// Whether the prefix is another release's, of which this one only reads.
+pub(super) fn is_anothers(observed: &Observed) -> bool {
+    matches!(&observed.prefix, PrefixFacts::Known { owner: OwnerFacts::Other(_), .. })
 }
 
 /// Public copies are ours to write only where the prefix is.
@@ -75,7 +100,11 @@ pub fn public_files_are_due(release: &ReleaseFacts, pointer: &Pointer, now: Time
 /// When public copies are looked at once more.
 pub(super) fn look_at(observed: &Observed, found: &PointerFound) -> Option<Timestamp> {
     let is_open = found.pointer.public_files && observed.release.spec.entries.publish == PublishEntries::Pods;
-    signatures_die_at(&found.pointer).filter(|at| is_open && *at > observed.now)
+    let later = signatures_die_at(&found.pointer).filter(|at| is_open && *at > observed.now);
+    // Due since the bucket was not asked: in the same look, a moment later.
+    let is_due = is_open && public_files_are_due(&observed.release, &found.pointer, observed.now);
+    let unasked = is_due && observed.prefix == PrefixFacts::NotNeeded;
+    if unasked { observed.now.checked_add(ASK_AGAIN_AFTER).ok() } else { later }
 }
 
 /// When no write that was signed before the flip can land any more: a signature lives 15 minutes, clocks differ by 2 at most.

@@ -9,6 +9,7 @@ use crate::api::release::{
     ActivatedVersion, ActivationMode, AssetReleaseSpec, BucketSource, CandidateStatus, EntriesStatus, GivenUp, OverrideSpec, ProceedOrWait,
     PublishedSource, SilentPods, SkippableGate, SourceSpec, UploadStatus, api_time,
 };
+use crate::manifest::Owner;
 
 fn step(observed: &Observed) -> Step {
     decide(observed).step
@@ -945,11 +946,73 @@ fn a_failed_write_of_public_files_is_told_where_pods_serve_the_pages() {
     assert_eq!((decide(&observed).phase, decide(&observed).blockers), (Phase::Active, Vec::new()));
 }
 
+fn with_public_files(mut observed: Observed) -> Observed {
+    observed.pointer_mut().pointer.public_files = true;
+    observed
+}
+
+/// I9, I10: that the files which pages load are in the bucket says nothing of the pages.
+#[test]
+fn pages_are_not_called_published_when_only_public_files_were_confirmed() {
+    let mut observed = with_public_files(fixture().activated("v1").activated("v2"));
+    let Step::StartJob(of_pods) = step(&observed) else { panic!("public files are due: {:?}", step(&observed)) };
+    observed.jobs.ended = vec![(of_pods, confirmed())];
+    observed.release.status = status::next(&observed, &decide(&observed), StepOutcome::Done);
+    let told = observed.release.status.entries.clone().unwrap();
+    assert_eq!((told.sequence, told.without_pages), (2, true));
+    let mut observed = observed.spec(|spec| spec.entries.publish = PublishEntries::Bucket);
+    let decided = decide(&observed);
+    assert_eq!((decided.phase, decided.step), (Phase::Converging, Step::StartJob(entries(EntriesRound::AtFlip))));
+    observed.jobs.ended.push((entries(EntriesRound::AtFlip), failed(Some(at(2_000)))));
+    assert_eq!(first_reason(&observed), "SourceUnavailable", "the fixture's failure");
+    observed.jobs.ended = vec![(entries(EntriesRound::AtFlip), confirmed())];
+    assert_eq!(decide(&observed).phase, Phase::Active);
+    assert!(!status::next(&observed, &decide(&observed), StepOutcome::Done).entries.unwrap().without_pages);
+}
+
+/// Pods serve pages of v2 by now, and those load what lies at the public keys.
+#[test]
+fn public_files_of_the_active_version_are_written_although_another_one_is_wished_for() {
+    let active = with_public_files(fixture().activated("v1").activated("v2"));
+    let of_v2 = |job: &Job| matches!(job, Job::PublishEntries { version, publish: PublishEntries::Pods, .. } if version == "v2");
+    let wishes: [fn(&mut crate::api::AssetReleaseSpec); 2] = [|spec| spec.version = "v3".into(), |spec| spec.suspend = true];
+    for wish in wishes {
+        let mut observed = active.clone().spec(wish);
+        let Step::StartJob(job) = step(&observed) else { panic!("public files are due: {:?}", step(&observed)) };
+        assert!(of_v2(&job), "{job:?}");
+        observed.jobs.running = Some((job.clone(), UploadStatus::default()));
+        assert_eq!(step(&observed), Step::Nothing, "it is neither cancelled nor made twice");
+        observed.jobs.running = None;
+        let other = |observed: &Observed| !matches!(step(observed), Step::StartJob(job) if of_v2(&job));
+        observed.jobs.ended = vec![(job.clone(), failed(Some(at(2_000))))];
+        assert!(other(&observed), "one try: the next flip brings its own files");
+        observed.jobs.ended = vec![(job, confirmed())];
+        assert!(other(&observed));
+    }
+}
+
+/// Who reads another release's prefix may have no right to write there, and what it wrote would be in that release's way.
+#[test]
+fn a_release_that_only_reads_a_prefix_puts_nothing_at_its_public_keys() {
+    let published = |spec: &mut crate::api::AssetReleaseSpec| {
+        spec.source = Some(serde_json::from_value(serde_json::json!({"published": {}})).unwrap());
+    };
+    let mut observed = fixture().after_v1().staged().spec(published);
+    let mut build = record("v2");
+    build.build.as_mut().unwrap().unversioned = 1;
+    observed.prefix = PrefixFacts::Known { owner: OwnerFacts::Other(owner("ns/other")), record: Some(build) };
+    let Step::StartJob(verify) = step(&observed) else { panic!("the store is asked: {:?}", step(&observed)) };
+    assert!(matches!(verify, Job::Verify { flip: None, .. }), "{verify:?}");
+    observed.jobs.ended = vec![(verify, verified(&[]))];
+    let PointerWrite { kind, pointer, .. } = pointer_write(&observed);
+    assert!(matches!(kind, PointerChange::Flip { .. }) && !pointer.public_files, "{pointer:?}");
+}
+
 /// I9: a new process takes the status's word that the pages are out, and looks once itself.
 #[test]
 fn entry_files_that_were_confirmed_stay_so_over_a_restart_and_are_looked_at_once() {
     let mut observed = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
-    observed.release.status.entries = Some(EntriesStatus { sequence: 2, confirmed_at: api_time(at(110)) });
+    observed.release.status.entries = Some(EntriesStatus { sequence: 2, confirmed_at: api_time(at(110)), without_pages: false });
     let again = decide(&observed);
     assert_eq!((again.phase, again.step), (Phase::Active, Step::StartJob(entries(EntriesRound::AtFlip))));
     observed.prefix = PrefixFacts::Fault(BucketFault { reason: "StoreUnavailable", message: "refused".into() });
@@ -957,7 +1020,7 @@ fn entry_files_that_were_confirmed_stay_so_over_a_restart_and_are_looked_at_once
     observed.jobs.ended = vec![(entries(EntriesRound::AtFlip), confirmed())];
     assert_eq!((decide(&observed).phase, step(&observed)), (Phase::Active, Step::Nothing));
     let mut earlier = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
-    earlier.release.status.entries = Some(EntriesStatus { sequence: 1, confirmed_at: api_time(at(110)) });
+    earlier.release.status.entries = Some(EntriesStatus { sequence: 1, confirmed_at: api_time(at(110)), without_pages: false });
     assert_eq!(decide(&earlier).phase, Phase::Converging, "those are of the flip before");
 }
 

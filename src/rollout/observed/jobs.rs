@@ -157,11 +157,16 @@ impl JobFacts {
         self.ended.iter().find(|(ended, _)| ended == job).map(|(_, end)| end)
     }
 
-    /// When the files of this flip that lie at public keys were last confirmed by this process, whoever serves the pages.
+    /// When the files of this flip that lie at public keys were last confirmed by this process. Where the bucket serves the pages, those
+    /// must have been among them.
     #[must_use]
-    pub fn entries_confirmed_at(&self, flip: i64) -> Option<Timestamp> {
+    pub fn entries_confirmed_at(&self, flip: i64, needed: PublishEntries) -> Option<Timestamp> {
         let confirmed = self.ended.iter().filter_map(|(job, end)| match (job, end) {
-            (Job::PublishEntries { sequence, .. }, JobEnd::EntriesPublished { at }) if *sequence == flip => Some(*at),
+            (Job::PublishEntries { sequence, publish, .. }, JobEnd::EntriesPublished { at })
+                if *sequence == flip && (*publish == needed || needed == PublishEntries::Pods) =>
+            {
+                Some(*at)
+            }
             _ => None,
         });
         confirmed.max()

@@ -1,6 +1,8 @@
 //! A version that was recorded before, by an older program or under another `spec.build`: the same files had another manifest, and another
 //! digest. Never takes a manifest for the build's but one that lists the same files with the same bytes.
 
+use std::collections::BTreeMap;
+
 use super::Prepared;
 use crate::bucket::Bucket;
 use crate::manifest::build::is_left_out;
@@ -29,11 +31,30 @@ impl Prepared {
         let reading = summary.map_or_else(|| BuildNames::none(Decided::NothingFound).reading, |summary| summary.reading);
         let (stored_size, digest) = manifest.identity();
         let ours = || {
-            let is_published = |path: &str| !is_left_out(path) && (reading.path.as_deref() != Some(path) || has(&manifest.files, path));
+            // What was published counts, whatever is left out today.
+            let is_published = |path: &str| has(&manifest.files, path) || (!is_left_out(path) && reading.path.as_deref() != Some(path));
             build.files.iter().filter(move |file| is_published(&file.path)).map(|file| (&file.path, &file.sha256))
         };
         let is_same = digest == recorded && ours().eq(manifest.files.iter().map(|file| (&file.path, &file.sha256)));
-        Ok(is_same.then(|| Self { bytes: build.bytes.clone(), manifest: manifest.clone(), reading: reading.clone(), stored_size, digest }))
+        Ok(is_same.then(|| Self {
+            bytes: build.bytes.clone(),
+            manifest: manifest.clone(),
+            reading: reading.clone(),
+            stored_size,
+            digest,
+            left_out: Vec::new(),
+        }))
+    }
+
+    /// Whether this build was recorded as this version, under today's manifest or another one.
+    ///
+    /// # Errors
+    /// When the bucket fails, or the record cannot be understood.
+    pub async fn is_recorded(&self, bucket: &dyn Bucket, request: &Publish) -> Result<bool, ReadFailure> {
+        match read_record(bucket, &request.layout, &request.version).await? {
+            None => Ok(false),
+            Some(record) => Ok(record.digest == self.digest || self.as_recorded(bucket, request).await?.is_some()),
+        }
     }
 
     /// [`Prepared::recorded`] for a build that was prepared: under the manifest with which its version was recorded, if that is another one.
@@ -44,9 +65,12 @@ impl Prepared {
         };
         let Some(manifest) = read_manifest(bucket, &request.layout, &record.digest).await? else { return Ok(None) };
         let (stored_size, digest) = manifest.identity();
-        let pair = |file: &ManifestFile| (file.path.clone(), file.sha256.clone());
-        let is_same = digest == record.digest && manifest.files.iter().map(pair).eq(self.manifest.files.iter().map(pair));
-        Ok(is_same.then(|| Self { bytes: self.bytes.clone(), manifest, reading: self.reading.clone(), stored_size, digest }))
+        // What was published counts, whatever is left out today.
+        let was_published = self.left_out.iter().filter(|(path, _)| has(&manifest.files, path)).map(|(path, sha256)| (path, sha256));
+        let ours: BTreeMap<_, _> = self.manifest.files.iter().map(|file| (&file.path, &file.sha256)).chain(was_published).collect();
+        let is_same = digest == record.digest && ours.into_iter().eq(manifest.files.iter().map(|file| (&file.path, &file.sha256)));
+        let (bytes, reading) = (self.bytes.clone(), self.reading.clone());
+        Ok(is_same.then(|| Self { bytes, manifest, reading, stored_size, digest, left_out: Vec::new() }))
     }
 }
 

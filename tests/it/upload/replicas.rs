@@ -250,3 +250,33 @@ async fn a_replica_on_a_strict_third_party_store_for_real() {
     let bucket = |name: &str| S3Bucket::connect(&versitygw.server().settings(name)).unwrap();
     brought_for_real(bucket("original"), bucket("replica"), None).await;
 }
+
+/// I1: the replica missed the last flip's write of a public copy, and its length proves nothing of an asset.
+#[tokio::test(start_paused = true)]
+async fn a_public_copy_in_the_replica_that_became_an_asset_gives_way_to_its_bytes() {
+    for other in ["run 1", "of another length"] {
+        let mut pairs = Pairs::with(&[]).await;
+        pairs.world.put("v1", vec![("index.html".into(), Vec::new()), ("js/app.js".into(), b"run 2".to_vec())]);
+        let declared = rollcall::manifest::Declared { immutable: vec!["js/**".into()], unversioned: Vec::new() };
+        let request = rollcall::upload::Publish { declared, ..pairs.world.request("v1") };
+        let (tools, progress) = (pairs.world.tools(pairs.world.bucket.clone()), watch::Sender::new(Progress::default()));
+        let source = pairs.world.fetch("v1");
+        let cancel = tokio_util::sync::CancellationToken::new();
+        let published = rollcall::upload::publish(&tools, &request, source, &progress, &cancel).await.unwrap();
+        pairs.digests.push(published.record.digest);
+        let key = pairs.layout.key("js/app.js");
+        let attributes = rollcall::bucket::Attributes {
+            content_type: "text/javascript".into(),
+            cache_control: "no-cache".into(),
+            content_encoding: None,
+            sha256: rollcall::api::ContentHash::of(other.as_bytes()),
+            writer: Some(Writer { release: "web/shop".into(), version: "v0".into(), digest: ManifestDigest::of(b"v0") }),
+            sequence: Some(1),
+        };
+        let copy = rollcall::bucket::Body::Bytes(other.as_bytes().to_vec().into());
+        pairs.replica.create(&key, copy, &attributes).await.unwrap();
+        assert_eq!(pairs.bring(Some("memory"), "v1").await, Ok(Vec::new()), "{other}");
+        assert_eq!(pairs.replica.bytes(&key).unwrap(), "run 2", "{other}");
+        assert_eq!(pairs.replica.stored(&key).unwrap().sequence, None, "{other}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rollcall::api::ManifestDigest;
+use rollcall::api::{BuildManifestSpec, Format, ManifestDigest};
 use rollcall::bucket::memory::Change;
 use rollcall::bucket::{Attributes, Body, Bucket as _};
 use rollcall::manifest::{Class, Declared, Evidence, Manifest, Writer};
@@ -323,5 +323,101 @@ async fn a_version_that_an_older_program_recorded_is_published_again_as_it_was()
     let again = publish_as_it_is(&world, "v1", &all).await.unwrap();
     assert_eq!((again.record.digest, again.progress.objects_sent), (digest, 0));
     let other = publish_as_it_is(&world, "v1", &[("index.html", ""), ("photo.jpg", "y")]).await.unwrap_err();
+    assert!(matches!(other, PublishFailure::VersionTaken { .. }), "{other}");
+}
+
+/// I3: what a refused build says of names holds for no earlier version.
+#[tokio::test(start_paused = true)]
+async fn a_refused_build_leaves_public_files_as_they_were() {
+    let world = World::new();
+    let build = |robots, hero| [("index.html", ""), ("robots.txt", robots), ("hero.jpg", hero)];
+    let first = publish_as_it_is(&world, "v1", &build("one", "one")).await.unwrap();
+    publish_unversioned(&*world.bucket, &world.layout, &first.manifest, 1, &writer("v1")).await.unwrap();
+    let before = world.bucket.stored("s/shop/robots.txt").unwrap();
+    let declared = Declared { immutable: vec!["**".into()], unversioned: Vec::new() };
+    for _ in 0..2 {
+        let failure = publish_declared(&world, "v2", &build("one", "two"), declared.clone()).await.unwrap_err();
+        assert!(matches!(&failure, PublishFailure::Conflict { key, .. } if key == "s/shop/hero.jpg"), "{failure}");
+        let after = world.bucket.stored("s/shop/robots.txt").unwrap();
+        assert_eq!((after.sequence, &after.cache_control, &after.etag), (before.sequence, &before.cache_control, &before.etag));
+        assert!(after.sequence.is_some() && after.cache_control.as_deref() != Some(IMMUTABLE), "{after:?}");
+    }
+    publish_as_it_is(&world, "v3", &build("three", "three")).await.unwrap();
+}
+
+/// I5, I10: an older program recorded the file as an object of its own, its version went, and newer versions have it as an unversioned file.
+#[tokio::test(start_paused = true)]
+async fn a_public_file_of_a_recorded_version_is_no_leftover_although_it_carries_no_number() {
+    let world = World::new();
+    let attributes = Attributes {
+        content_type: "text/javascript".into(),
+        cache_control: IMMUTABLE.into(),
+        content_encoding: None,
+        sha256: rollcall::api::ContentHash::of(b"one"),
+        writer: Some(writer("v0")),
+        sequence: None,
+    };
+    world.bucket.create("s/shop/js/app.js", Body::Bytes("one".into()), &attributes).await.unwrap();
+    let build = |text: &'static str| [("index.html", ""), ("js/app.js", text)];
+    publish_as_it_is(&world, "v1", &build("one")).await.unwrap();
+    let before = world.bucket.stored("s/shop/js/app.js").unwrap();
+    let declared = Declared { immutable: vec!["js/**".into()], unversioned: Vec::new() };
+    let failure = publish_declared(&world, "v2", &build("two"), declared).await.unwrap_err();
+    assert!(matches!(&failure, PublishFailure::Conflict { key, .. } if key == "s/shop/js/app.js"), "{failure}");
+    assert_eq!(world.bucket.stored("s/shop/js/app.js").map(|there| there.etag), Some(before.etag), "v1 is served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_refused_build_left_at_the_key_of_an_unversioned_file_is_freed() {
+    let world = World::new();
+    publish_as_it_is(&world, "v1", &[("index.html", ""), ("hero.jpg", "one")]).await.unwrap();
+    let declared = Declared { immutable: vec!["**/*.jpg".into()], unversioned: Vec::new() };
+    let refused = publish_declared(&world, "v2", &[("index.html", ""), ("hero.jpg", "two"), ("new.jpg", "two")], declared).await;
+    assert!(matches!(refused, Err(PublishFailure::Conflict { .. })), "{refused:?}");
+    assert_eq!(text(&world, "new.jpg").await.as_deref(), Some("two"), "no record names it");
+    let build = [("index.html", ""), ("hero.jpg", "three"), ("new.jpg", "three")];
+    let waiting = publish_as_it_is(&world, "v3", &build).await.unwrap_err();
+    assert!(matches!(&waiting, PublishFailure::Reclaiming { key, .. } if key == "s/shop/new.jpg"), "{waiting}");
+    world.pass(std::time::Duration::from_secs(20 * 60)).await;
+    publish_as_it_is(&world, "v3", &build).await.unwrap();
+    assert_eq!(text(&world, "new.jpg").await.as_deref(), Some("three"));
+    assert_eq!(text(&world, "hero.jpg").await.as_deref(), Some("one"), "v1 is served");
+}
+
+/// Said before the flip: after it the pages of two versions would be mixed.
+#[tokio::test(start_paused = true)]
+async fn a_public_key_that_another_release_has_by_now_keeps_the_flip_from_it() {
+    let world = World::new();
+    let published = publish_as_it_is(&world, "v1", &[("index.html", ""), ("docs/logo.png", "one")]).await.unwrap();
+    let key = world.layout.key("docs/logo.png");
+    world.bucket.remove(&key);
+    let inner = Writer { release: "web/docs".into(), ..writer("v9") };
+    let attributes = Attributes {
+        content_type: "image/png".into(),
+        cache_control: "no-cache".into(),
+        content_encoding: None,
+        sha256: rollcall::api::ContentHash::of(b"theirs"),
+        writer: Some(inner),
+        sequence: Some(1),
+    };
+    world.bucket.create(&key, Body::Bytes("theirs".into()), &attributes).await.unwrap();
+    let claim = rollcall::manifest::Owner::new("", "web/docs");
+    rollcall::upload::claim_owner(&*world.bucket, &rollcall::manifest::Layout::new("s/", "shop/docs/"), &claim).await.unwrap();
+    let ready = ready_for_flip(&*world.bucket, &world.layout, (&published.manifest, FlipFiles::Unversioned), &writer("v1")).await;
+    assert!(matches!(&ready, Err(EntriesFailure::Foreign { key: named, .. }) if *named == key), "{ready:?}");
+}
+
+/// An older program published what a reader of today leaves out.
+#[tokio::test(start_paused = true)]
+async fn a_recorded_version_has_what_is_left_out_by_now() {
+    let world = World::new();
+    let meta = r#"{"inputs":{},"outputs":{"app-5K7OQ3KJ.js":{"imports":[],"exports":[],"inputs":{},"bytes":3}}}"#;
+    let all = [("index.html", ""), ("app-5K7OQ3KJ.js", "one"), ("meta.json", meta)];
+    world.put("v1", files(&all));
+    let first = world.publish_reading("v1", BuildManifestSpec { format: Format::Folder, path: None }).await.unwrap();
+    assert!(first.manifest.files.iter().any(|file| file.path == "meta.json"));
+    let again = publish_as_it_is(&world, "v1", &all).await.unwrap();
+    assert_eq!((&again.record.digest, again.progress.objects_sent), (&first.record.digest, 0));
+    let other = publish_as_it_is(&world, "v1", &[all[0], all[1], ("meta.json", "{}")]).await.unwrap_err();
     assert!(matches!(other, PublishFailure::VersionTaken { .. }), "{other}");
 }
