@@ -154,7 +154,7 @@ impl Prepared {
             for (at, body) in texts {
                 let file = &manifest.files[at];
                 let turn = reading.turn()?;
-                gaps.look(&closure, &file.path, &String::from_utf8_lossy(&turn.content(&body)?));
+                gaps.look(&closure, &file.path, &String::from_utf8_lossy(&reading::content(&turn, &body)?));
             }
             let mut verdict = gaps.finish(&closure);
             verdict.unused.extend(unused::patterns(&place.declared, &manifest));
@@ -231,7 +231,7 @@ async fn build_names(request: &Publish, build: Build) -> Result<(BuildNames, Bui
     let wish = request.names.clone();
     reading::aside(move |reading| {
         let turn = reading.turn()?;
-        let texts = bodies.into_iter().map(|(path, body)| Ok((path, turn.content(&body)?)));
+        let texts = bodies.into_iter().map(|(path, body)| Ok((path, reading::content(&turn, &body)?)));
         let texts = texts.collect::<Result<BTreeMap<_, _>, PublishFailure>>()?;
         let names = readers::read(&wish, &build.files, &texts).map_err(|error| invalid(error.reason(), &error))?;
         Ok((names, build))

@@ -193,12 +193,13 @@ impl Gaps {
         let base = base.map(|(base, (by, references))| TakenBase { base: base.clone(), by: *by, references: *references });
         let has_place = self.plain == 0 && base.as_ref().is_some_and(|base| base.base.starts_with('/'));
         let near = if self.lost.is_empty() { None } else { Some(Nearby::of(&closure.paths)) };
-        let mut missing = Missing::default();
+        let (mut missing, mut is_any_listed) = (Missing::default(), false);
         // Only now it is known where the paths of others are relative to.
         let is_below = |lost: &Lost| base.as_ref().is_some_and(|base| closure.is_external_below(&base.base, &lost.path));
         let is_name = |lost: &Lost| lost.is_listed && closure.is_external_name(&lost.dangling.reference);
         let is_external = |lost: &Lost| if lost.is_rooted { is_below(lost) } else { closure.external.has(&lost.path) || is_name(lost) };
         for lost in self.lost.into_iter().filter(|lost| !is_external(lost)) {
+            is_any_listed |= lost.is_listed;
             let mut one = lost.dangling;
             one.near = near.as_ref().and_then(|near| near.sentence(&lost.path));
             let below = |base: &TakenBase| one.reference.starts_with(&base.base);
@@ -209,7 +210,7 @@ impl Gaps {
         }
         let unused = closure.external.unused(closure.paths.iter().copied());
         let unused = unused.into_iter().map(|pattern| UnusedPattern { given: "spec.build.external (--external)", pattern });
-        Verdict { dangling: missing.0.into_values().chain(self.plus).collect(), base, unused: unused.collect() }
+        Verdict { dangling: missing.0.into_values().chain(self.plus).collect(), base, is_any_listed, unused: unused.collect() }
     }
 
     /// Takes the base that most references speak for; those of the others lead nowhere.

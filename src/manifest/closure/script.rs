@@ -52,7 +52,9 @@ pub(super) fn references(text: &str, found: &mut Found) {
     }
     let loads = lexer::loads(text);
     let mut lines = Lines::of(text);
-    loads.iter().for_each(|load| loaded(load, lines.at(load.at), found));
+    for load in &loads {
+        loaded(load, lines.at(load.at), found);
+    }
     let mut lines = Lines::of(text);
     for literal in literals(text).filter(|literal| looks_like_a_file(literal.text)) {
         // The quote stands before the text. What code imports is no literal any more.
@@ -73,7 +75,7 @@ fn loaded(load: &Load<'_>, line: usize, found: &mut Found) {
     let is_of_the_site = !load.text.contains("://") && !load.text.starts_with("//");
     match load.by {
         By::Import | By::CaughtImport if is_certain(load) && is_address(load.text) && ending(load.text).is_some() => {
-            found.add(load.text, evidence)
+            found.add(load.text, evidence);
         }
         By::ImportScripts | By::AddAll if is_of_the_site && names_a_file(load.text) => found.add(load.text, evidence),
         // Workbox' own runtime, beside the service worker.

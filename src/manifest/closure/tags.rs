@@ -92,8 +92,9 @@ impl Callback<Piece, ()> for Tags {
                 None
             }
             CallbackEvent::AttributeValue { value } => {
-                let last = self.tag.attributes.last_mut().filter(|_| self.keeps_value);
-                last.into_iter().for_each(|(_, kept)| kept.extend_from_slice(value));
+                if let Some((_, kept)) = self.tag.attributes.last_mut().filter(|_| self.keeps_value) {
+                    kept.extend_from_slice(value);
+                }
                 None
             }
             CallbackEvent::CloseStartTag { self_closing } => {

@@ -97,7 +97,7 @@ fn what_the_build_tools_manifest_lacks_is_named_with_it() {
     let text = gaps.finish(&Closure::new(PATHS, &[])).message();
     let expected =
         r#": .vite/manifest.json refers to "_b", .vite/manifest.json refers to "gone.css", ngsw.json refers to "/x.ico"; build again"#;
-    assert!(text.contains(expected), "{text}");
+    assert!(text.contains(expected) && text.ends_with("(--format Folder)"), "{text}");
 }
 
 #[test]

@@ -13,6 +13,9 @@ const SHOWN_MAX: usize = 10;
 /// Longest reference in a message.
 const REFERENCE_CHARS_MAX: usize = 200;
 
+/// What helps where a file only looks like a build tool's list.
+const LIST_REMEDY: &str = "; if what names them is no list of a build tool's, set spec.build.manifest.format to Folder (--format Folder)";
+
 /// Files whose warnings are said one by one.
 const WARNED_MAX: usize = 20;
 
@@ -85,6 +88,8 @@ pub struct Verdict {
     pub dangling: BTreeSet<Dangling>,
     /// Where the build lies, when references say so.
     pub base: Option<TakenBase>,
+    /// Whether a list of the build names something that is missing.
+    pub is_any_listed: bool,
     /// Patterns of the release or the command line that match nothing, each with what it was given for.
     pub unused: Vec<UnusedPattern>,
 }
@@ -136,7 +141,6 @@ impl Verdict {
     }
 
     /// What only warns, for people: what one file has in one, and of many files the first ones.
-    #[must_use]
     pub fn warnings(&self) -> impl Iterator<Item = Warning> {
         let mut all: Vec<Warning> = self.unused.iter().map(Warning::of_pattern).collect();
         let mut files: BTreeMap<&str, Vec<&Dangling>> = BTreeMap::new();
@@ -160,8 +164,9 @@ impl Verdict {
         let rest = errors.len().saturating_sub(SHOWN_MAX);
         let more = if rest == 0 { String::new() } else { format!(", and {rest} more") };
         let place = self.base.as_ref().map(|base| format!("; {}", base.sentence())).unwrap_or_default();
+        let list = if self.is_any_listed { LIST_REMEDY } else { "" };
         format!(
-            "the build lacks files that it refers to: {}{more}{place}; build again from an empty output folder, or name what another program serves in spec.build.external (--external), and the build's base with --public-url",
+            "the build lacks files that it refers to: {}{more}{place}; build again from an empty output folder, or name what another program serves in spec.build.external (--external), and the build's base with --public-url{list}",
             shown.join(", ")
         )
     }

@@ -82,7 +82,7 @@ pub(super) fn are_of_a_server<'u>(modules: impl IntoIterator<Item = &'u str>, is
 }
 
 pub(super) fn is_module(path: &str) -> bool {
-    path.ends_with(".mjs")
+    path.rsplit_once('.').is_some_and(|(_, ending)| ending == "mjs")
 }
 
 /// The file of a path that may be escaped as in a URL.
