@@ -155,6 +155,14 @@ mod tests {
     }
 
     #[test]
+    fn very_many_chunks_are_not_searched_for_each_file() {
+        let files: Vec<String> = (0..150_000).map(|n| format!("a{n}-5K7OQ3KJ.js")).collect();
+        let chunks: Vec<String> = files.iter().enumerate().map(|(n, file)| format!(r#""a{n}.ts":{{"file":"{file}"}}"#)).collect();
+        let paths: Vec<&str> = files.iter().map(String::as_str).collect();
+        assert_eq!(names(PATH, format!("{{{}}}", chunks.join(",")).as_bytes(), &paths).unwrap().hashed.len(), 150_000);
+    }
+
+    #[test]
     fn a_source_map_that_was_taken_out_is_not_missing() {
         let text = br#"{"a.js":{"file":"a.js","assets":["a.js.map","b.png"]}}"#;
         assert_eq!(names(PATH, text, &["a.js"]).unwrap().missing, BTreeSet::from(["b.png".to_owned()]));
