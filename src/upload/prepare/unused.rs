@@ -24,3 +24,25 @@ fn matches_any(pattern: &str, manifest: &Manifest) -> bool {
         manifest.files.iter().any(|file| matcher.is_match(&file.path))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ContentHash;
+    use crate::manifest::build::{NewFile, assemble};
+    use crate::manifest::readers::{BuildNames, Decided};
+
+    #[test]
+    fn patterns_that_match_no_file_are_named_with_where_they_are_given() {
+        let files = ["index.html", "assets/a.js"].map(|path| NewFile { path: path.into(), size: 0, sha256: ContentHash::of(b"") });
+        let manifest = assemble(files.to_vec(), &BuildNames::none(Decided::NothingFound)).unwrap().manifest;
+        let given = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        let declared = Declared { immutable: given(&["assets/*", "nothing/**"]), unversioned: given(&["*.js", "**/*.js"]) };
+        let unused: Vec<_> = patterns(&declared, &manifest).into_iter().map(|one| (one.given, one.pattern)).collect();
+        let expected = [
+            ("spec.build.immutable (--immutable)", "nothing/**".to_owned()),
+            ("spec.build.unversioned (--unversioned)", "*.js".to_owned()),
+        ];
+        assert_eq!(unused, expected);
+    }
+}
