@@ -17,6 +17,7 @@ use crate::manifest::readers::{self, BuildNames, Reading};
 use crate::manifest::{Encoded, Layout, Manifest, ManifestFile};
 use crate::source::bucket::Pin;
 use crate::source::{self, Build, Refusal, SourceError};
+use reading::Lie;
 
 mod looked_at;
 mod reading;
@@ -149,7 +150,8 @@ impl Prepared {
             }
         }
         let (manifest, place) = (Arc::clone(&self.manifest), Place::of(request, names)?);
-        let verdict = reading::aside(move |reading| {
+        let lie = Lie::of(texts.iter().map(|(_, body)| body));
+        let verdict = reading::aside(lie, move |reading| {
             let closure = place.closure(&manifest);
             for (at, body) in texts {
                 let file = &manifest.files[at];
@@ -229,7 +231,8 @@ async fn build_names(request: &Publish, build: Build) -> Result<(BuildNames, Bui
         }
     }
     let wish = request.names.clone();
-    reading::aside(move |reading| {
+    let lie = Lie::of(bodies.iter().map(|(_, body)| body));
+    reading::aside(lie, move |reading| {
         let turn = reading.turn()?;
         let texts = bodies.into_iter().map(|(path, body)| Ok((path, reading::content(&turn, &body)?)));
         let texts = texts.collect::<Result<BTreeMap<_, _>, PublishFailure>>()?;

@@ -22,17 +22,36 @@ pub(super) struct Turn {
     _held: MutexGuard<'static, ()>,
 }
 
-/// Does this on another thread, and waits for it.
+/// Where texts lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lie {
+    InMemory,
+    InFiles,
+}
+
+impl Lie {
+    /// Of these bodies.
+    pub(super) fn of<'b>(mut bodies: impl Iterator<Item = &'b Body>) -> Self {
+        if bodies.any(|body| matches!(body, Body::File { .. })) { Self::InFiles } else { Self::InMemory }
+    }
+}
+
+/// Does this on another thread, and waits for it. Texts that are in memory are those of a simulation, in which all runs on one thread; a source brings
+/// its build into files.
 ///
 /// # Errors
 /// Those of the work; and when it was given up.
 pub(super) async fn aside<T: Send + 'static>(
+    texts: Lie,
     work: impl FnOnce(&Reading) -> Result<T, PublishFailure> + Send + 'static,
 ) -> Result<T, PublishFailure> {
     let is_given_up = Arc::new(AtomicBool::new(false));
     let reading = Reading { is_given_up: Arc::clone(&is_given_up) };
     // The work is not ended with whoever waits for it: it looks at this before each text.
     let _waiting = Waiting(is_given_up);
+    if texts == Lie::InMemory {
+        return work(&reading);
+    }
     tokio::task::spawn_blocking(move || work(&reading)).await.unwrap_or_else(|error| Err(failed(&error)))
 }
 
@@ -86,7 +105,7 @@ mod tests {
     async fn the_threads_of_the_runtime_go_on_while_a_text_is_read() {
         let (sender, receiver) = mpsc::channel();
         // On this single thread the second would never begin if the first did not stand aside.
-        let read = aside(move |reading| {
+        let read = aside(Lie::InFiles, move |reading| {
             let _turn = reading.turn()?;
             receiver.recv().map_err(|_| PublishFailure::Cancelled)
         });
@@ -100,7 +119,7 @@ mod tests {
         let (begun, has_begun) = mpsc::channel();
         let (go, may_go) = mpsc::channel::<()>();
         let (end, ended) = mpsc::channel();
-        let reading = tokio::spawn(aside(move |reading| {
+        let reading = tokio::spawn(aside(Lie::InFiles, move |reading| {
             begun.send(()).unwrap();
             may_go.recv().unwrap();
             end.send(reading.turn().is_err()).unwrap();
