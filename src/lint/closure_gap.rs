@@ -2,11 +2,12 @@
 
 use super::Rule;
 use super::report::{Collected, Severity};
-use crate::manifest::closure::Verdict;
+use crate::manifest::closure::{Evidence, Verdict};
 
 pub(super) fn finish(verdict: Verdict, found: &mut Collected) {
     for dangling in verdict.dangling {
         let severity = if dangling.is_error() { Severity::Error } else { Severity::Warning };
-        found.add(Rule::ClosureGap, severity, &dangling.referrer, dangling.finding());
+        let rule = if dangling.evidence == Evidence::Plus { Rule::AmbiguousUrl } else { Rule::ClosureGap };
+        found.add(rule, severity, &dangling.referrer, dangling.finding());
     }
 }

@@ -18,17 +18,20 @@ pub enum Rule {
     PublicSourceMap,
     /// Something refers to a file that the build lacks.
     ClosureGap,
+    /// A URL means one file to a browser and another one to a store.
+    AmbiguousUrl,
     /// Two paths differ in their spelling alone.
     CaseCollision,
 }
 
 impl Rule {
     /// All rules, in the order of the page.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ClosureGap,
         Self::ChangedUnderSameName,
         Self::AbsoluteHost,
         Self::UnhashedAsset,
+        Self::AmbiguousUrl,
         Self::CaseCollision,
         Self::MissingSourceMap,
         Self::PublicSourceMap,
@@ -44,6 +47,7 @@ impl Rule {
             Self::MissingSourceMap => "missing-source-map",
             Self::PublicSourceMap => "public-source-map",
             Self::ClosureGap => "closure-gap",
+            Self::AmbiguousUrl => "ambiguous-url",
             Self::CaseCollision => "case-collision",
         }
     }
@@ -68,7 +72,10 @@ impl Rule {
                 "Source maps that the publish would upload: with them, visitors can read the sources. They are unversioned files, so a map that changes beside a script that does not is no conflict. One finding for the whole build, for *information*."
             }
             Self::ClosureGap => {
-                "A page, a style or a build tool's own list (its manifest, a precache list, `ngsw.json`, Vite's preload list) refers to a file of the build that is not there. Publishing it would be refused: an *error*. A *warning*, and published: an icon that is not there, also one of a web app manifest; a bare `+` in a URL, which S3 reads as a space; a string in a script that looks like a file of the build and leads nowhere, with its line; a reference that leads past the place at which all others find the build."
+                "A page, a style or a build tool's own list (its manifest, a precache list, `ngsw.json`, Vite's preload list) refers to a file of the build that is not there. Publishing it would be refused: an *error*. A *warning*, and published: an icon that is not there, also one of a web app manifest; an old form of a font (`.eot`) or a script of a style (`.htc`), which browsers of today do not ask for; what a part of a page refers to, which a script puts into another one; a string in a script that looks like a file of the build and leads nowhere, with its line; a reference that leads past the place at which all others find the build."
+            }
+            Self::AmbiguousUrl => {
+                "A bare `+` in a URL of a page or style: a browser asks for a file with a `+` in its name, and S3 reads a space. The file is in the build. A *warning*."
             }
             Self::CaseCollision => {
                 "Two paths that differ in upper and lower case or in the composition of accents alone. In one build an *error*: some systems hold them for one file, and one of them would be lost. With a path of the version before a *warning*: a case-insensitive disk keeps the old spelling, and links break that worked there."
@@ -95,6 +102,7 @@ impl Rule {
             Self::ClosureGap => {
                 "Build again from an empty output folder. Name what another program serves at the same host in `spec.build.external` (`--external`); a file at another host needs the full URL."
             }
+            Self::AmbiguousUrl => "Write `%2B` in the URL, or give the file a name without `+`.",
             Self::PublicSourceMap => "Leave them out with `--exclude '**/*.map'`, or keep them if the sources may be seen.",
             Self::CaseCollision => "Rename one of the two; within one build also find out which of them pages mean.",
         }

@@ -16,18 +16,19 @@ const BEFORE: [(&str, &str); 5] = [
     (".vite/manifest.json", r#"{"src/app.js":{"file":"assets/app-BEcQUh0e.js"}}"#),
 ];
 
-const NOW: [(&str, &str); 11] = [
+const NOW: [(&str, &str); 12] = [
     ("config.js", "two"),
     (
         "index.html",
         r#"<link rel="icon" href="icon.svg"><script src="assets/app-BEcQUh0e.js"></script><script src="assets/gone-BEcQUh0e.js"></script>
-           <script src="https://fonts.example.org/x.js"></script><img src="http://minio.storage.svc:9000/web/logo.png">"#,
+           <script src="https://fonts.example.org/x.js"></script><img src="assets/c++.svg"><img src="http://minio.storage.svc:9000/web/logo.png">"#,
     ),
     ("assets/app-BEcQUh0e.js", "fetch(\"http://10.0.0.7/api\")\n//# sourceMappingURL=app-BEcQUh0e.js.map\n"),
     ("assets/cart-nPyXgmxr.js", "export {}\nimport(\"./checkout-BkD3aq0L.js\")\n"),
     ("assets/lib-Cpo3Cw31.js", "export {}\n//# sourceMappingURL=lib-Cpo3Cw31.js.map\n"),
     ("assets/lib-Cpo3Cw31.js.map", "{}"),
     ("assets/hero-Dg-PRAVz.svg", "<svg/>"),
+    ("assets/c++.svg", "<svg/>"),
     ("assets/logo.png", ""),
     ("assets/Logo.png", ""),
     ("favicon.ico", ""),

@@ -255,3 +255,15 @@ proptest! {
         prop_assert_eq!(report(&files, None, &hosts), report(&files, None, &hosts));
     }
 }
+
+#[test]
+fn a_bare_plus_in_a_url_has_its_own_rule_and_advice() {
+    let report = report(&[("index.html", r#"<img src="c++.svg">"#), ("c++.svg", "")], None, NO_HOSTS);
+    assert_eq!(
+        report.lines(),
+        [
+            r#"warning: index.html: it refers to "c++.svg", whose + S3 reads as a space: write %2B (ambiguous-url)"#,
+            "  what to do: Write `%2B` in the URL, or give the file a name without `+`.",
+        ]
+    );
+}

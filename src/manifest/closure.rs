@@ -18,6 +18,7 @@ mod external;
 mod found;
 mod gaps;
 mod html;
+mod import_map;
 mod lexer;
 mod likeness;
 mod lines;
@@ -25,6 +26,8 @@ mod near;
 mod page_reader;
 mod script;
 mod srcset;
+mod tags;
+mod verdict;
 mod web_app;
 
 #[cfg(test)]
@@ -33,7 +36,8 @@ mod tests;
 pub use base::{By, TakenBase};
 pub use external::{External, InvalidGlob};
 pub use found::Evidence;
-pub use gaps::{Dangling, Gaps, Verdict};
+pub use gaps::Gaps;
+pub use verdict::{Dangling, UnusedPattern, Verdict, Warning};
 
 use base::Base;
 use ends::Ends;
@@ -101,8 +105,14 @@ impl<'a> Closure<'a> {
 
     /// With what the build tool says of its own URLs.
     #[must_use]
-    pub fn built_as(mut self, build: &BuildNames) -> Self {
-        let public_path = build.names.public_path.as_deref().filter(|path| path.starts_with('/') || path.contains("//"));
+    pub fn built_as(self, build: &BuildNames) -> Self {
+        self.built_at(build.names.public_path.as_deref())
+    }
+
+    /// With what a build tool puts in front of its files.
+    #[must_use]
+    pub fn built_at(mut self, public_path: Option<&str>) -> Self {
+        let public_path = public_path.filter(|path| path.starts_with('/') || path.contains("//"));
         self.bases.extend(public_path.and_then(|path| Base::new(path, By::Manifest)));
         self
     }
@@ -147,19 +157,33 @@ impl<'a> Closure<'a> {
         self.paths.contains(path)
     }
 
-    /// Where each reference of a file leads, with the reference.
-    fn all_leads(&self, path: &str, text: &str) -> Vec<(Reference, Leads)> {
-        let (Some(place), Found { base, references, guesses, lists }) = (place(path), found(path, text)) else { return Vec::new() };
+    /// Where each reference of a file leads, with the reference. One at a time: a page has up to 200,000.
+    fn all_leads<'s>(&'s self, path: &'s str, text: &str) -> Box<dyn Iterator<Item = (Reference, Leads)> + 's> {
+        let (Some(place), Found { base, is_whole_page, references, guesses, lists }) = (place(path), found(path, text)) else {
+            return Box::new(std::iter::empty());
+        };
+        let is_part = !is_whole_page && super::classify::is_page(path) && !is_opened_by_its_folder(path);
         let document = base.as_deref().and_then(|base| place.join(base).ok()).unwrap_or_else(|| place.clone());
         let own = if base.is_some() { of_document(&document, path) } else { Vec::new() };
-        let mut all: Vec<(Reference, Leads)> = Vec::new();
-        for reference in references {
+        let references = references.into_iter().map(move |reference| {
             let leads = self.leads(&own, &document, &reference.text);
-            all.push((reference, leads));
+            if is_part { self.of_part(reference, leads) } else { (reference, leads) }
+        });
+        let guesses = guesses.into_iter().filter_map(move |guess| self.guessed(&place, guess));
+        Box::new(references.chain(guesses).chain(lists.into_iter().flat_map(|list| self.listed(path, list))))
+    }
+
+    /// A part of a page is put into another one, mostly one at the top: there its references lead from that page's folder.
+    fn of_part(&self, reference: Reference, leads: Leads) -> (Reference, Leads) {
+        match leads {
+            Leads::Nowhere { .. } | Leads::Perhaps { .. } => {
+                let from_top = Url::parse(HERE).ok().map(|top| self.leads(&[], &top, &reference.text));
+                let is_there = matches!(from_top, Some(Leads::There | Leads::By(_)));
+                let evidence = if reference.evidence == Evidence::Asked { Evidence::Unlikely } else { reference.evidence };
+                (Reference { evidence, ..reference }, if is_there { Leads::There } else { leads })
+            }
+            Leads::There | Leads::By(_) | Leads::Elsewhere | Leads::Foreign(_) => (reference, leads),
         }
-        all.extend(guesses.into_iter().filter_map(|guess| self.guessed(&place, guess)));
-        all.extend(lists.into_iter().flat_map(|list| self.listed(path, list)));
-        all
     }
 
     /// What a list in a script names and the build lacks. The output folder is the one around the script that has most of the list; if none
@@ -265,10 +289,21 @@ impl<'a> Closure<'a> {
 
     fn has(&self, escaped_path: &str) -> bool {
         let path = percent_encoding::percent_decode_str(escaped_path).decode_utf8_lossy();
-        // A folder stands for its page.
-        let page = format!("{path}index.html");
-        self.paths.contains(path.as_ref()) || ((path.is_empty() || path.ends_with('/')) && self.paths.contains(page.as_str()))
+        let has = |page: String| self.paths.contains(page.as_str());
+        if self.paths.contains(path.as_ref()) {
+            return true;
+        }
+        // A folder stands for its page, and a page may be asked for without its ending.
+        if path.is_empty() || path.ends_with('/') {
+            return has(format!("{path}index.html"));
+        }
+        has(format!("{path}/index.html")) || has(format!("{path}.html"))
     }
+}
+
+/// Whether a page is the one that a browser gets for a folder: it is whole, however little of a page it has.
+fn is_opened_by_its_folder(path: &str) -> bool {
+    path == "index.html" || path.ends_with("/index.html")
 }
 
 /// Bases that a page's `<base>` gives: its own URL, and that without the folder in which the page lies.

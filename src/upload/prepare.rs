@@ -12,14 +12,18 @@ use crate::api::{ContentHash, ManifestDigest};
 use crate::bucket::{Attributes, Body, Bucket, Making};
 use crate::manifest::build::{self, Assembled};
 use crate::manifest::closure::{Closure, External, Gaps, TEXT_BYTES_MAX, Verdict};
-use crate::manifest::evidence::Vouchers;
+use crate::manifest::evidence::{Declared, Vouchers};
 use crate::manifest::readers::{self, BuildNames, Reading};
 use crate::manifest::{Encoded, Layout, Manifest, ManifestFile};
 use crate::source::bucket::Pin;
 use crate::source::{self, Build, Refusal, SourceError};
+use reading::Lie;
 
 mod looked_at;
+mod reading;
 mod recorded;
+mod unused;
+
 /// References that only warn and are written into the log of the controller; `rollcall publish` says them all.
 const WARNINGS_MAX: usize = 10;
 
@@ -108,7 +112,7 @@ impl Prepared {
     /// # Errors
     /// When the build cannot be published as it is, or a file of it not be read.
     pub async fn read(request: &Publish, build: Build) -> Result<(Self, BuildNames), PublishFailure> {
-        let names = build_names(request, &build).await?;
+        let (names, build) = build_names(request, build).await?;
         let mut vouchers = Vouchers::new(&names, &request.declared).map_err(|error| invalid(error.reason(), &error))?;
         let types = looked_at::look(&build, &mut vouchers).await?;
         let Build { files, bytes } = build;
@@ -141,17 +145,28 @@ impl Prepared {
     /// # Errors
     /// When something does, or a text cannot be read.
     pub async fn check_closure(&self, request: &Publish, names: &BuildNames) -> Result<Verdict, PublishFailure> {
-        let closure = closure_of(&self.manifest, request, names)?;
         let mut gaps = Gaps::default();
         gaps.look_at_names(names);
-        for file in self.manifest.files.iter().filter(|file| Closure::looks_at(&file.path)) {
-            if file.size > TEXT_BYTES_MAX && !Closure::must_look_at(&file.path) {
-                continue;
+        let mut texts = Vec::new();
+        for (at, file) in self.manifest.files.iter().enumerate().filter(|(_, file)| Closure::looks_at(&file.path)) {
+            if file.size <= TEXT_BYTES_MAX || Closure::must_look_at(&file.path) {
+                texts.push((at, self.body_of_text(file).await?));
             }
-            let text = self.text(file).await?;
-            gaps.look(&closure, &file.path, &String::from_utf8_lossy(&text));
         }
-        let verdict = gaps.finish(&closure);
+        let (manifest, place) = (Arc::clone(&self.manifest), Place::of(request, names)?);
+        let lie = Lie::of(texts.iter().map(|(_, body)| body));
+        let verdict = reading::aside(lie, move |reading| {
+            let closure = place.closure(&manifest);
+            for (at, body) in texts {
+                let file = &manifest.files[at];
+                let turn = reading.turn()?;
+                gaps.look(&closure, &file.path, &String::from_utf8_lossy(&reading::content(&turn, &body)?));
+            }
+            let mut verdict = gaps.finish(&closure);
+            verdict.unused.extend(unused::patterns(&place.declared, &manifest));
+            Ok(verdict)
+        })
+        .await?;
         if verdict.is_error() { Err(invalid("MissingReference", &verdict.message())) } else { Ok(verdict) }
     }
 
@@ -160,12 +175,16 @@ impl Prepared {
     /// # Errors
     /// When it is longer than [`TEXT_BYTES_MAX`], or cannot be read.
     pub async fn text(&self, file: &ManifestFile) -> Result<bytes::Bytes, PublishFailure> {
+        content(&self.body_of_text(file).await?).await
+    }
+
+    async fn body_of_text(&self, file: &ManifestFile) -> Result<Body, PublishFailure> {
         if file.size > TEXT_BYTES_MAX {
             let (path, size) = (&file.path, file.size);
             let message = format!("{path:?} has {size} bytes, more than {TEXT_BYTES_MAX}, the most that is read for references");
             return Err(invalid("TextTooLarge", &message));
         }
-        content(&self.bytes.body(&file.path, &file.sha256, file.size).await?).await
+        Ok(self.bytes.body(&file.path, &file.sha256, file.size).await?)
     }
 }
 
@@ -174,24 +193,57 @@ impl Prepared {
 /// # Errors
 /// When a pattern of what others serve is none.
 pub fn closure_of<'m>(manifest: &'m Manifest, request: &Publish, names: &BuildNames) -> Result<Closure<'m>, PublishFailure> {
-    let external = External::new(&request.external).map_err(|error| invalid("InvalidExternal", &error))?;
-    let paths = manifest.files.iter().map(|file| file.path.as_str());
-    Ok(Closure::new(paths, &request.base_urls).built_as(names).below(request.layout.prefix()).without(&external))
+    Ok(Place::of(request, names)?.closure(manifest))
+}
+
+/// What is known of where a build will lie and of what lies beside it.
+struct Place {
+    external: External,
+    base_urls: Vec<String>,
+    public_path: Option<String>,
+    prefix: String,
+    declared: Declared,
+}
+
+impl Place {
+    fn of(request: &Publish, names: &BuildNames) -> Result<Self, PublishFailure> {
+        Ok(Self {
+            external: External::new(&request.external).map_err(|error| invalid("InvalidExternal", &error))?,
+            base_urls: request.base_urls.clone(),
+            public_path: names.names.public_path.clone(),
+            prefix: request.layout.prefix().to_owned(),
+            declared: request.declared.clone(),
+        })
+    }
+
+    fn closure<'m>(&self, manifest: &'m Manifest) -> Closure<'m> {
+        let paths = manifest.files.iter().map(|file| file.path.as_str());
+        Closure::new(paths, &self.base_urls).built_at(self.public_path.as_deref()).below(&self.prefix).without(&self.external)
+    }
 }
 
 fn invalid(reason: &'static str, message: &dyn ToString) -> PublishFailure {
     PublishFailure::InvalidBuild { reason, message: message.to_string() }
 }
 
-/// What the build tool says of its build.
-async fn build_names(request: &Publish, build: &Build) -> Result<BuildNames, PublishFailure> {
-    let mut texts = BTreeMap::new();
+/// What the build tool says of its build, with the build.
+async fn build_names(request: &Publish, build: Build) -> Result<(BuildNames, Build), PublishFailure> {
+    let mut bodies = Vec::new();
     for path in readers::wanted(&request.names, &build.files) {
         if let Some(file) = build.files.iter().find(|file| file.path == path) {
-            texts.insert(path, content(&build.bytes.body(&file.path, &file.sha256, file.size).await?).await?);
+            bodies.push((path, build.bytes.body(&file.path, &file.sha256, file.size).await?));
         }
     }
-    readers::read(&request.names, &build.files, &texts).map_err(|error| invalid(error.reason(), &error))
+    let wish = request.names.clone();
+    let lie = Lie::of(bodies.iter().map(|(_, body)| body));
+    reading::aside(lie, move |reading| {
+        let turn = reading.turn()?;
+        let texts = bodies.into_iter().map(|(path, body)| Ok((path, reading::content(&turn, &body)?)));
+        let texts = texts.collect::<Result<BTreeMap<_, _>, PublishFailure>>()?;
+        let names = readers::read(&wish, &build.files, &texts).map_err(|error| invalid(error.reason(), &error))?;
+        Ok((names, build))
+    })
+    .await
 }
 
 fn check_keys(layout: &Layout, manifest: &Manifest) -> Result<(), PublishFailure> {

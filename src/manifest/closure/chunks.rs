@@ -1,8 +1,9 @@
 //! Names of chunks as webpack's, Rspack's and Rsbuild's runtimes put them together:
 //! `r.u=e=>"static/js/"+({7:"cart"}[e]||e)+"."+{7:"3a4f5b6c"}[e]+".chunk.js"`, and the same for styles (`miniCssF`).
-//! Never evaluates anything but strings, the parameter, `+`, `||`, and maps that are looked up by it; whatever else gives no names.
+//! In Next.js and whatever else SWC makes small, maps stand in parentheses and some chunks in `7===e?"static/js/cart.js":…`.
+//! Never evaluates anything but strings, the parameter, `+`, `||`, such cases, and maps that are looked up by it; whatever else gives no names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::script::LITERAL_BYTES_MAX;
 
@@ -27,8 +28,17 @@ const NAMES_MAX: usize = 100_000;
 /// Most bytes of them.
 const NAMES_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Most parts of one expression; a runtime's has less than 50. A map counts as one, and so do all cases behind one another.
+const NODES_MAX: usize = 256;
+
+/// Most parts that are evaluated for the names of one script: 100,000 chunks of 40 parts.
+const STEPS_MAX: usize = 4_000_000;
+
+/// Longest line of a comment between the head of a function and what it returns.
+const COMMENT_BYTES_MAX: usize = 300;
+
 /// The functions that give a chunk's file.
-const FUNCTIONS: [&str; 3] = [".u=", ".miniCssF=", ".u = "];
+const FUNCTIONS: [&str; 4] = [".u=", ".miniCssF=", ".u = ", ".miniCssF = "];
 
 /// Each name with the offset of its function, in the order of the script.
 pub(super) fn named(text: &str) -> Vec<(usize, String)> {
@@ -38,16 +48,18 @@ pub(super) fn named(text: &str) -> Vec<(usize, String)> {
         .map(|(at, name)| (at, &text[at + name.len()..]))
         .collect();
     functions.sort_unstable_by_key(|(at, _)| *at);
-    let (mut all, mut bytes_left, mut expression_left) = (Vec::new(), NAMES_BYTES_MAX, EXPRESSION_BYTES_MAX);
+    let (mut all, mut bytes_left, mut expression_left, mut steps_left) = (Vec::new(), NAMES_BYTES_MAX, EXPRESSION_BYTES_MAX, STEPS_MAX);
     for (at, function) in functions {
         let Some((parameter, body)) = parameter_and_body(function) else { continue };
         let body = starting(body, expression_left);
-        let mut parser = Parser { rest: body, parameter };
-        let expression = parser.sum(0);
+        let mut parser = Parser { rest: body, parameter, nodes: 0 };
+        let expression = parser.body();
         expression_left = expression_left.saturating_sub(body.len() - parser.rest.len());
-        let names = expression.iter().flat_map(|expression| expression.ids().into_iter().filter_map(|id| expression.value(id)));
-        for name in names {
-            if all.len() == NAMES_MAX || name.len() > bytes_left {
+        for (id, expression) in expression.iter().flat_map(|expression| expression.ids().into_iter().map(move |id| (id, expression))) {
+            // Each id costs at most the whole expression.
+            steps_left = steps_left.saturating_sub(parser.nodes);
+            let Some(name) = expression.value(id) else { continue };
+            if all.len() == NAMES_MAX || name.len() > bytes_left || steps_left == 0 {
                 return all;
             }
             bytes_left -= name.len();
@@ -62,15 +74,11 @@ fn starting(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-/// `e=>…`, `(e)=>…` or `function(e){return …`.
+/// `e=>…`, `(e)=>…` or `function(e){…`; a body of statements with its brace.
 fn parameter_and_body(text: &str) -> Option<(&str, &str)> {
     let start = starting(text, HEAD_BYTES_MAX);
     let (head, at) = match start.strip_prefix("function") {
-        Some(rest) => {
-            let (head, body) = rest.split_once('{')?;
-            let body = body.trim_start().strip_prefix("return")?;
-            (head, start.len() - body.len())
-        }
+        Some(rest) => rest.split_once('{').map(|(head, body)| (head, start.len() - body.len() - 1))?,
         None => start.split_once("=>").map(|(head, body)| (head, start.len() - body.len()))?,
     };
     let parameter = head.trim().trim_start_matches('(').trim_end_matches(')').trim();
@@ -85,16 +93,30 @@ enum Expression<'t> {
     Parameter,
     /// A map that is looked up by the parameter.
     Map(BTreeMap<&'t str, &'t str>),
+    /// `7===e?"a":8===e?"b":otherwise`.
+    Cases(BTreeMap<&'t str, Expression<'t>>, Box<Expression<'t>>),
     Either(Box<Expression<'t>>, Box<Expression<'t>>),
     Sum(Vec<Expression<'t>>),
 }
 
 impl<'t> Expression<'t> {
-    /// Keys of the maps that must have one: those with a hash for each chunk.
-    fn ids(&self) -> Vec<&'t str> {
+    /// What the whole expression gives names for: its own cases, and the longest of the maps that must have a key, those with a hash for
+    /// each chunk.
+    fn ids(&self) -> BTreeSet<&'t str> {
+        let mut ids: BTreeSet<&str> = self.keys().into_iter().collect();
+        if let Self::Cases(cases, _) = self {
+            ids.extend(cases.keys());
+        }
+        // Small scripts write 1000 as 1e3, and the name has the first.
+        ids.retain(|id| !is_short_number(id));
+        ids
+    }
+
+    fn keys(&self) -> Vec<&'t str> {
         match self {
             Self::Map(map) => map.keys().copied().collect(),
-            Self::Sum(parts) => parts.iter().map(Self::ids).max_by_key(Vec::len).unwrap_or_default(),
+            Self::Sum(parts) => parts.iter().map(Self::keys).max_by_key(Vec::len).unwrap_or_default(),
+            Self::Cases(_, otherwise) => otherwise.keys(),
             Self::Text(_) | Self::Parameter | Self::Either(..) => Vec::new(),
         }
     }
@@ -104,6 +126,7 @@ impl<'t> Expression<'t> {
             Self::Text(text) => Some((*text).to_owned()),
             Self::Parameter => Some(id.to_owned()),
             Self::Map(map) => map.get(id).map(|text| (*text).to_owned()),
+            Self::Cases(cases, otherwise) => cases.get(id).unwrap_or(otherwise).value(id),
             Self::Either(one, other) => one.value(id).or_else(|| other.value(id)),
             Self::Sum(parts) => {
                 let whole = parts.iter().map(|part| part.value(id)).collect::<Option<Vec<_>>>()?.concat();
@@ -114,14 +137,31 @@ impl<'t> Expression<'t> {
     }
 }
 
+/// `1e3`.
+fn is_short_number(id: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    id.split_once('e').is_some_and(|(digits, zeros)| is_number(digits) && zeros.len() < 3 && is_number(zeros))
+}
+
 struct Parser<'t> {
     rest: &'t str,
     parameter: &'t str,
+    /// Parts so far.
+    nodes: usize,
 }
 
 impl<'t> Parser<'t> {
-    fn take(&mut self, mark: &str) -> bool {
+    /// White space and comments.
+    fn skip(&mut self) {
         self.rest = self.rest.trim_start();
+        while self.rest.starts_with("//") {
+            let Some(end) = starting(self.rest, COMMENT_BYTES_MAX).find('\n') else { return };
+            self.rest = self.rest[end..].trim_start();
+        }
+    }
+
+    fn take(&mut self, mark: &str) -> bool {
+        self.skip();
         match self.rest.strip_prefix(mark) {
             Some(rest) => {
                 self.rest = rest;
@@ -129,6 +169,84 @@ impl<'t> Parser<'t> {
             }
             None => false,
         }
+    }
+
+    fn goes_on(&mut self, mark: &str) -> Option<()> {
+        self.take(mark).then_some(())
+    }
+
+    /// What a function returns: an expression, or statements that do nothing else.
+    fn body(&mut self) -> Option<Expression<'t>> {
+        let start = self.rest;
+        if self.take("{") {
+            let statements = self.statements();
+            if statements.is_some() {
+                return statements;
+            }
+            self.rest = start;
+        }
+        self.choice(0)
+    }
+
+    /// `if (e === 7) return "a"; return otherwise`, with any number of ifs.
+    fn statements(&mut self) -> Option<Expression<'t>> {
+        let mut cases = BTreeMap::new();
+        while self.take("if") {
+            self.goes_on("(")?;
+            let id = self.case()?;
+            self.goes_on(")")?;
+            let is_block = self.take("{");
+            self.goes_on("return")?;
+            cases.insert(id, self.choice(1)?);
+            self.take(";");
+            if is_block {
+                self.goes_on("}")?;
+            }
+        }
+        self.goes_on("return")?;
+        let otherwise = self.choice(0)?;
+        Some(if cases.is_empty() { otherwise } else { Expression::Cases(cases, Box::new(otherwise)) })
+    }
+
+    /// A sum, behind any number of `7===e?"a":`.
+    fn choice(&mut self, depth: usize) -> Option<Expression<'t>> {
+        let mut cases = BTreeMap::new();
+        loop {
+            let start = self.rest;
+            let Some(id) = self.case().filter(|_| self.take("?")) else {
+                self.rest = start;
+                break;
+            };
+            let value = self.sum(depth + 1)?;
+            self.goes_on(":")?;
+            // Whichever case it is, only one is evaluated.
+            self.nodes -= usize::from(matches!(value, Expression::Text(_)));
+            cases.insert(id, value);
+        }
+        let otherwise = self.sum(depth)?;
+        Some(if cases.is_empty() { otherwise } else { Expression::Cases(cases, Box::new(otherwise)) })
+    }
+
+    /// `7===e` or `e === "cart"`: the id.
+    fn case(&mut self) -> Option<&'t str> {
+        if self.compared_parameter() {
+            self.is()?;
+            return self.key();
+        }
+        let id = self.key()?;
+        self.is()?;
+        self.parameter().map(|_| id)
+    }
+
+    fn compared_parameter(&mut self) -> bool {
+        self.skip();
+        let rest = self.rest.strip_prefix(self.parameter).map(str::trim_start).filter(|rest| rest.starts_with("=="));
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn is(&mut self) -> Option<()> {
+        (self.take("===") || self.take("==")).then_some(())
     }
 
     fn sum(&mut self, depth: usize) -> Option<Expression<'t>> {
@@ -151,16 +269,20 @@ impl<'t> Parser<'t> {
     }
 
     fn term(&mut self, depth: usize) -> Option<Expression<'t>> {
-        if depth > DEPTH_MAX {
+        self.nodes += 1;
+        if depth > DEPTH_MAX || self.nodes > NODES_MAX {
             return None;
         }
         if self.take("(") {
-            let inner = self.sum(depth + 1)?;
-            return if self.take(")") { self.looked_up(inner) } else { None };
+            if let Some(map) = self.map_in_parentheses() {
+                return self.looked_up(map);
+            }
+            let inner = self.choice(depth + 1)?;
+            return self.goes_on(")").map(|()| inner);
         }
         if self.take("{") {
             let map = self.map()?;
-            return self.looked_up(Expression::Map(map));
+            return self.looked_up(map);
         }
         if let Some(text) = self.string() {
             return Some(Expression::Text(text));
@@ -168,24 +290,34 @@ impl<'t> Parser<'t> {
         self.parameter()
     }
 
-    /// A map is one only with `[e]` behind it.
-    fn looked_up(&mut self, inner: Expression<'t>) -> Option<Expression<'t>> {
-        if matches!(inner, Expression::Map(_)) {
-            return (self.take("[") && self.parameter().is_some() && self.take("]")).then_some(inner);
+    /// `{7:"a"})`, behind the opening parenthesis.
+    fn map_in_parentheses(&mut self) -> Option<BTreeMap<&'t str, &'t str>> {
+        let start = self.rest;
+        let map = if self.take("{") { self.map() } else { None }.filter(|_| self.take(")"));
+        if map.is_none() {
+            self.rest = start;
         }
-        Some(inner)
+        map
+    }
+
+    /// A map is one only with `[e]` behind it.
+    fn looked_up(&mut self, map: BTreeMap<&'t str, &'t str>) -> Option<Expression<'t>> {
+        self.goes_on("[")?;
+        self.parameter()?;
+        self.goes_on("]").map(|()| Expression::Map(map))
     }
 
     fn parameter(&mut self) -> Option<Expression<'t>> {
         let parameter = self.parameter;
         let is_whole = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '=' | '.' | '('));
-        let rest = self.rest.trim_start().strip_prefix(parameter).filter(|rest| is_whole(rest))?;
+        self.skip();
+        let rest = self.rest.strip_prefix(parameter).filter(|rest| is_whole(rest))?;
         self.rest = rest;
         Some(Expression::Parameter)
     }
 
     fn string(&mut self) -> Option<&'t str> {
-        self.rest = self.rest.trim_start();
+        self.skip();
         let quote = self.rest.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
         let inner = starting(&self.rest[1..], LITERAL_BYTES_MAX).split_once(quote)?.0;
         // What is escaped or filled in is more than a name.
@@ -201,16 +333,17 @@ impl<'t> Parser<'t> {
             if self.take("}") {
                 return Some(map);
             }
-            let key = match self.string() {
-                Some(key) => key,
-                None => self.bare_key()?,
-            };
+            let key = self.key()?;
             let value = if self.take(":") { self.string()? } else { return None };
             map.insert(key, value);
             if !self.take(",") && !self.rest.trim_start().starts_with('}') {
                 return None;
             }
         }
+    }
+
+    fn key(&mut self) -> Option<&'t str> {
+        self.string().or_else(|| self.bare_key())
     }
 
     fn bare_key(&mut self) -> Option<&'t str> {
@@ -278,6 +411,44 @@ mod tests {
         ] {
             assert!(names(&text).is_empty(), "{}", &text[..20]);
         }
+    }
+
+    #[test]
+    fn the_runtimes_that_next_and_swc_write_are_read() {
+        let next = r#"r.u=e=>6509===e?"static/chunks/6509-1b2c.js":2972===e?"static/chunks/2972-3d4e.js":"static/chunks/"+(1761===e?"d0deef33":e)+"."+({213:"00a5",1761:"11b6"})[e]+".js""#;
+        let expected =
+            ["static/chunks/d0deef33.11b6.js", "static/chunks/213.00a5.js", "static/chunks/2972-3d4e.js", "static/chunks/6509-1b2c.js"];
+        assert_eq!(names(next), expected);
+        let swc = r#"o.u=e=>"static/chunks/"+(({16373:"09c3d4f7"})[e]||e)+"."+({21:"f0cc1801",16373:"aa"})[e]+".js""#;
+        assert_eq!(names(swc), ["static/chunks/09c3d4f7.aa.js", "static/chunks/21.f0cc1801.js"]);
+        assert_eq!(names(r#"r.u=e=>"a/"+({7:"b"}[e])+".js""#), ["a/b.js"], "parentheses around what was looked up");
+    }
+
+    #[test]
+    fn functions_with_statements_are_read() {
+        let webpack = "__webpack_require__.u = (chunkId) => {\n// return url for filenames based on template\nreturn \"js/\" + chunkId + \".\" + {\"410\":\"0011\"}[chunkId] + \".js\";\n};";
+        assert_eq!(names(webpack), ["js/410.0011.js"]);
+        let next = "__webpack_require__.u = (chunkId) => {\n// not based on template\nif (chunkId === 293) return \"chunks/293-aa.js\";\nif (\"x\" === chunkId) { return \"x.js\"; }\n// based on template\nreturn \"\" + chunkId + \".\" + {\"410\":\"0011\"}[chunkId] + \".js\";\n};";
+        assert_eq!(names(next), ["chunks/293-aa.js", "410.0011.js", "x.js"]);
+        assert_eq!(names(r#"r.u=function(e){if(f(e))return"a";return"b"+{1:"c"}[e]}"#), [""; 0], "what else a function does is not known");
+    }
+
+    #[test]
+    fn ids_in_a_short_form_of_numbers_give_no_names() {
+        assert_eq!(names(r#"r.u=e=>e+"."+{1e3:"a",1001:"b",e1:"c"}[e]+".js""#), ["1001.b.js", "e1.c.js"]);
+    }
+
+    #[test]
+    fn the_parts_that_are_evaluated_are_bounded() {
+        let ids = (0..100_000).map(|n| format!("{n}:\"{n}\",")).collect::<Vec<_>>().concat();
+        let sum = |parts: usize| vec!["\"\""; parts].join("+");
+        let tree = |sums: usize| vec![format!("({})", sum(30)); sums].join("+");
+        let all = |sums: usize| names(&format!("r.u=e=>{}+{{{ids}}}[e]", tree(sums))).len();
+        assert_eq!(all(1), 100_000);
+        assert!((1..100_000).contains(&all(7)), "parts times names");
+        assert_eq!(all(9), 0, "no runtime has so many");
+        let deep = format!("r.u=e=>{}+{{{ids}}}[e]", vec![format!("({})", tree(30)); 30].join("+"));
+        assert_eq!(names(&deep).len(), 0);
     }
 
     #[test]

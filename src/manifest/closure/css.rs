@@ -8,6 +8,9 @@ use super::found::{Evidence, Found};
 /// Blocks within blocks that are looked at; style sheets use about five.
 const DEPTH_MAX: usize = 64;
 
+/// Endings of fonts and scripts that no browser of today asks for.
+const OLD: [&str; 2] = ["eot", "htc"];
+
 pub(super) fn references(text: &str, found: &mut Found) {
     let mut input = ParserInput::new(text);
     collect(&mut Parser::new(&mut input), found, Context::Plain, 0);
@@ -27,11 +30,11 @@ fn collect(parser: &mut Parser<'_, '_>, found: &mut Found, at: Context, depth: u
     while let Ok(token) = parser.next() {
         let within = match token {
             Token::UnquotedUrl(reference) => {
-                found.add(reference, Evidence::Asked);
+                found.add(reference, evidence(reference));
                 None
             }
             Token::QuotedString(reference) if context != Context::Plain => {
-                found.add(reference, Evidence::Asked);
+                found.add(reference, evidence(reference));
                 None
             }
             Token::AtKeyword(name) if name.eq_ignore_ascii_case("import") => {
@@ -53,6 +56,13 @@ fn collect(parser: &mut Parser<'_, '_>, found: &mut Found, at: Context, depth: u
             });
         }
     }
+}
+
+/// What Internet Explorer alone asks for stands in style sheets still.
+fn evidence(reference: &str) -> Evidence {
+    let path = reference.split(['?', '#']).next().unwrap_or(reference);
+    let is_old = path.rsplit_once('.').is_some_and(|(_, ending)| OLD.iter().any(|old| ending.eq_ignore_ascii_case(old)));
+    if is_old { Evidence::Unlikely } else { Evidence::Asked }
 }
 
 fn within_function(name: &str) -> Context {

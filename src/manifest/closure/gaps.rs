@@ -3,97 +3,60 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use super::base::{self, Base, By, TakenBase};
 use super::found::{Evidence, Reference};
 use super::near::Nearby;
+use super::verdict::{Dangling, UnusedPattern, Verdict};
 use super::{Closure, Leads};
+use crate::manifest::classify;
 use crate::manifest::readers::BuildNames;
 
 /// References that lead nowhere and are kept; more say nothing new.
 const KEPT_MAX: usize = 10_000;
 
-/// Most references that one message names.
-const SHOWN_MAX: usize = 10;
-
-/// Longest reference in a message.
-const REFERENCE_CHARS_MAX: usize = 200;
+/// Bytes of the references in one list of these: 10,000 real ones have about 1 MB. All lists of a build together stay below 25 MiB.
+const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Bases that are considered at once.
 const BASES_MAX: usize = 256;
-
-/// A reference that leads nowhere, or may. Ordered by its place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Dangling {
-    /// The file that refers.
-    pub referrer: String,
-    /// What it refers to, as it is written there.
-    pub reference: String,
-    /// How certain it is that a browser asks for it.
-    pub evidence: Evidence,
-    /// What the build has that is nearly this, in words.
-    pub near: Option<String>,
-    /// Other references to the same that lead nowhere. They are not given one by one: one file is missing.
-    pub others: usize,
-}
-
-impl Dangling {
-    /// Whether a build with it must not be published.
-    #[must_use]
-    pub fn is_error(&self) -> bool {
-        self.evidence == Evidence::Asked
-    }
-
-    /// What is wrong, in a sentence about the file that refers.
-    #[must_use]
-    pub fn finding(&self) -> String {
-        let reference: String = self.reference.chars().take(REFERENCE_CHARS_MAX).collect();
-        let near = format!("{}{}", self.near.as_ref().map(|near| format!(": {near}")).unwrap_or_default(), self.others());
-        match self.evidence {
-            Evidence::Asked => format!("it refers to {reference:?}, which the build lacks{near}"),
-            Evidence::Icon => format!("its icon is {reference:?}, which the build lacks{near}"),
-            Evidence::Outside => {
-                format!("it refers to {reference:?}, outside of the place to which the build's other references lead{near}")
-            }
-            Evidence::Plus => format!("it refers to {reference:?}, whose + S3 reads as a space: write %2B"),
-            Evidence::Guessed { line } => format!("line {line} seems to load {reference:?}, which the build lacks{near}"),
-        }
-    }
-
-    fn others(&self) -> String {
-        match self.others {
-            0 => String::new(),
-            1 => " (another reference leads there, too)".to_owned(),
-            others => format!(" ({others} other references lead there, too)"),
-        }
-    }
-}
-
-impl fmt::Display for Dangling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reference: String = self.reference.chars().take(REFERENCE_CHARS_MAX).collect();
-        write!(f, "{} refers to {reference:?}", self.referrer)?;
-        self.near.iter().try_for_each(|near| write!(f, " ({near})"))?;
-        f.write_str(&self.others())
-    }
-}
 
 /// What is known of a build's references so far.
 #[derive(Debug, Default)]
 pub struct Gaps {
     lost: Vec<Lost>,
     /// Kept of those that are errors and of all others: many warnings must not push an error out.
-    errors: usize,
-    warnings: usize,
+    errors: Kept,
+    warnings: Kept,
     /// Kept for all candidates together.
-    cases: usize,
+    cases: Kept,
     plus: Vec<Dangling>,
+    kept_plus: Kept,
     /// References that led to files as they stand, from the host's top.
     plain: u64,
+    /// The same of pages, from where the page lies.
+    relative: u64,
     taken: BTreeMap<String, (By, u64)>,
     candidates: BTreeMap<String, Candidate>,
     foreign: Vec<(url::Url, Dangling)>,
+    kept_foreign: Kept,
+}
+
+/// How much of one kind is kept.
+#[derive(Debug, Default)]
+struct Kept {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Whether there is room for one more, which then is taken. The first one always has room.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let fits = self.entries == 0 || (self.entries < KEPT_MAX && self.bytes + bytes <= KEPT_BYTES_MAX);
+        self.entries += usize::from(fits);
+        self.bytes += if fits { bytes } else { 0 };
+        fits
+    }
 }
 
 /// A reference that leads nowhere, and the path of the build that it means.
@@ -106,6 +69,12 @@ struct Lost {
     is_listed: bool,
 }
 
+impl Lost {
+    fn bytes(&self) -> usize {
+        self.dangling.bytes() + self.path.len()
+    }
+}
+
 /// A base that only references speak for.
 #[derive(Debug)]
 struct Candidate {
@@ -114,15 +83,6 @@ struct Candidate {
     references: u64,
     /// What leads nowhere if it is not taken.
     cases: Vec<Lost>,
-}
-
-/// What was found.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// References that lead nowhere, sorted.
-    pub dangling: BTreeSet<Dangling>,
-    /// Where the build lies, when references say so.
-    pub base: Option<TakenBase>,
 }
 
 impl Gaps {
@@ -142,6 +102,7 @@ impl Gaps {
 
     /// The references of one file.
     pub fn look(&mut self, closure: &Closure<'_>, path: &str, text: &str) {
+        let is_of_page = classify::is_page(path);
         for (reference, leads) in closure.all_leads(path, text) {
             let is_root = reference.text.starts_with('/') && !reference.text.starts_with("//");
             let Reference { text: reference, evidence, .. } = reference;
@@ -150,6 +111,7 @@ impl Gaps {
                 Leads::Elsewhere => {}
                 Leads::There => {
                     self.plain += u64::from(is_root);
+                    self.relative += u64::from(!is_root && is_of_page && dangling.evidence == Evidence::Asked);
                     self.look_for_plus(dangling);
                 }
                 Leads::By(base) => {
@@ -165,15 +127,15 @@ impl Gaps {
 
     fn look_for_plus(&mut self, dangling: Dangling) {
         if dangling.reference.split(['?', '#']).next().is_some_and(|path| path.contains('+')) {
-            self.plus.push(Dangling { evidence: Evidence::Plus, ..dangling });
-            self.plus.truncate(KEPT_MAX);
+            let one = Dangling { evidence: Evidence::Plus, ..dangling };
+            let fits = self.kept_plus.takes(one.bytes());
+            self.plus.extend(Some(one).filter(|_| fits));
         }
     }
 
     fn lose(&mut self, lost: Lost) {
         let kept = if lost.dangling.is_error() { &mut self.errors } else { &mut self.warnings };
-        if *kept < KEPT_MAX {
-            *kept += 1;
+        if kept.takes(lost.bytes()) {
             self.lost.push(lost);
         }
     }
@@ -192,8 +154,8 @@ impl Gaps {
         let candidate = self.candidates.entry(key).or_insert_with(|| Candidate::of(base));
         candidate.references += 1;
         // The first of each is kept whatever the others have: if its base is not taken, it must be missed.
-        if self.cases < KEPT_MAX || candidate.cases.is_empty() {
-            self.cases += 1;
+        // Its path is kept twice.
+        if candidate.cases.is_empty() || self.cases.takes(lost.bytes() + lost.path.len()) {
             let below = lost.path.strip_prefix(candidate.base.url.path().trim_start_matches('/')).unwrap_or(&lost.path);
             candidate.files.insert(below.to_owned());
             candidate.cases.push(lost);
@@ -207,9 +169,17 @@ impl Gaps {
                 let path = target.path().trim_start_matches('/').to_owned();
                 self.consider(base, Lost { dangling, path, is_rooted: false, is_listed: false });
             }
-            None if self.foreign.len() < KEPT_MAX => self.foreign.push((target, dangling)),
+            None if self.kept_foreign.takes(dangling.bytes() + target.as_str().len()) => self.foreign.push((target, dangling)),
             None => {}
         }
+    }
+
+    /// Length of all texts that are kept.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let cases = self.candidates.values().flat_map(|candidate| &candidate.cases).map(Lost::bytes).sum::<usize>();
+        let foreign = self.foreign.iter().map(|(url, dangling)| url.as_str().len() + dangling.bytes()).sum::<usize>();
+        cases + foreign + self.lost.iter().map(Lost::bytes).chain(self.plus.iter().map(Dangling::bytes)).sum::<usize>()
     }
 
     /// What leads nowhere, now that all references are known.
@@ -223,12 +193,13 @@ impl Gaps {
         let base = base.map(|(base, (by, references))| TakenBase { base: base.clone(), by: *by, references: *references });
         let has_place = self.plain == 0 && base.as_ref().is_some_and(|base| base.base.starts_with('/'));
         let near = if self.lost.is_empty() { None } else { Some(Nearby::of(&closure.paths)) };
-        let mut missing = Missing::default();
+        let (mut missing, mut is_any_listed) = (Missing::default(), false);
         // Only now it is known where the paths of others are relative to.
         let is_below = |lost: &Lost| base.as_ref().is_some_and(|base| closure.is_external_below(&base.base, &lost.path));
         let is_name = |lost: &Lost| lost.is_listed && closure.is_external_name(&lost.dangling.reference);
         let is_external = |lost: &Lost| if lost.is_rooted { is_below(lost) } else { closure.external.has(&lost.path) || is_name(lost) };
         for lost in self.lost.into_iter().filter(|lost| !is_external(lost)) {
+            is_any_listed |= lost.is_listed;
             let mut one = lost.dangling;
             one.near = near.as_ref().and_then(|near| near.sentence(&lost.path));
             let below = |base: &TakenBase| one.reference.starts_with(&base.base);
@@ -237,7 +208,9 @@ impl Gaps {
             }
             missing.add(base.as_ref(), lost.path, one);
         }
-        Verdict { dangling: missing.0.into_values().chain(self.plus).collect(), base }
+        let unused = closure.external.unused(closure.paths.iter().copied());
+        let unused = unused.into_iter().map(|pattern| UnusedPattern { given: "spec.build.external (--external)", pattern });
+        Verdict { dangling: missing.0.into_values().chain(self.plus).collect(), base, is_any_listed, unused: unused.collect() }
     }
 
     /// Takes the base that most references speak for; those of the others lead nowhere.
@@ -247,7 +220,8 @@ impl Gaps {
         let misses = |base: &str| self.lost.iter().filter(|lost| is_against(lost, base)).count() as u64;
         let declared: u64 = self.taken.values().map(|(_, references)| references).sum();
         let best = self.candidates.iter().max_by_key(|(key, candidate)| (candidate.references, std::cmp::Reverse(key.len())));
-        let best = best.filter(|(key, candidate)| candidate.is_plausible(self.plain + declared, misses(key))).map(|(key, _)| key.clone());
+        let others = Others { here: self.plain + declared, relative: self.relative };
+        let best = best.filter(|(key, candidate)| candidate.is_plausible(others, misses(key))).map(|(key, _)| key.clone());
         let own = best.as_ref().and_then(|key| self.candidates.remove(key));
         if let Some(own) = &own {
             self.taken.insert(own.base.shown(), (own.base.by, own.references));
@@ -297,36 +271,22 @@ impl Candidate {
         Self { base, files: BTreeSet::new(), references: 0, cases: Vec::new() }
     }
 
-    /// More references speak for it than for anything else, and one alone is no accident of two names.
-    fn is_plausible(&self, others: u64, misses: u64) -> bool {
-        let is_no_accident = self.files.len() > 1 || self.files.iter().any(|file| file.contains('/'));
-        is_no_accident && self.references > others && (!base::is_here(&self.base.url) || self.references > misses)
+    /// More references speak for it than for anything else, and one alone is no accident of two names. Another host is a stranger's, who
+    /// serves files of the same name, until several files are asked for there and more than the pages ask for by themselves.
+    fn is_plausible(&self, others: Others, misses: u64) -> bool {
+        if base::is_here(&self.base.url) {
+            let is_no_accident = self.files.len() > 1 || self.files.iter().any(|file| file.contains('/'));
+            return is_no_accident && self.references > others.here && self.references > misses;
+        }
+        self.files.len() > 1 && self.references > others.here + others.relative
     }
 }
 
-impl Verdict {
-    /// Whether the build must not be published.
-    #[must_use]
-    pub fn is_error(&self) -> bool {
-        self.dangling.iter().any(Dangling::is_error)
-    }
-
-    /// What only warns.
-    pub fn warnings(&self) -> impl Iterator<Item = &Dangling> {
-        self.dangling.iter().filter(|one| !one.is_error())
-    }
-
-    /// Text for all references that must lead somewhere and do not: sorted, and cut after ten.
-    #[must_use]
-    pub fn message(&self) -> String {
-        let errors: Vec<&Dangling> = self.dangling.iter().filter(|one| one.is_error()).collect();
-        let shown: Vec<String> = errors.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
-        let rest = errors.len().saturating_sub(SHOWN_MAX);
-        let more = if rest == 0 { String::new() } else { format!(", and {rest} more") };
-        let place = self.base.as_ref().map(|base| format!("; {}", base.sentence())).unwrap_or_default();
-        format!(
-            "the build lacks files that it refers to: {}{more}{place}; build again from an empty output folder, or name what another program serves in spec.build.external (--external), and the build's base with --public-url",
-            shown.join(", ")
-        )
-    }
+/// References that lead to files without a base that is only considered.
+#[derive(Clone, Copy)]
+struct Others {
+    /// From the host's top, or through a base that is known.
+    here: u64,
+    /// From where a page lies.
+    relative: u64,
 }

@@ -2,18 +2,17 @@
 //! styles, import maps and inline modules.
 //! Never takes a link to another page, an inert `<template>` or a placeholder for something that must be in the build.
 
-use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::BTreeMap;
 
-use html5gum::emitters::default::StartTag;
-use html5gum::{DefaultEmitter, State, Token, Tokenizer};
-use serde::Deserialize;
+use html5gum::{State, Tokenizer};
 
 use super::found::{Evidence, Found};
+use super::import_map::ImportMap;
 use super::lines::Lines;
 use super::page_reader::PageReader;
+use super::tags::{self, Piece, Tag};
 use super::{css, script, srcset};
+use crate::manifest::readers::names_a_file;
 
 /// Kinds of `<link>` that a browser fetches for this page. Others (canonical, alternate, preconnect, next) only say something.
 const FETCHED_LINKS: [&str; 5] = ["stylesheet", "manifest", "modulepreload", "preload", "prefetch"];
@@ -57,8 +56,11 @@ const EMBEDDED: [(&str, &str); 4] = [("iframe", "src"), ("frame", "src"), ("obje
 /// `srcdoc` within `srcdoc` that is looked at.
 const DEPTH_MAX: usize = 3;
 
-/// Longest import map that is read; it grows to about ten times its length in memory.
-const IMPORT_MAP_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Endings of what a server runs to make a page.
+const OF_SERVERS: [&str; 9] = ["php", "asp", "aspx", "jsp", "cgi", "cfm", "pl", "py", "do"];
+
+/// Elements that a whole page has, and none of its parts.
+const OF_WHOLE_PAGES: [&str; 6] = ["html", "head", "body", "title", "meta", "base"];
 
 /// How a page is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,26 +86,24 @@ pub(super) fn references(page: &str, syntax: Syntax) -> Found {
 }
 
 fn read(page: &str, syntax: Syntax, found: &mut Found, at: At) {
-    let mut emitter = DefaultEmitter::default();
-    emitter.naively_switch_states(true);
     let position = Cell::new(0);
-    let mut tokenizer = Tokenizer::new_with_emitter(PageReader::new(page, &position), emitter);
+    let mut tokenizer = Tokenizer::new_with_emitter(PageReader::new(page, &position), tags::emitter());
     let mut reader = Reader::new(found, syntax, at, page);
-    while let Some(Ok(token)) = tokenizer.next() {
-        match token {
-            Token::StartTag(tag) => {
+    while let Some(Ok(piece)) = tokenizer.next() {
+        match piece {
+            Piece::Start(tag) => {
                 reader.position = position.get();
                 // The tokenizer does not know that in SVG an element may close itself, and would take the rest of the page for a script.
-                if reader.start(&Tag(&tag)) == Content::None {
+                if reader.start(&tag) == Content::None {
                     tokenizer.set_state(State::Data);
                 }
             }
-            Token::EndTag(tag) => reader.end(&tag.name),
-            Token::String(text) => reader.text(&text),
-            Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
+            Piece::End(name) => reader.end(&name),
+            Piece::Text(text) => reader.text(&text),
+            Piece::Doctype => reader.found.is_whole_page = true,
         }
     }
-    reader.finish_text();
+    reader.finish();
 }
 
 /// What the text that comes next is for.
@@ -127,6 +127,9 @@ struct Reader<'f, 'p> {
     found: &'f mut Found,
     text_of: TextOf,
     text: String,
+    /// What inline modules import, and what the page's import maps make of it.
+    imports: Vec<(String, Evidence)>,
+    import_map: ImportMap,
     /// Open `<template>`s, each with whether its content is inert: a declarative shadow root is rendered.
     templates: Vec<bool>,
     /// How many of them are inert.
@@ -145,24 +148,26 @@ impl<'f, 'p> Reader<'f, 'p> {
             Syntax::Html => 0,
             Syntax::Xhtml => 1,
         };
-        let (text, templates, lines) = (String::new(), Vec::new(), Lines::of(page));
-        Self { found, text_of: TextOf::Nothing, text, templates, inert: 0, foreign, at, lines, position: 0 }
+        let (imports, import_map, lines) = (Vec::new(), ImportMap::default(), Lines::of(page));
+        let (text, templates) = (String::new(), Vec::new());
+        Self { found, text_of: TextOf::Nothing, text, imports, import_map, templates, inert: 0, foreign, at, lines, position: 0 }
     }
 
-    fn start(&mut self, tag: &Tag<'_>) -> Content {
+    fn start(&mut self, tag: &Tag) -> Content {
         self.finish_text();
         let name = tag.name();
-        let content = if tag.0.self_closing && self.foreign > 0 { Content::None } else { Content::Some };
+        let content = if tag.closes_itself && self.foreign > 0 { Content::None } else { Content::Some };
         if name == "template" && content == Content::Some {
             let is_inert = tag.get("shadowrootmode").is_none();
             self.templates.push(is_inert);
             self.inert += usize::from(is_inert);
         }
-        self.foreign += usize::from(matches!(name.as_ref(), "svg" | "math") && !tag.0.self_closing);
+        self.foreign += usize::from(matches!(name.as_ref(), "svg" | "math") && !tag.closes_itself);
         if self.inert > 0 {
             return content;
         }
         self.text_of = if content == Content::Some { text_of(&name, tag) } else { TextOf::Nothing };
+        self.found.is_whole_page |= OF_WHOLE_PAGES.contains(&name.as_ref());
         self.attributes(&name, tag);
         match name.as_ref() {
             "link" => self.link(tag),
@@ -204,20 +209,30 @@ impl<'f, 'p> Reader<'f, 'p> {
             TextOf::Style => css::references(&text, self.found),
             TextOf::Script => {
                 let line = self.line();
-                script::inline(&text, line, self.found);
+                self.imports.extend(script::inline(&text, line, self.found));
             }
-            TextOf::ImportMap => mapped(&text).into_iter().for_each(|target| self.found.add(&target, Evidence::Asked)),
+            TextOf::ImportMap => {
+                self.import_map.read(&text).into_iter().for_each(|target| self.found.add(&target, Evidence::Asked));
+            }
         }
     }
 
-    fn attributes(&mut self, name: &str, tag: &Tag<'_>) {
+    /// At the end of the page.
+    fn finish(mut self) {
+        self.finish_text();
+        for (specifier, evidence) in self.imports.into_iter().filter(|(specifier, _)| !self.import_map.maps(specifier)) {
+            self.found.add(&specifier, evidence);
+        }
+    }
+
+    fn attributes(&mut self, name: &str, tag: &Tag) {
         let of_tag =
             |all: &'static [(&str, &str)]| all.iter().filter(move |(element, _)| *element == name).filter_map(|(_, it)| tag.get(it));
         let is_picture_button = name != "input" || tag.get("type").is_some_and(|kind| kind.eq_ignore_ascii_case("image"));
         for url in of_tag(&FETCHED).filter(|_| is_picture_button) {
             self.found.add(&url, Evidence::Asked);
         }
-        for url in of_tag(&EMBEDDED).filter(|url| names_a_file(url)) {
+        for url in of_tag(&EMBEDDED).filter(|url| is_a_file(url)) {
             self.found.add(&url, Evidence::Asked);
         }
         if let Some(set) = tag.get("srcset").filter(|_| ["img", "source"].contains(&name)) {
@@ -228,7 +243,9 @@ impl<'f, 'p> Reader<'f, 'p> {
         }
         if let Some(inner) = tag.get("srcdoc").filter(|_| name == "iframe" && self.at.depth < DEPTH_MAX) {
             let at = At { depth: self.at.depth + 1, line: self.line() };
-            read(&inner, Syntax::Html, self.found, at);
+            let mut of_inner = Found::default();
+            read(&inner, Syntax::Html, &mut of_inner, at);
+            self.found.take_within(of_inner);
         }
     }
 
@@ -238,14 +255,14 @@ impl<'f, 'p> Reader<'f, 'p> {
         }
     }
 
-    fn link(&mut self, tag: &Tag<'_>) {
+    fn link(&mut self, tag: &Tag) {
         let rel = tag.get("rel").unwrap_or_default().to_ascii_lowercase();
         let is = |wanted: &[&str]| rel.split_ascii_whitespace().any(|one| wanted.contains(&one));
         let (href, set) = (tag.get("href"), tag.get("imagesrcset").unwrap_or_default());
         if is(&FETCHED_LINKS) {
             // What is fetched ahead may be a page or data that a server makes.
             let is_data = tag.get("as").is_some_and(|kind| kind.eq_ignore_ascii_case("fetch"));
-            let href = href.filter(|href| !(is(&["prefetch"]) || is_data) || names_a_file(href));
+            let href = href.filter(|href| !(is(&["prefetch"]) || is_data) || is_a_file(href));
             self.add_all(href.as_deref(), Evidence::Asked);
             self.add_all(srcset::candidates(&set), Evidence::Asked);
         } else if is(&ICON_LINKS) {
@@ -254,21 +271,7 @@ impl<'f, 'p> Reader<'f, 'p> {
     }
 }
 
-/// A start tag whose attributes are text.
-struct Tag<'t>(&'t StartTag<()>);
-
-impl Tag<'_> {
-    fn name(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.0.name)
-    }
-
-    /// The value with its character references decoded, as the tokenizer of the standard gives it.
-    fn get(&self, attribute: &str) -> Option<String> {
-        self.0.attributes.get(attribute.as_bytes()).map(|value| String::from_utf8_lossy(&value.value).into_owned())
-    }
-}
-
-fn text_of(name: &str, tag: &Tag<'_>) -> TextOf {
+fn text_of(name: &str, tag: &Tag) -> TextOf {
     match name {
         "style" => TextOf::Style,
         "script" if tag.get("src").is_none() => match tag.get("type").unwrap_or_default().trim().to_ascii_lowercase().as_str() {
@@ -280,28 +283,11 @@ fn text_of(name: &str, tag: &Tag<'_>) -> TextOf {
     }
 }
 
-/// Whether the last part of a URL's path has an ending.
-fn names_a_file(url: &str) -> bool {
+/// Whether a URL that may as well be a page's names a file: neither a version (`/blog/release-1.5`), nor what a server runs.
+fn is_a_file(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or(url);
-    path.rsplit('/').next().is_some_and(|name| name.trim_start_matches('.').contains('.'))
-}
-
-/// An import map; a target may be null.
-#[derive(Deserialize)]
-struct ImportMap {
-    #[serde(default)]
-    imports: BTreeMap<String, Option<String>>,
-    #[serde(default)]
-    scopes: BTreeMap<String, BTreeMap<String, Option<String>>>,
-}
-
-/// The targets of an import map that are files: addresses, not bare names, and not folders.
-fn mapped(import_map: &str) -> Vec<String> {
-    let map = Some(import_map).filter(|map| map.len() <= IMPORT_MAP_BYTES_MAX).and_then(|map| serde_json::from_str::<ImportMap>(map).ok());
-    let Some(ImportMap { imports, scopes }) = map else { return Vec::new() };
-    let targets = std::iter::once(imports).chain(scopes.into_values()).flat_map(BTreeMap::into_values).flatten();
-    let is_file = |target: &String| !target.ends_with('/') && (target.starts_with(['/', '.']) || target.contains("://"));
-    targets.filter(is_file).collect()
+    let is_run = path.rsplit_once('.').is_some_and(|(_, ending)| OF_SERVERS.iter().any(|run| ending.eq_ignore_ascii_case(run)));
+    names_a_file(url) && !is_run
 }
 
 #[cfg(test)]
@@ -349,6 +335,31 @@ mod tests {
     fn imports_in_payloads_are_none_and_doubtful_ones_are_guesses_with_the_line_of_the_page() {
         let page = "<p>\n</p><script>self.push([1,\"import('./a.js')\"]);\n// import('./b.js')\nimport('./c.js' + x)</script>\n<script>x++ / 2;\nimport('./d.js')</script>";
         assert_eq!(references_of(page, Syntax::Html), [("./d.js".to_owned(), Evidence::Guessed { line: 6 })]);
+    }
+
+    #[test]
+    fn imports_that_the_pages_import_map_changes_are_no_references() {
+        let page = r#"<script type=importmap>{"imports":{"/js/app.js":"/js/app-1a2b3c4d.js","./lib/":"/x/"},"scopes":{"/a/":{"./b.js":"/c.js"}}}</script>
+            <script type=module>import "/js/app.js";import "./lib/x.js";import "./b.js";import "./gone.js"</script>"#;
+        assert_eq!(asked(page, Syntax::Html), ["./gone.js", "/c.js", "/js/app-1a2b3c4d.js"]);
+    }
+
+    #[test]
+    fn names_of_pages_with_dots_and_what_servers_run_are_no_files() {
+        let page = r#"<link rel=prefetch href="/blog/release-1.5"><iframe src="/embed/v1.2"></iframe><object data="/maps/@52.5,13.4"></object>
+            <iframe src="/demo/app.php?x"></iframe><iframe src="/demo/a.html"></iframe>"#;
+        assert_eq!(asked(page, Syntax::Html), ["/demo/a.html"]);
+    }
+
+    #[test]
+    fn the_base_of_an_inner_page_is_that_pages_own() {
+        let inner =
+            |base: &str| format!(r#"<iframe srcdoc='<base href="{base}"><img src="a.png"><img src="/b.png">'></iframe><img src="c.png">"#);
+        let found = |base: &str| references(&inner(base), Syntax::Html);
+        let texts = |base: &str| found(base).references.into_iter().map(|one| one.text).collect::<Vec<_>>();
+        assert_eq!((texts("/other/"), found("/other/").base), (["/b.png", "/other/a.png", "c.png"].map(str::to_owned).to_vec(), None));
+        assert_eq!(texts("https://x.example/y/"), ["c.png", "https://x.example/b.png", "https://x.example/y/a.png"]);
+        assert_eq!(texts("sub/"), ["/b.png", "c.png"], "below a folder that is not known");
     }
 
     #[test]

@@ -1,14 +1,35 @@
-//! Finds the imports of a script's code, and none that stands in a string, a comment or a regular expression: documentation shows code, and
+//! Finds what a script's code loads (imports, and what a service worker fetches when it is installed), and none that stands in a string, a comment or a regular expression: documentation shows code, and
 //! frameworks write whole pages into strings of inline scripts.
 //! Never parses: behind a `/` that may divide as well as begin a regular expression, nothing is certain any more.
 
-/// The specifier of an import, as it is written.
+/// Most strings of one script that are kept.
+const LOADS_MAX: usize = 200_000;
+
+/// What code loads, as it is written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Import<'t> {
+pub(super) struct Load<'t> {
+    pub(super) by: By,
     /// Offset in the script.
     pub(super) at: usize,
     pub(super) text: &'t str,
     pub(super) sureness: Sureness,
+}
+
+/// How code loads something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// `import "…"`, `import("…")`, `export … from "…"`.
+    Import,
+    /// `import("…").catch(…)`: the script can do without.
+    CaughtImport,
+    /// `importScripts("…", …)` of a worker.
+    ImportScripts,
+    /// `cache.addAll(["…", …])`.
+    AddAll,
+    /// `define(["…", …], …)`.
+    Define,
+    /// `new URL("…", import.meta.url)`.
+    Url,
 }
 
 /// Whether it is known that an import stands in code.
@@ -25,8 +46,8 @@ const BEFORE_EXPRESSIONS: [&str; 14] =
 /// Words whose parentheses are followed by a statement.
 const BEFORE_CONDITIONS: [&str; 4] = ["if", "while", "for", "with"];
 
-/// Imports with a plain string that is the whole specifier.
-pub(super) fn imports(text: &str) -> Vec<Import<'_>> {
+/// Whatever is loaded by a plain string that is the whole specifier.
+pub(super) fn loads(text: &str) -> Vec<Load<'_>> {
     let mut lexer = Lexer {
         text,
         at: 0,
@@ -35,10 +56,12 @@ pub(super) fn imports(text: &str) -> Vec<Import<'_>> {
         conditions: Vec::new(),
         closed_condition: false,
         sureness: Sureness::Certain,
-        imports: Vec::new(),
+        without_expressions: 0,
+        list: None,
+        loads: Vec::new(),
     };
     while lexer.step() {}
-    lexer.imports
+    lexer.loads
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +92,11 @@ struct Lexer<'t> {
     /// The same for the one that was closed last.
     closed_condition: bool,
     sureness: Sureness,
-    imports: Vec<Import<'t>>,
+    /// Up to here no regular expression ends that has not begun yet: each line is searched in vain once.
+    without_expressions: usize,
+    /// The list of strings in which the next token stands.
+    list: Option<By>,
+    loads: Vec<Load<'t>>,
 }
 
 impl<'t> Lexer<'t> {
@@ -112,13 +139,26 @@ impl<'t> Lexer<'t> {
     fn mark(&mut self, byte: u8) {
         self.at += 1;
         match byte {
+            b',' => return self.push(Token::Mark(b',')),
             b'(' => self.conditions.push(matches!(self.last[0], Token::Word(word) if BEFORE_CONDITIONS.contains(&word))),
             b')' => self.closed_condition = self.conditions.pop().unwrap_or(false),
             b'{' => self.braces.push(Brace::Code),
             b'}' if self.braces.pop() == Some(Brace::Template) => return self.template_text(None),
             _ => {}
         }
+        self.list = self.opened(byte);
         self.push(Token::Mark(byte));
+    }
+
+    /// The list that a bracket opens.
+    fn opened(&self, bracket: u8) -> Option<By> {
+        let [last, before, _] = self.last;
+        match (bracket, last, before) {
+            (b'(', Token::Word("importScripts"), _) => Some(By::ImportScripts),
+            (b'[', Token::Mark(b'('), Token::Word("addAll")) => Some(By::AddAll),
+            (b'[', Token::Mark(b'('), Token::Word("define")) => Some(By::Define),
+            (_, Token::Start | Token::Word(_) | Token::Mark(_) | Token::Value, _) => None,
+        }
     }
 
     /// A `/` that begins no comment.
@@ -127,13 +167,13 @@ impl<'t> Lexer<'t> {
         // Behind a block, behind an object, or behind `a++`: only a parser knows.
         let is_ambiguous = last == Token::Mark(b'}') || (last == before && matches!(last, Token::Mark(b'+' | b'-')));
         let divides = match last {
-            _ if is_ambiguous => self.doubt(),
+            Token::Start | Token::Word(_) | Token::Mark(_) | Token::Value if is_ambiguous => self.doubt(),
             Token::Value | Token::Mark(b']') => true,
             Token::Word(word) => !BEFORE_EXPRESSIONS.contains(&word),
             Token::Mark(b')') => !self.closed_condition,
             Token::Start | Token::Mark(_) => false,
         };
-        match self.end_of_regular_expression().filter(|_| !divides) {
+        match if divides { None } else { self.end_of_regular_expression() } {
             Some(end) => {
                 self.at = end;
                 self.push(Token::Value);
@@ -154,12 +194,18 @@ impl<'t> Lexer<'t> {
         true
     }
 
-    fn end_of_regular_expression(&self) -> Option<usize> {
+    fn end_of_regular_expression(&mut self) -> Option<usize> {
+        if self.at < self.without_expressions {
+            return None;
+        }
         let mut is_in_class = false;
         let mut bytes = self.text.as_bytes()[self.at + 1..].iter().enumerate();
         while let Some((at, byte)) = bytes.next() {
             match byte {
-                b'\n' => return None,
+                b'\n' => {
+                    self.without_expressions = self.at + 1 + at;
+                    return None;
+                }
                 b'\\' => drop(bytes.next()),
                 b'[' => is_in_class = true,
                 b']' => is_in_class = false,
@@ -167,6 +213,7 @@ impl<'t> Lexer<'t> {
                 _ => {}
             }
         }
+        self.without_expressions = self.text.len();
         None
     }
 
@@ -231,22 +278,35 @@ impl<'t> Lexer<'t> {
     /// A string or template that has ended; with its offset and text, if these are all of it.
     fn value(&mut self, plain: Option<(usize, &'t str)>) {
         if let Some((at, text)) = plain
-            && self.is_import()
+            && let Some(by) = self.loads_by()
+            && self.loads.len() < LOADS_MAX
         {
-            self.imports.push(Import { at, text, sureness: self.sureness });
+            self.loads.push(Load { by, at, text, sureness: self.sureness });
         }
         self.push(Token::Value);
     }
 
-    /// Whether the string that has just ended is what an import loads, whole.
-    fn is_import(&self) -> bool {
-        let next = self.text.as_bytes()[self.at..].iter().copied().find(|byte| !byte.is_ascii_whitespace());
-        match self.last {
-            [Token::Mark(b'('), Token::Word("import"), before] => before != Token::Mark(b'.') && matches!(next, Some(b')' | b',')),
-            [Token::Word("import"), before, _] => before != Token::Mark(b'.') && !is_operator(next),
-            [Token::Word("from"), Token::Word(_) | Token::Mark(b'}' | b'*'), _] => !is_operator(next),
-            _ => false,
+    /// How the string that has just ended is loaded, whole.
+    fn loads_by(&self) -> Option<By> {
+        let rest = self.text[self.at..].trim_start();
+        let next = rest.bytes().next();
+        let [last, before, first] = self.last;
+        let is_called = last == Token::Mark(b'(') && before == Token::Word("import") && first != Token::Mark(b'.');
+        let is_statement = last == Token::Word("import") && before != Token::Mark(b'.');
+        let is_from = last == Token::Word("from") && matches!(before, Token::Word(_) | Token::Mark(b'}' | b'*'));
+        let is_url = || last == Token::Mark(b'(') && before == Token::Word("URL") && first == Token::Word("new");
+        let is_in_list = matches!(last, Token::Mark(b'(' | b'[' | b',')) && matches!(next, Some(b')' | b']' | b','));
+        if is_called && matches!(next, Some(b')' | b',')) {
+            let behind = rest.strip_prefix(')').map_or("", str::trim_start);
+            return Some(if behind.starts_with(".catch(") { By::CaughtImport } else { By::Import });
         }
+        if (is_statement || is_from) && !is_operator(next) {
+            return Some(By::Import);
+        }
+        if is_url() && rest.strip_prefix(',').is_some_and(|rest| rest.trim_start().starts_with("import.meta.url")) {
+            return Some(By::Url);
+        }
+        self.list.filter(|_| is_in_list)
     }
 }
 
@@ -264,6 +324,25 @@ mod tests {
 
     fn of(text: &str, sureness: Sureness) -> Vec<&str> {
         imports(text).into_iter().filter(|import| import.sureness == sureness).map(|import| import.text).collect()
+    }
+
+    fn imports(text: &str) -> Vec<Load<'_>> {
+        loads(text).into_iter().filter(|load| load.by == By::Import).collect()
+    }
+
+    #[test]
+    fn what_workers_load_is_found_with_how() {
+        let of = |text: &'static str| loads(text).into_iter().map(|load| (load.by, load.text)).collect::<Vec<_>>();
+        assert_eq!(of("importScripts('a.js', \"b.js\")"), [(By::ImportScripts, "a.js"), (By::ImportScripts, "b.js")]);
+        assert_eq!(of("c=>c.addAll([ '/', `b.css` ,'c.js'])"), [(By::AddAll, "/"), (By::AddAll, "b.css"), (By::AddAll, "c.js")]);
+        assert_eq!(of("define(['./w-1'],function(w){w.f(['x'])})"), [(By::Define, "./w-1")]);
+        assert_eq!(of("new Worker(new URL('w-1.js', import.meta.url))"), [(By::Url, "w-1.js")]);
+        assert_eq!(of("import('./a.js').catch(()=>0)"), [(By::CaughtImport, "./a.js")]);
+        for text in
+            ["importScripts('a' + b)", "importScripts(f('a'))", "addAll(['a'+b])", "new URL('a.js', base)", "// importScripts('a.js')"]
+        {
+            assert!(loads(text).is_empty(), "{text}: {:?}", loads(text));
+        }
     }
 
     #[test]
@@ -310,6 +389,15 @@ mod tests {
             assert!(of(text, Sureness::Certain).is_empty(), "{text}: {:?}", imports(text));
         }
         assert_eq!(of("x++ / 2;import('./a.js')", Sureness::Doubtful), ["./a.js"]);
+    }
+
+    #[test]
+    fn a_line_is_searched_in_vain_for_the_end_of_an_expression_once() {
+        for text in ["=/[".repeat(1_000_000), "a/[".repeat(1_000_000), "=/\\".repeat(1_000_000)] {
+            assert!(imports(&format!("{text}\n")).is_empty());
+            assert!(imports(&text).is_empty());
+        }
+        assert_eq!(of("= /[x\n;y = /'/;import('./a.js')", Sureness::Doubtful), ["./a.js"], "the next line has its own");
     }
 
     #[test]

@@ -4,8 +4,9 @@
 
 use super::chunks;
 use super::found::{Evidence, Found, Guess, List};
-use super::lexer::{self, Sureness};
+use super::lexer::{self, By, Load, Sureness};
 use super::lines::Lines;
+use crate::manifest::readers::names_a_file;
 
 /// No file name that a bundler writes is longer; it bounds the search for a closing quote.
 pub(super) const LITERAL_BYTES_MAX: usize = 300;
@@ -17,23 +18,28 @@ const LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
 const ENDINGS: [&str; 15] =
     ["js", "mjs", "css", "wasm", "woff2", "woff", "svg", "png", "jpg", "jpeg", "webp", "avif", "mp4", "json", "ttf"];
 
-/// What stands before the specifier of an import, without white space.
-const IMPORTS: [&str; 3] = ["import(", "from", "import"];
+/// How vite-plugin-pwa names the runtime in a service worker, without its ending.
+const WORKBOX: &str = "./workbox-";
 
 /// Vite's list of what a lazy chunk needs, `m.f||(m.f=["assets/a.js"])`.
 const VITE_DEPENDENCIES: &str = "__vite__mapDeps";
 
-/// References in a page's own script, which begins at this line: a browser runs it, so what its code imports is asked for.
-pub(super) fn inline(text: &str, first_line: usize, found: &mut Found) {
-    let mut lines = Lines::of(text);
-    for import in lexer::imports(text).into_iter().filter(|import| is_address(import.text) && ending(import.text).is_some()) {
-        let evidence = match import.sureness {
-            Sureness::Certain => Evidence::Asked,
-            Sureness::Doubtful => Evidence::Guessed { line: first_line + lines.at(import.at) - 1 },
-        };
-        found.add(import.text, evidence);
-    }
+/// What a page's own script imports, and adds the tool's lists in it. The script begins at this line; a browser runs it, so what its code
+/// imports is asked for, unless the page's import map changes it.
+pub(super) fn inline(text: &str, first_line: usize, found: &mut Found) -> Vec<(String, Evidence)> {
     vite_dependencies(text, first_line, found);
+    let mut lines = Lines::of(text);
+    let mut imports = Vec::new();
+    for load in lexer::loads(text).into_iter().filter(|load| is_address(load.text) && ending(load.text).is_some()) {
+        let evidence = match (load.by, load.sureness) {
+            (By::Import, Sureness::Certain) => Evidence::Asked,
+            (By::Import, Sureness::Doubtful) => Evidence::Guessed { line: first_line + lines.at(load.at) - 1 },
+            (By::CaughtImport, _) => Evidence::Unlikely,
+            (By::ImportScripts | By::AddAll | By::Define | By::Url, _) => continue,
+        };
+        imports.push((load.text.to_owned(), evidence));
+    }
+    imports
 }
 
 /// References in a file of the build.
@@ -44,13 +50,38 @@ pub(super) fn references(text: &str, found: &mut Found) {
     for (at, name) in chunks::named(text) {
         found.guess(Guess::Chunk, &name, lines.at(at));
     }
+    let loads = lexer::loads(text);
     let mut lines = Lines::of(text);
-    for literal in literals(text) {
-        if literal.is_import && is_address(literal.text) && ending(literal.text).is_some() {
-            found.add(literal.text, Evidence::Guessed { line: lines.at(literal.at) });
-        } else if looks_like_a_file(literal.text) {
+    for load in &loads {
+        loaded(load, lines.at(load.at), found);
+    }
+    let mut lines = Lines::of(text);
+    for literal in literals(text).filter(|literal| looks_like_a_file(literal.text)) {
+        // The quote stands before the text. What code imports is no literal any more.
+        let is_import = loads.binary_search_by_key(&(literal.at + 1), |load| load.at).is_ok_and(|at| is_certain(&loads[at]));
+        if !is_import {
             found.guess(Guess::Literal, literal.text, lines.at(literal.at));
         }
+    }
+}
+
+fn is_certain(load: &Load<'_>) -> bool {
+    load.sureness == Sureness::Certain
+}
+
+/// What code loads is a guess: whether the code ever runs is not known.
+fn loaded(load: &Load<'_>, line: usize, found: &mut Found) {
+    let evidence = Evidence::Guessed { line };
+    let is_of_the_site = !load.text.contains("://") && !load.text.starts_with("//");
+    match load.by {
+        By::Import | By::CaughtImport if is_certain(load) && is_address(load.text) && ending(load.text).is_some() => {
+            found.add(load.text, evidence);
+        }
+        By::ImportScripts | By::AddAll if is_of_the_site && names_a_file(load.text) => found.add(load.text, evidence),
+        // Workbox' own runtime, beside the service worker.
+        By::Define if load.text.starts_with(WORKBOX) => found.add(&format!("{}.js", load.text), evidence),
+        By::Url if !load.text.contains('/') => found.guess(Guess::Literal, &format!("./{}", load.text), line),
+        By::Import | By::CaughtImport | By::ImportScripts | By::AddAll | By::Define | By::Url => {}
     }
 }
 
@@ -58,7 +89,6 @@ pub(super) fn references(text: &str, found: &mut Found) {
 struct Literal<'t> {
     at: usize,
     text: &'t str,
-    is_import: bool,
 }
 
 /// Everything between two of the same quotes that could be a path. Which quote opens is not known without parsing; what stands between a closing
@@ -69,7 +99,7 @@ fn literals(text: &str) -> impl Iterator<Item = Literal<'_>> {
         let length = rest.bytes().take(LITERAL_BYTES_MAX).position(|byte| !is_path_byte(byte))?;
         let inner = &rest[..length];
         let is_one = length > 2 && rest[length..].strip_prefix(quote).is_some_and(is_whole);
-        is_one.then(|| Literal { at, text: inner, is_import: is_import(&text[..at]) })
+        is_one.then_some(Literal { at, text: inner })
     })
 }
 
@@ -80,13 +110,6 @@ fn is_whole(after: &str) -> bool {
 
 fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || !byte.is_ascii() || b"./_-~@+%:?=&".contains(&byte)
-}
-
-fn is_import(before: &str) -> bool {
-    let before = before.trim_end_matches([' ', '\n', '\t', '\r']);
-    IMPORTS.iter().any(|mark| {
-        before.strip_suffix(mark).is_some_and(|rest| !rest.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.')))
-    })
 }
 
 /// Relative to the script, or to the host; bare names are not.
@@ -146,6 +169,26 @@ mod tests {
     }
 
     #[test]
+    fn imports_in_comments_and_strings_are_none() {
+        let text = "/** @example\n * import './helper.js'\n */\n// import('./a.js')\nx = `import './b.js'`; y = \"import('./c.js')\"";
+        assert_eq!(texts(&found(text)), []);
+        assert_eq!(found(text).guesses, []);
+    }
+
+    #[test]
+    fn what_a_service_worker_fetches_when_it_is_installed_is_guessed() {
+        let text = "importScripts('/workbox-1a2b3c4d.js','https://x.example/a.js');c.addAll(['/','/gone.css','/shop'])\ndefine(['./workbox-86637ee2'],f)";
+        let line = |line| Evidence::Guessed { line };
+        assert_eq!(texts(&found(text)), [("./workbox-86637ee2.js", line(2)), ("/gone.css", line(1)), ("/workbox-1a2b3c4d.js", line(1))]);
+    }
+
+    #[test]
+    fn a_url_beside_the_script_is_compared_with_what_lies_there() {
+        let guesses = found("new Worker(new URL('worker-AbCdE998.js', import.meta.url))").guesses;
+        assert_eq!(guesses.into_iter().map(|guess| guess.text).collect::<Vec<_>>(), ["./worker-AbCdE998.js"]);
+    }
+
+    #[test]
     fn literals_with_a_folder_and_a_hash_are_kept_for_comparison() {
         let text = r#"u="assets/logo-B1cD2eF3.png",v="/static/js/2.js",w="lodash/fp.js",x="https://x.example/a/B1.js",y="a/B1.js?"+q,z="a/B2.js" + q"#;
         let guesses: Vec<_> = found(text).guesses.into_iter().map(|guess| guess.text).collect();
@@ -166,7 +209,8 @@ mod tests {
     #[test]
     fn the_script_of_a_page_asks_for_what_it_imports() {
         let mut found = Found::default();
-        inline("Promise.all([import(\"./_app/start.js\"),import('react')])", 1, &mut found);
-        assert_eq!(texts(&found), [("./_app/start.js", Evidence::Asked)]);
+        let imports = inline("Promise.all([import(\"./_app/start.js\"),import('react'),import('./c.js').catch(f)])", 1, &mut found);
+        assert_eq!(imports, [("./_app/start.js".to_owned(), Evidence::Asked), ("./c.js".to_owned(), Evidence::Unlikely)]);
+        assert!(found.references.is_empty());
     }
 }

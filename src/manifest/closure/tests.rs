@@ -97,7 +97,7 @@ fn what_the_build_tools_manifest_lacks_is_named_with_it() {
     let text = gaps.finish(&Closure::new(PATHS, &[])).message();
     let expected =
         r#": .vite/manifest.json refers to "_b", .vite/manifest.json refers to "gone.css", ngsw.json refers to "/x.ico"; build again"#;
-    assert!(text.contains(expected), "{text}");
+    assert!(text.contains(expected) && text.ends_with("(--format Folder)"), "{text}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn the_message_names_page_and_reference_and_is_cut() {
         near: None,
         others: 0,
     };
-    let text = Verdict { dangling: (0..12).map(one).collect(), base: None }.message();
+    let text = Verdict { dangling: (0..12).map(one).collect(), ..Verdict::default() }.message();
     assert!(
         text.starts_with(r#"the build lacks files that it refers to: index.html refers to "00.js", index.html refers to "01.js""#),
         "{text}"
@@ -373,5 +373,89 @@ fn guesses_of_a_large_build_take_little_time() {
     let literals = (10_000..20_000).map(|n| format!("\"static/js/{n}.0a1b2c3e.js\",")).collect::<Vec<_>>().concat();
     let script = format!("r.u=e=>\"static/js/\"+e+\".\"+{{{ids}}}[e]+\".js\";[{literals}]");
     let closure = Closure::new(paths.iter().map(String::as_str), &[]);
-    assert_eq!(closure.all_leads("static/js/main.js", &script).len(), 20_000);
+    assert_eq!(closure.all_leads("static/js/main.js", &script).count(), 20_000);
+}
+
+#[test]
+fn what_is_kept_of_references_is_bounded_in_bytes_and_no_error_is_pushed_out() {
+    let long = |from: usize, start: &str, end: &str| {
+        let one = |n| format!("<{start}/{n}_{}x.png{end}>", "a/".repeat(3_900));
+        (from..from + 1_500).map(one).collect::<Vec<_>>().concat()
+    };
+    let (icons, strangers, images) = (long(0, "link rel=icon href=", ""), long(0, "img src=//h.example", ""), long(0, "img src=", ""));
+    let closure = Closure::new(SHOP, &[]);
+    let mut gaps = Gaps::default();
+    for (path, text) in [("a.html", &icons), ("b.html", &strangers), ("c/index.html", &images), ("index.html", &images)] {
+        gaps.look(&closure, path, text);
+    }
+    assert!((1_000_000..13_000_000).contains(&gaps.bytes()), "{}", gaps.bytes());
+    assert!(gaps.finish(&closure).is_error());
+}
+
+#[test]
+fn pages_without_their_ending_are_there() {
+    let paths = ["index.html", "blog/release-1.x/index.html", "about.html"];
+    let page = r#"<link rel=prefetch href="/blog/release-1.x"><iframe src="/about"></iframe><iframe src="/gone.x"></iframe>"#;
+    assert_eq!(errors(&paths, page), ["/gone.x"]);
+}
+
+#[test]
+fn parts_of_pages_refer_from_the_top_and_only_warn() {
+    let paths = ["index.html", "img/logo.png", "views/home.html"];
+    let part = r#"<div ng-if="x"><img src="img/logo.png"><img src="gone.png"></div>"#;
+    let closure = Closure::new(paths, &[]);
+    let (lost, warned, _) = verdict(&closure, &[("views/home.html", part)]);
+    assert_eq!((lost, warned), (vec![], vec!["gone.png".to_owned()]));
+    for whole in ["<!doctype html>", "<title>x</title>", "<body>"] {
+        let (lost, _, _) = verdict(&closure, &[("views/home.html", &format!("{whole}{part}"))]);
+        assert_eq!(lost, ["gone.png", "img/logo.png"], "{whole}");
+    }
+    assert_eq!(verdict(&closure, &[("index.html", part)]).0, ["gone.png"], "a browser opens it");
+}
+
+#[test]
+fn what_browsers_of_today_do_not_ask_for_only_warns() {
+    let style = r#"a{behavior:url(/PIE.htc)}@font-face{src:url(a.eot);src:url(a.eot?#iefix) format("embedded-opentype"),url(a.woff2)}"#;
+    let (lost, warned, _) = verdict(&Closure::new(["a.css"], &[]), &[("a.css", style)]);
+    assert_eq!((lost, warned), (vec!["a.woff2".to_owned()], vec!["/PIE.htc".to_owned(), "a.eot".to_owned()]));
+    let caught = r#"<script type=module>import("/config.js").catch(()=>0);import("/gone.js")</script>"#;
+    let (lost, warned, _) = verdict(&Closure::new(["index.html"], &[]), &[("index.html", caught)]);
+    assert_eq!((lost, warned), (vec!["/gone.js".to_owned()], vec!["/config.js".to_owned()]));
+}
+
+#[test]
+fn a_strangers_host_with_files_of_the_same_name_is_not_the_builds_own() {
+    let paths = ["index.html", "js/bootstrap.min.js", "js/app.min.js"];
+    let page = r#"<link rel=stylesheet href="https://cdn.example.com/bootstrap/css/bootstrap.min.css"><script src="https://cdn.example.com/bootstrap/js/bootstrap.min.js"></script>"#;
+    let taken = |page: &str| verdict(&Closure::new(paths, &[]), &[("index.html", page)]);
+    assert_eq!(taken(page), (vec![], vec![], None), "one file is an accident");
+    let second = format!(r#"{page}<script src="https://cdn.example.com/bootstrap/js/app.min.js"></script>"#);
+    assert!(taken(&second).2.is_some());
+    let fallback = format!(r#"{second}<script src="js/bootstrap.min.js"></script><script src="js/app.min.js"></script>"#);
+    assert_eq!(taken(&fallback), (vec![], vec![], None), "the page has them by itself");
+}
+
+#[test]
+fn warnings_for_people_are_bounded_and_name_patterns_that_match_nothing() {
+    let icons = |page: usize| format!("<link rel=icon href=a{page}.png><link rel=icon href=b{page}.png>");
+    let external = External::new(&["zzz/**", "a1.png"]).unwrap();
+    let closure = Closure::new(["index.html"], &[]).without(&external);
+    let mut gaps = Gaps::default();
+    (0..100).for_each(|page| gaps.look(&closure, &format!("p{page:03}/index.html"), &icons(page)));
+    gaps.look(&closure, "index.html", "<link rel=icon href=a1.png>");
+    let warnings: Vec<String> = gaps.finish(&closure).warnings().map(|one| format!("{}: {}", one.referrer, one.finding())).collect();
+    assert_eq!(warnings.len(), 22, "{warnings:#?}");
+    assert_eq!(warnings[0], r#"spec.build.external (--external): the pattern "zzz/**" matches nothing in this build"#);
+    assert!(warnings[1].starts_with(r#"p000/index.html: its icon is "a0.png", which the build lacks"#), "{}", warnings[1]);
+    assert!(warnings[1].ends_with("; and 1 more of this file"), "{}", warnings[1]);
+    assert!(warnings[21].starts_with("80 more files: 160 more references"), "{}", warnings[21]);
+}
+
+#[test]
+fn a_worker_beside_the_script_is_compared_with_its_siblings() {
+    let paths = ["assets/index-BcDeF123.js", "assets/worker-AbCdE999.js"];
+    let script =
+        r#"new URL("worker-AbCdE999.js",import.meta.url);new URL("worker-AbCdE998.js",import.meta.url);new URL("x.js",import.meta.url)"#;
+    let (lost, warned, _) = verdict(&Closure::new(paths, &[]), &[("assets/index-BcDeF123.js", script)]);
+    assert_eq!((lost, warned), (vec![], vec!["./worker-AbCdE998.js".to_owned()]));
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::listed::{Finder, Vouch, vouches};
+use super::listed::{self, Finder, Vouch, vouches};
 use super::paths::is_needed;
 use super::{Input, Names, OwnFile, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
@@ -62,7 +62,9 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
             names.logical.insert(file.to_owned(), entry.clone());
         }
     }
-    let lost = outputs().chain(imports).filter(|path| is_needed(path) && finder.is_lost(path));
+    let of_a_server = listed::are_of_a_server(outputs(), |path| finder.find(path).is_some());
+    let is_expected = |path: &str| is_needed(path) && !(of_a_server && listed::is_module(path));
+    let lost = outputs().chain(imports).filter(|path| is_expected(path) && finder.is_lost(path));
     names.missing = lost.map(str::to_owned).collect();
     Ok(names)
 }
@@ -76,6 +78,15 @@ mod tests {
         let text = r#"{"inputs":{},"outputs":{"dist/client/a-5K7OQ3KJ.js":{},"dist/client/b-5K7OQ3KK.js":{},"dist/server/main.js":{}}}"#;
         let build = Sample::of(&[("meta.json", text), ("a-5K7OQ3KJ.js", ""), ("b-5K7OQ3KK.js", "")]).auto();
         assert_eq!((build.names.hashed.len(), build.names.missing.len()), (2, 0), "{build:?}");
+    }
+
+    #[test]
+    fn modules_of_a_server_at_the_top_are_not_missed_and_those_of_the_site_are() {
+        let text = r#"{"inputs":{},"outputs":{"main-5K7OQ3KJ.js":{},"server.mjs":{"imports":[{"path":"chunk-AAAAAAA2.mjs"}]},"chunk-AAAAAAA2.mjs":{},"../server/x.js":{}}}"#;
+        let build = Sample::of(&[("stats.json", text), ("main-5K7OQ3KJ.js", "")]).auto();
+        assert_eq!(build.names.missing.len(), 0, "{build:?}");
+        let site = Sample::of(&[("stats.json", text), ("main-5K7OQ3KJ.js", ""), ("server.mjs", "")]).auto();
+        assert_eq!(site.names.missing.iter().collect::<Vec<_>>(), ["chunk-AAAAAAA2.mjs"]);
     }
 
     #[test]

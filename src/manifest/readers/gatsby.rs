@@ -22,7 +22,9 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let mut object = Node::object(input.bytes).map_err(Unsuitable::AnotherFormat)?;
     match object.remove("assetsByChunkName") {
         Some(Node::Object(chunks)) => named(input, chunks.into_values()),
-        _ => Err(Unsuitable::AnotherFormat("it has no assetsByChunkName".to_owned())),
+        Some(Node::Text(_) | Node::List(_) | Node::Other) | None => {
+            Err(Unsuitable::AnotherFormat("it has no assetsByChunkName".to_owned()))
+        }
     }
 }
 

@@ -19,11 +19,19 @@ pub(super) enum Node {
 }
 
 impl Node {
+    /// The text that it is, if it is one.
+    pub(super) fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::List(_) | Self::Object(_) | Self::Other => None,
+        }
+    }
+
     /// The object that these bytes are.
     pub(super) fn object(bytes: &[u8]) -> Result<BTreeMap<String, Self>, String> {
         match serde_json::from_slice(bytes).map_err(|error| format!("it is not JSON: {error}"))? {
             Self::Object(object) => Ok(object),
-            _ => Err("it is not an object".to_owned()),
+            Self::Text(_) | Self::List(_) | Self::Other => Err("it is not an object".to_owned()),
         }
     }
 }

@@ -62,13 +62,27 @@ impl<'a, 'u> Finder<'a, 'u> {
         let url = without_query(url);
         // The list of a tool that builds more than this folder (a server beside the site) names files outside of it.
         let is_elsewhere = if self.public_path.is_empty() { url.contains("//") } else { !url.starts_with(self.public_path) };
-        names_a_file(url) && !is_elsewhere && !url.starts_with("data:") && self.find(url).is_none()
+        names_a_file(url) && !is_elsewhere && !url.starts_with("data:") && !lies_outside(url) && self.find(url).is_none()
     }
 
     /// What the tool puts in front, if it is a place.
     pub(super) fn public_path(&self) -> Option<String> {
         (self.folder.is_empty() && self.public_path.len() > 1).then(|| self.public_path.to_owned())
     }
+}
+
+/// Whether a path leads out of the output folder.
+pub(super) fn lies_outside(path: &str) -> bool {
+    path.starts_with("../")
+}
+
+/// Modules of a server, which the tool lists beside the site's files: none of them is in the build.
+pub(super) fn are_of_a_server<'u>(modules: impl IntoIterator<Item = &'u str>, is_there: impl Fn(&str) -> bool) -> bool {
+    !modules.into_iter().filter(|path| is_module(path)).any(is_there)
+}
+
+pub(super) fn is_module(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, ending)| ending == "mjs")
 }
 
 /// The file of a path that may be escaped as in a URL.

@@ -47,11 +47,15 @@ mod tests;
 
 pub use failure::UnreadableNames;
 pub use paths::Paths;
+pub(super) use paths::names_a_file;
 
 use find::Candidate;
 
 /// Largest file of a build tool that is read: 200,000 chunks of 80 bytes.
 pub const BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Most entries of one: each grows to some hundred bytes in memory. 200,000 files with a name and a URL have 400,000.
+pub const ENTRIES_MAX: usize = 600_000;
 
 /// What tools on Windows write before UTF-8; no list begins with it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -451,6 +455,11 @@ impl Build<'_> {
 
     /// What one reader says of a file: its names, or why it is none of its.
     fn ask(&self, reader: &Reader, path: &str, bytes: &[u8]) -> Result<Result<Names, String>, UnreadableNames> {
+        if has_too_many_entries(bytes) {
+            return Ok(Err(format!(
+                "it has more than {ENTRIES_MAX} entries, the most that are read; let the tool write less, or set manifest.format to Folder"
+            )));
+        }
         match (reader.read)(&Input { path, bytes: bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes), paths: &self.paths }) {
             Ok(names) => Ok(Ok(names)),
             Err(Unsuitable::AnotherFormat(cause)) => Ok(Err(cut(&cause))),
@@ -468,6 +477,11 @@ fn taken(reader: &Reader, path: &str, decided: Decided, names: Names) -> BuildNa
     let mut reading = Reading::of(reader.format, Some(path.to_owned()), decided);
     reading.tool = (reader.format == Format::Auto).then(|| reader.tool.to_owned());
     BuildNames::of(reading, names)
+}
+
+/// Whatever the format: between two entries stands a comma.
+fn has_too_many_entries(bytes: &[u8]) -> bool {
+    bytes.split(|byte| *byte == b',').nth(ENTRIES_MAX + 1).is_some()
 }
 
 /// A parser's complaint may quote the file.

@@ -18,10 +18,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
 fn path(node: Node) -> Option<String> {
     match node {
         Node::Text(path) => Some(path),
-        Node::Object(mut object) => match object.remove("digested_path") {
-            Some(Node::Text(path)) => Some(path),
-            _ => None,
-        },
+        Node::Object(mut object) => object.remove("digested_path")?.text(),
         Node::List(_) | Node::Other => None,
     }
 }

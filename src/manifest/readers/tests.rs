@@ -335,6 +335,22 @@ fn a_manifest_of_webpack_may_name_files_from_its_own_folder() {
 }
 
 #[test]
+fn a_description_named_manifest_is_no_list_of_files() {
+    for (path, text) in [
+        ("plugins/x/manifest.json", r#"{"id":"x","author":"jane@example.com","main":"main.js"}"#),
+        ("manifest.json", r#"{"title":"Shop","homepage":"example.com","image":"logo.png"}"#),
+        ("data/manifest.json", r#"{"a":"a.csv","c":"c.csv","d.csv":"d.csv"}"#),
+        ("plugins/x/assets-manifest.json", r#"{"main":"main.js","site":"example.com"}"#),
+    ] {
+        let build = Sample::of(&[(path, text), ("plugins/x/main.js", ""), ("logo.png", ""), ("data/a.csv", ""), ("data/d.csv", "")]).auto();
+        assert!(build.reading.path.is_none() && build.missing().count() == 0, "{path}: {build:?}");
+    }
+    let mixed = r#"{"main.js":"main.3a4f5b6c.js","gone.css":"gone.3a4f5b6c.css","author":"jane@example.com","a.csv":"a.csv"}"#;
+    let build = Sample::of(&[("build/manifest.json", mixed), ("build/main.3a4f5b6c.js", ""), ("build/a.csv", "")]).auto();
+    assert_eq!((strings(&build.names.hashed), strings(&build.names.missing)), (vec!["build/main.3a4f5b6c.js"], vec!["gone.3a4f5b6c.css"]));
+}
+
+#[test]
 fn names_of_lists_may_be_escaped() {
     let text = r#"{"assetGroups":[{"urls":["/index.html","/img/a%20b.png","/100%25.png","/a%2.png"]}]}"#;
     let build = Sample::of(&[("ngsw.json", text), ("index.html", ""), ("img/a b.png", ""), ("100%25.png", ""), ("a%2.png", "")]).auto();
@@ -354,10 +370,21 @@ fn lists_of_many_entries_take_little_time() {
     let esbuild = format!(r#"{{"inputs":{{}},"outputs":{{{}}}}}"#, outputs.join(","));
     let entries: Vec<String> = (0..20_000).map(|n| format!(r#""a{n}":{{"initial":{{"js":["a{n}-5K7OQ3KJ.js"]}}}}"#)).collect();
     let rsbuild = format!(r#"{{"allFiles":[],"entries":{{{}}}}}"#, entries.join(","));
+    let chunks: Vec<String> = (0..20_000).map(|n| format!(r#""src/a{n}.ts":{{"file":"a{n}-5K7OQ3KJ.js"}}"#)).collect();
+    let vite = format!("{{{}}}", chunks.join(","));
     let files: Vec<String> = (0..20_000).map(|n| format!("a{n}-5K7OQ3KJ.js")).collect();
-    for (path, text) in [("meta.json", esbuild), ("manifest.json", rsbuild)] {
+    for (path, text) in [("meta.json", esbuild), ("manifest.json", rsbuild), (".vite/manifest.json", vite)] {
         let mut all: Vec<(&str, &str)> = files.iter().map(|file| (file.as_str(), "")).collect();
         all.push((path, &text));
         assert_eq!(Sample::of(&all).auto().names.logical.len(), 20_000);
     }
+}
+
+#[test]
+fn a_list_of_very_many_entries_is_not_read() {
+    let entries = |count: usize| format!(r#"{{"a":[""{}],"x.3a4f5b6c.js":"x.3a4f5b6c.js"}}"#, r#","""#.repeat(count));
+    let many = Sample::of(&[("rev-manifest.json", &entries(ENTRIES_MAX)), ("x.3a4f5b6c.js", "")]).auto();
+    assert!(many.reading.path.is_none() && sentence(&many).contains("more than 600000 entries"), "{}", sentence(&many));
+    let error = Sample::of(&[(".vite/manifest.json", &entries(ENTRIES_MAX)), ("x.js", "")]).read(Format::Auto, None).unwrap_err();
+    assert!(error.to_string().contains("set manifest.format to Folder"), "{error}");
 }

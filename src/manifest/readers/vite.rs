@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::paths::folder_and_name;
+use super::paths::{folder_and_name, is_needed};
 use super::{Input, Names, OwnFile, Paths, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 use crate::manifest::classify;
@@ -61,10 +61,12 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     if there.is_empty() && base.is_none() && input.path.contains('/') {
         return Err(Unsuitable::AnotherFormat("it names no file of the build".to_owned()));
     }
-    let missing = gone.into_iter().map(|(file, _)| file).chain(missing_chunks(&chunks));
+    // A page loads without its source maps; they may have been taken out on purpose.
+    let missing = gone.into_iter().map(|(file, _)| file).filter(|file| is_needed(file)).chain(missing_chunks(&chunks));
+    let of_files = chunks_of_files(&chunks);
     Ok(Names {
         logical: logical_names(&chunks).filter_map(|(file, name)| Some((find(file)?.to_owned(), name.clone()))).collect(),
-        hashed: there.iter().filter(|(named, _)| is_hashed(&chunks, named)).filter_map(|(_, file)| *file).map(str::to_owned).collect(),
+        hashed: there.iter().filter(|(named, _)| is_hashed(&of_files, named)).filter_map(|(_, file)| *file).map(str::to_owned).collect(),
         missing: missing.cloned().collect(),
         public_path: None,
         // In `.vite` it is left out with its folder.
@@ -72,14 +74,20 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     })
 }
 
-/// Whether a file's name says more than the source and the chunk that it was made from: then what is more is Vite's hash, whatever its form.
-fn is_hashed(chunks: &Chunks, file: &str) -> bool {
-    let mut of_its_own = chunks.iter().filter(|(_, chunk)| chunk.file == file).peekable();
-    if of_its_own.peek().is_none() {
-        return classify::has_hash_shape(file);
+/// The chunks that became each file, with their keys: searched once for each file, 60,000 chunks would take minutes.
+fn chunks_of_files(chunks: &Chunks) -> BTreeMap<&str, Vec<(&String, &Chunk)>> {
+    let mut all: BTreeMap<&str, Vec<(&String, &Chunk)>> = BTreeMap::new();
+    for (source, chunk) in chunks {
+        all.entry(&chunk.file).or_default().push((source, chunk));
     }
-    of_its_own.all(|(source, chunk)| {
-        let plain = [Some(source), chunk.src.as_ref(), chunk.name.as_ref()];
+    all
+}
+
+/// Whether a file's name says more than the source and the chunk that it was made from: then what is more is Vite's hash, whatever its form.
+fn is_hashed(of_files: &BTreeMap<&str, Vec<(&String, &Chunk)>>, file: &str) -> bool {
+    let Some(of_its_own) = of_files.get(file) else { return classify::has_hash_shape(file) };
+    of_its_own.iter().all(|(source, chunk)| {
+        let plain = [Some(*source), chunk.src.as_ref(), chunk.name.as_ref()];
         plain.into_iter().flatten().all(|plain| classify::says_more_than(file, plain))
     })
 }
@@ -144,6 +152,20 @@ mod tests {
         let names = names(PATH, br#"{"a.js":{"file":"a.js","imports":["_b.js"],"dynamicImports":["c.js"]}}"#, &["a.js"]).unwrap();
         assert_eq!(names.missing, BTreeSet::from(["_b.js".to_owned(), "c.js".to_owned()]));
         assert!(names.hashed.is_empty(), "a name without a hash is not vouched for");
+    }
+
+    #[test]
+    fn very_many_chunks_are_not_searched_for_each_file() {
+        let files: Vec<String> = (0..150_000).map(|n| format!("a{n}-5K7OQ3KJ.js")).collect();
+        let chunks: Vec<String> = files.iter().enumerate().map(|(n, file)| format!(r#""a{n}.ts":{{"file":"{file}"}}"#)).collect();
+        let paths: Vec<&str> = files.iter().map(String::as_str).collect();
+        assert_eq!(names(PATH, format!("{{{}}}", chunks.join(",")).as_bytes(), &paths).unwrap().hashed.len(), 150_000);
+    }
+
+    #[test]
+    fn a_source_map_that_was_taken_out_is_not_missing() {
+        let text = br#"{"a.js":{"file":"a.js","assets":["a.js.map","b.png"]}}"#;
+        assert_eq!(names(PATH, text, &["a.js"]).unwrap().missing, BTreeSet::from(["b.png".to_owned()]));
     }
 
     #[test]

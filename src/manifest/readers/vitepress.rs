@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::json::Node;
+use super::paths::folder_and_name;
 use super::{Input, Names, OwnFile, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 
@@ -15,14 +16,19 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let object = Node::object(input.bytes).map_err(Unsuitable::AnotherFormat)?;
     let pages: BTreeMap<String, String> =
         object.into_iter().filter_map(|(page, node)| if let Node::Text(hash) = node { Some((page, hash)) } else { None }).collect();
-    let folder = input.path.strip_suffix("hashmap.json").unwrap_or_default();
+    let folder = format!("{}assets/", folder_and_name(input.path).0);
+    // VitePress writes its keys in lower case, and files as their pages are written (`guide_Getting-Started.md`, `README.md`).
+    let files = input.paths.all().filter_map(|path| Some((path.strip_prefix(folder.as_str())?.to_lowercase(), path)));
+    let files: BTreeMap<String, &str> = files.collect();
     let mut names = Names { own_file: OwnFile::Published, ..Names::default() };
     for (page, hash) in pages.iter().filter(|(page, _)| page.rsplit_once('.').is_some_and(|(_, ending)| ending == "md")) {
-        let forms = [format!("{folder}assets/{page}.{hash}.js"), format!("{folder}assets/{page}.{hash}.lean.js")];
-        let there: Vec<&str> = forms.iter().filter_map(|form| input.paths.find(form)).collect();
+        let forms = [format!("{page}.{hash}.js"), format!("{page}.{hash}.lean.js")];
+        // The hash has both cases: it stays as it is.
+        let is_it = |file: &&str| file.contains(hash.as_str());
+        let there: Vec<&str> = forms.iter().filter_map(|form| files.get(&form.to_lowercase()).copied().filter(is_it)).collect();
         names.hashed.extend(there.iter().map(|file| (*file).to_owned()));
         if there.is_empty() {
-            names.missing.insert(forms[0].clone());
+            names.missing.insert(format!("{folder}{}", forms[0]));
         }
     }
     if names.hashed.is_empty() {
@@ -34,6 +40,18 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::Sample;
+
+    #[test]
+    fn pages_with_capitals_in_their_names_are_found() {
+        let text = r#"{"index.md":"CZ6bk-9a","guide_getting-started.md":"Abcdefg1","readme.md":"Xbcdefg1"}"#;
+        let files = ["assets/guide_Getting-Started.md.Abcdefg1.js", "assets/README.md.Xbcdefg1.lean.js", "assets/index.md.CZ6bk-9a.js"];
+        let mut all: Vec<(&str, &str)> = files.iter().map(|file| (*file, "")).collect();
+        all.push(("hashmap.json", text));
+        let build = Sample::of(&all).auto();
+        assert!(build.names.missing.is_empty() && files.iter().all(|file| build.names.hashed.contains(*file)), "{build:?}");
+        let other = Sample::of(&[("hashmap.json", text), ("assets/index.md.CZ6bk-9a.js", ""), ("assets/README.md.xbcdefg1.js", "")]).auto();
+        assert_eq!(other.names.missing.len(), 2, "another hash is another file: {other:?}");
+    }
 
     #[test]
     fn chunks_of_pages_are_found_in_both_forms() {

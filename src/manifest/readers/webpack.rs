@@ -36,7 +36,13 @@ struct Map {
 }
 
 fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
-    let map = parse(input.bytes).map_err(Unsuitable::AnotherFormat)?;
+    let mut map = parse(input.bytes).map_err(Unsuitable::AnotherFormat)?;
+    if is_anybodys(input.path) {
+        map.take_what_a_tool_writes();
+        if !map.names.values().any(|url| is_loaded(url)) {
+            return Err(Unsuitable::AnotherFormat("it leads from no name of a script or style to another one".to_owned()));
+        }
+    }
     let urls = || map.names.values().chain(&map.entry_points).map(|url| without_query(url));
     let public_path = input.paths.public_path(urls());
     let behind = |url: &&str| public_path.is_some_and(|public_path| input.paths.behind(public_path, url).is_some());
@@ -52,6 +58,27 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let mut names = named(&map.names, urls(), &|url| Target::of(url, public_path, input.paths));
     names.public_path = (public_path.len() > 1).then(|| public_path.to_owned());
     Ok(names)
+}
+
+/// Whether others write files of that name, too: descriptions of plugins, sites and data.
+fn is_anybodys(path: &str) -> bool {
+    path.contains('/') || path == "manifest.json"
+}
+
+impl Map {
+    /// Leaves entries whose name and URL have the same ending; an address of a person or a site is no file.
+    fn take_what_a_tool_writes(&mut self) {
+        self.names.retain(|name, url| ending(name).is_some_and(|of_name| Some(of_name) == ending(without_query(url))));
+    }
+}
+
+fn ending(path: &str) -> Option<&str> {
+    folder_and_name(path).1.rsplit_once('.').map(|(_, ending)| ending)
+}
+
+/// Whether a page loads it to run or to be styled.
+fn is_loaded(url: &str) -> bool {
+    matches!(ending(without_query(url)), Some("js" | "mjs" | "css"))
 }
 
 /// The names that lead to files of the build, and the URLs that should.
@@ -128,10 +155,7 @@ fn parse(bytes: &[u8]) -> Result<Map, String> {
 fn url(node: Node) -> Option<String> {
     match node {
         Node::Text(url) => Some(url),
-        Node::Object(mut object) => match object.remove("src") {
-            Some(Node::Text(url)) => Some(url),
-            _ => None,
-        },
+        Node::Object(mut object) => object.remove("src")?.text(),
         Node::List(_) | Node::Other => None,
     }
 }

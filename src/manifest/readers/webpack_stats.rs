@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use super::listed::lies_outside;
 use super::paths::{folder_and_name, is_needed, without_query};
 use super::{Input, Names, OwnFile, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
@@ -82,7 +83,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     for (asset, file) in assets.iter().zip(files) {
         match input.paths.find(&format!("{folder}{file}")) {
             Some(path) => asset.tell(path, &mut names, &mut used),
-            None if is_needed(file) => drop(names.missing.insert(file.to_owned())),
+            None if is_needed(file) && !lies_outside(file) => drop(names.missing.insert(file.to_owned())),
             None => {}
         }
     }
@@ -127,5 +128,17 @@ impl Asset {
         let (_, ending) = path.rsplit_once('.').filter(|(_, ending)| *ending != "map")?;
         let chunk = || self.chunk_names.iter().flatten().next().map(|chunk| format!("{chunk}.{ending}"));
         self.info.source_filename.clone().or_else(chunk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Sample;
+
+    #[test]
+    fn what_lies_outside_of_the_output_folder_is_not_missed() {
+        let text = r#"{"assets":[{"name":"a.js"},{"name":"../server/y.js"},{"name":"gone.js"}]}"#;
+        let build = Sample::of(&[("stats.json", text), ("a.js", "")]).auto();
+        assert_eq!(build.names.missing.iter().collect::<Vec<_>>(), ["gone.js"]);
     }
 }
