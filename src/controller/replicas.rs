@@ -20,7 +20,7 @@ use super::context::Context;
 use super::jobs::{Mending, WorkFailure, Worked};
 use super::reached::StoreKey;
 use super::store::{address, fault, open_tried};
-use super::work::{Task, entries_failure, pass_on, read_failure, upload_status};
+use super::work::{Task, entries_failure, pass_on, put_flip_files, read_failure, upload_status};
 
 /// How to reach a replica; or why that is not known, in one sentence without a full stop.
 pub(super) async fn replica_settings(cx: &Context, store: &StoreKey, replica: &ReplicaSpec) -> Result<S3Settings, String> {
@@ -170,11 +170,7 @@ impl Task {
     ) -> Result<(), WorkFailure> {
         let bucket = self.open(replica).await.map_err(|cause| unopened(replica, &cause))?;
         let layout = self.layout_in(replica);
-        let published = match publish {
-            PublishEntries::Bucket => upload::publish_entries(bucket.as_ref(), &layout, manifest, sequence, writer).await,
-            PublishEntries::Pods => upload::publish_unversioned(bucket.as_ref(), &layout, manifest, sequence, writer).await,
-        };
-        published.map(drop).map_err(|failure| {
+        put_flip_files((bucket.as_ref(), &layout), manifest, (publish, sequence), writer).await.map_err(|failure| {
             let failure = entries_failure(&failure);
             WorkFailure { message: format!("replica {:?}: {}", replica.name, failure.message), ..failure }
         })

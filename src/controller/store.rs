@@ -143,9 +143,9 @@ fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &Store
         .is_some_and(|active| active.version == release.spec.version && active.base_url == *base_url && active.fetch_base() == fetch_url);
     let sweeps = retention::due_at(release, now).is_some_and(|at| at <= now);
     let fills = rollout::replicas::are_to_be_filled(store, &release.status);
-    let public = pointer.is_some_and(|pointer| rollout::decide::public_files_are_due(release, pointer, now));
-    let is_idle = active && release.spec.entries.publish == PublishEntries::Pods && !public && !sweeps && !fills;
-    let finishes = public && release.spec.entries.publish == PublishEntries::Pods;
+    let of_pods = release.spec.entries.publish == PublishEntries::Pods;
+    let finishes = of_pods && pointer.is_some_and(|pointer| rollout::decide::public_files_are_due(release, pointer, now));
+    let is_idle = active && of_pods && !finishes && !sweeps && !fills;
     !(release.deleting || (release.spec.suspend && !finishes) || is_idle)
 }
 

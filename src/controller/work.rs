@@ -13,7 +13,7 @@ use crate::api::{AssetStoreSpec, BuildManifestSpec, ContentHash, ManifestDigest}
 use crate::bucket::s3::S3Settings;
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::pods::ReleaseKey;
-use crate::manifest::{Declared, Layout, Manifest, Owner};
+use crate::manifest::{Declared, Layout, Manifest, Owner, Writer};
 use crate::retention::Plan;
 use crate::retention::references::OwnFacts;
 use crate::rollout::observed::{BuildSource, Inheritance, Job, JobEnd, Observed, StoreFacts, StoreProblem, SweepAct};
@@ -380,14 +380,25 @@ impl Task {
             return Err(read_failure("ManifestMissing", format!("the manifest {:?} is not in the store", self.layout.manifest(digest))));
         };
         let writer = self.writer(version, digest);
-        let published = match publish {
-            PublishEntries::Bucket => upload::publish_entries(bucket, &self.layout, &manifest, sequence, &writer).await,
-            PublishEntries::Pods => upload::publish_unversioned(bucket, &self.layout, &manifest, sequence, &writer).await,
-        };
+        let published = put_flip_files((bucket, &self.layout), &manifest, (publish, sequence), &writer).await;
         published.map_err(|failure| entries_failure(&failure))?;
         self.publish_entries_to_replicas(&manifest, (publish, sequence), &writer).await?;
         Ok(JobEnd::EntriesPublished { at })
     }
+}
+
+/// Writes what a flip puts at public keys, in the store or in a replica.
+pub(super) async fn put_flip_files(
+    (bucket, layout): (&dyn Bucket, &Layout),
+    manifest: &Manifest,
+    (publish, sequence): (PublishEntries, i64),
+    writer: &Writer,
+) -> Result<(), EntriesFailure> {
+    let published = match publish {
+        PublishEntries::Bucket => upload::publish_entries(bucket, layout, manifest, sequence, writer).await,
+        PublishEntries::Pods => upload::publish_unversioned(bucket, layout, manifest, sequence, writer).await,
+    };
+    published.map(drop)
 }
 
 /// How the spec has a build read.

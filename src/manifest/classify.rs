@@ -1,7 +1,7 @@
 //! What a file is by its name alone: a page, something whose bytes may change under its name, or neither; and what a build tool's own
 //! words say about hashes. Never takes the shape of a name for proof that its bytes stay: that is `evidence`'s business.
 
-use super::variant;
+use super::variant::{self, Encoding};
 
 /// Names that only service workers have. A chunk whose name merely begins so is none: pages load it.
 const SERVICE_WORKERS: [&str; 7] =
@@ -58,7 +58,7 @@ pub fn is_never_hashed(path: &str) -> bool {
 #[must_use]
 pub fn is_beside_a_script(path: &str) -> bool {
     let name = path.to_ascii_lowercase();
-    let name = [".br", ".gz"].into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let name = Encoding::ALL.into_iter().find_map(|encoding| name.strip_suffix(encoding.ending())).unwrap_or(&name);
     is_source_map(name)
         || [".license.txt", ".licenses.txt", ".license", ".legal.txt", ".d.ts", ".d.mts", ".d.cts"].iter().any(|end| name.ends_with(end))
 }
@@ -96,14 +96,25 @@ fn is_dated(text: &str) -> bool {
 
 /// Whether every part between marks is a word that can be spoken, perhaps with a number: in lower case.
 fn is_of_words(text: &str) -> bool {
-    let is_vowel = |b: u8| matches!(b, b'a' | b'e' | b'i' | b'o' | b'u' | b'y');
     let is_word = |part: &str| {
         let letters = part.trim_end_matches(|c: char| c.is_ascii_digit());
-        let vowels = letters.bytes().filter(|b| is_vowel(*b)).count();
-        let longest = letters.as_bytes().split(|b| is_vowel(*b)).map(<[u8]>::len).max().unwrap_or_default();
-        letters.bytes().all(|b| b.is_ascii_lowercase()) && vowels * 4 >= letters.len() && longest < 5
+        letters.bytes().all(|b| b.is_ascii_lowercase()) && vowels(letters) * 4 >= letters.len() && consonants_in_a_row(letters) < 5
     };
     text.split(['-', '_', '~']).all(is_word)
+}
+
+/// How many letters of a text are vowels.
+pub(super) fn vowels(letters: &str) -> usize {
+    letters.bytes().filter(|b| is_vowel(*b)).count()
+}
+
+/// The longest run without a vowel.
+pub(super) fn consonants_in_a_row(letters: &str) -> usize {
+    letters.as_bytes().split(|b| is_vowel(*b)).map(<[u8]>::len).max().unwrap_or_default()
+}
+
+fn is_vowel(byte: u8) -> bool {
+    matches!(byte.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u' | b'y')
 }
 
 /// Whether some part of a path has the shape of a hash: for advice, never for a decision.

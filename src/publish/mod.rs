@@ -111,7 +111,7 @@ async fn published(
         prepared.check_excluded(&layout)?;
         let mut outcome = Outcome::of(&args.version, &prepared);
         if let Some(verdict) = &verdict {
-            warn(verdict);
+            verdict.warnings().for_each(|warning| say(&format!("warning: {}: {}", warning.referrer, warning.finding())));
             outcome.looked_at(verdict);
         }
         if let Some(strictness) = args.lint {
@@ -140,19 +140,6 @@ async fn published(
     let mut outcome = teller.beside(work).await?;
     outcome.seconds = begun.elapsed().as_secs_f64();
     Ok(outcome)
-}
-
-/// Warnings that are shown; a build of many pages may have thousands, and the result counts all of them.
-const WARNINGS_SHOWN: usize = 20;
-
-fn warn(verdict: &Verdict) {
-    for warning in verdict.warnings().take(WARNINGS_SHOWN) {
-        say(&format!("warning: {}: {}", warning.referrer, warning.finding()));
-    }
-    let more = verdict.warnings().count().saturating_sub(WARNINGS_SHOWN);
-    if more > 0 {
-        say(&format!("warning: {more} more references lead to no file of the build; --lint=report lists the findings by folder"));
-    }
 }
 
 fn request(args: &PublishArgs, target: &Target) -> Publish {

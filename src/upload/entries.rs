@@ -316,8 +316,7 @@ fn is_kept_map(stored: &Stored, file: &ManifestFile) -> bool {
 
 /// The path of what a file is a variant of: a page's variant is a page.
 fn original_path(file: &ManifestFile) -> &str {
-    let original = file.encoding().and_then(|_| variant::original(&file.path));
-    original.map_or(file.path.as_str(), |(original, _)| original)
+    if file.encoding().is_some() { variant::original_path(&file.path) } else { &file.path }
 }
 
 #[derive(Clone, Copy)]

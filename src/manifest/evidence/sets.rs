@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::manifest::{Class, Manifest, ManifestFile, classify};
+use crate::manifest::classify::{self, consonants_in_a_row, vowels};
+use crate::manifest::{Class, Manifest, ManifestFile};
 
 /// Tokens that must look random beyond doubt, in both versions together.
 const CLEAR_MIN: usize = 6;
@@ -293,16 +294,7 @@ fn has_a_word(text: &str) -> bool {
 
 /// Vowels in between, and never four consonants in a row.
 fn can_be_spoken(letters: &str) -> bool {
-    let longest = letters.as_bytes().split(|b| is_vowel(*b)).map(<[u8]>::len).max().unwrap_or_default();
-    vowels(letters) * 5 >= letters.len() && longest < 4
-}
-
-fn vowels(letters: &str) -> usize {
-    letters.bytes().filter(|b| is_vowel(*b)).count()
-}
-
-fn is_vowel(byte: u8) -> bool {
-    matches!(byte.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u' | b'y')
+    vowels(letters) * 5 >= letters.len() && consonants_in_a_row(letters) < 4
 }
 
 /// Every token that a path may carry, with its group.

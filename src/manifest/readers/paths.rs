@@ -89,6 +89,18 @@ pub fn folder_and_name(path: &str) -> (&str, &str) {
     path.rfind('/').map_or(("", path), |at| path.split_at(at + 1))
 }
 
+/// What a path's name has behind its last dot.
+#[must_use]
+pub fn ending(path: &str) -> Option<&str> {
+    folder_and_name(path).1.rsplit_once('.').map(|(_, ending)| ending)
+}
+
+/// Whether a page loads the file to run it or to be styled by it.
+#[must_use]
+pub fn is_script_or_style(path: &str) -> bool {
+    matches!(ending(path), Some("js" | "mjs" | "css"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

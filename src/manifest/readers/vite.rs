@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::paths::{folder_and_name, is_needed};
+use super::paths::{folder_and_name, is_needed, is_script_or_style};
 use super::{Input, Names, OwnFile, Paths, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 use crate::manifest::classify;
@@ -94,7 +94,7 @@ fn is_hashed(of_files: &BTreeMap<&str, Vec<(&String, &Chunk)>>, file: &str) -> b
 
 /// Whether it is something that Vite makes, rather than a document.
 fn is_built(chunk: &Chunk) -> bool {
-    chunk.is_entry || [".js", ".mjs", ".css"].iter().any(|ending| chunk.file.ends_with(ending))
+    chunk.is_entry || is_script_or_style(&chunk.file)
 }
 
 /// For a manifest in `.vite`, the folder around that.

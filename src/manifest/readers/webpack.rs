@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::json::Node;
 use super::listed::relative;
-use super::paths::{folder_and_name, is_needed, names_a_file, without_query};
+use super::paths::{ending, folder_and_name, is_needed, is_script_or_style, names_a_file, without_query};
 use super::{Input, Names, OwnFile, Paths, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 use crate::manifest::classify;
@@ -39,7 +39,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let mut map = parse(input.bytes).map_err(Unsuitable::AnotherFormat)?;
     if is_anybodys(input.path) {
         map.take_what_a_tool_writes();
-        if !map.names.values().any(|url| is_loaded(url)) {
+        if !map.names.values().any(|url| is_script_or_style(without_query(url))) {
             return Err(Unsuitable::AnotherFormat("it leads from no name of a script or style to another one".to_owned()));
         }
     }
@@ -70,15 +70,6 @@ impl Map {
     fn take_what_a_tool_writes(&mut self) {
         self.names.retain(|name, url| ending(name).is_some_and(|of_name| Some(of_name) == ending(without_query(url))));
     }
-}
-
-fn ending(path: &str) -> Option<&str> {
-    folder_and_name(path).1.rsplit_once('.').map(|(_, ending)| ending)
-}
-
-/// Whether a page loads it to run or to be styled.
-fn is_loaded(url: &str) -> bool {
-    matches!(ending(without_query(url)), Some("js" | "mjs" | "css"))
 }
 
 /// The names that lead to files of the build, and the URLs that should.

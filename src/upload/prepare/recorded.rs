@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::Prepared;
+use crate::api::ContentHash;
 use crate::bucket::Bucket;
 use crate::manifest::build::is_left_out;
 use crate::manifest::readers::{BuildNames, Decided};
-use crate::manifest::{ManifestFile, VersionRecord};
+use crate::manifest::{Manifest, VersionRecord};
 use crate::source::Build;
 use crate::upload::records::read_record;
 use crate::upload::{Publish, ReadFailure, read_manifest};
@@ -30,20 +31,10 @@ impl Prepared {
         };
         let reading = summary.map_or_else(|| BuildNames::none(Decided::NothingFound).reading, |summary| summary.reading);
         let (stored_size, digest) = manifest.identity();
-        let ours = || {
-            // What was published counts, whatever is left out today.
-            let is_published = |path: &str| has(&manifest.files, path) || (!is_left_out(path) && reading.path.as_deref() != Some(path));
-            build.files.iter().filter(move |file| is_published(&file.path)).map(|file| (&file.path, &file.sha256))
-        };
-        let is_same = digest == recorded && ours().eq(manifest.files.iter().map(|file| (&file.path, &file.sha256)));
-        Ok(is_same.then(|| Self {
-            bytes: build.bytes.clone(),
-            manifest: manifest.clone(),
-            reading: reading.clone(),
-            stored_size,
-            digest,
-            left_out: Vec::new(),
-        }))
+        let files = build.files.iter().map(|file| (&file.path, &file.sha256));
+        let (left_out, kept): (Vec<_>, Vec<_>) = files.partition(|(path, _)| is_left_out(path) || reading.path.as_ref() == Some(*path));
+        let is_same = digest == recorded && has_recorded(&manifest, kept, left_out);
+        Ok(is_same.then(|| Self { bytes: build.bytes.clone(), manifest, reading, stored_size, digest, left_out: Vec::new() }))
     }
 
     /// Whether this build was recorded as this version, under today's manifest or another one.
@@ -53,27 +44,37 @@ impl Prepared {
     pub async fn is_recorded(&self, bucket: &dyn Bucket, request: &Publish) -> Result<bool, ReadFailure> {
         match read_record(bucket, &request.layout, &request.version).await? {
             None => Ok(false),
-            Some(record) => Ok(record.digest == self.digest || self.as_recorded(bucket, request).await?.is_some()),
+            Some(record) => Ok(record.digest == self.digest || self.under(bucket, request, record).await?.is_some()),
         }
     }
 
     /// [`Prepared::recorded`] for a build that was prepared: under the manifest with which its version was recorded, if that is another one.
     pub(in crate::upload) async fn as_recorded(&self, bucket: &dyn Bucket, request: &Publish) -> Result<Option<Self>, ReadFailure> {
-        let Some(record) = read_record(bucket, &request.layout, &request.version).await?.filter(|record| record.digest != self.digest)
-        else {
-            return Ok(None);
-        };
+        match read_record(bucket, &request.layout, &request.version).await?.filter(|record| record.digest != self.digest) {
+            Some(record) => self.under(bucket, request, record).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn under(&self, bucket: &dyn Bucket, request: &Publish, record: VersionRecord) -> Result<Option<Self>, ReadFailure> {
         let Some(manifest) = read_manifest(bucket, &request.layout, &record.digest).await? else { return Ok(None) };
         let (stored_size, digest) = manifest.identity();
-        // What was published counts, whatever is left out today.
-        let was_published = self.left_out.iter().filter(|(path, _)| has(&manifest.files, path)).map(|(path, sha256)| (path, sha256));
-        let ours: BTreeMap<_, _> = self.manifest.files.iter().map(|file| (&file.path, &file.sha256)).chain(was_published).collect();
-        let is_same = digest == record.digest && ours.into_iter().eq(manifest.files.iter().map(|file| (&file.path, &file.sha256)));
+        let kept = self.manifest.files.iter().map(|file| (&file.path, &file.sha256));
+        let left_out = self.left_out.iter().map(|(path, sha256)| (path, sha256));
+        let is_same = digest == record.digest && has_recorded(&manifest, kept, left_out);
         let (bytes, reading) = (self.bytes.clone(), self.reading.clone());
         Ok(is_same.then(|| Self { bytes, manifest, reading, stored_size, digest, left_out: Vec::new() }))
     }
 }
 
-fn has(files: &[ManifestFile], path: &str) -> bool {
-    files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok()
+/// Whether a recorded manifest lists these files and no other: what was published counts, whatever is left out today.
+fn has_recorded<'b>(
+    manifest: &'b Manifest,
+    kept: impl IntoIterator<Item = (&'b String, &'b ContentHash)>,
+    left_out: impl IntoIterator<Item = (&'b String, &'b ContentHash)>,
+) -> bool {
+    let is_listed = |path: &str| manifest.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
+    let was_published = left_out.into_iter().filter(|(path, _)| is_listed(path));
+    let ours: BTreeMap<_, _> = kept.into_iter().chain(was_published).collect();
+    ours.into_iter().eq(manifest.files.iter().map(|file| (&file.path, &file.sha256)))
 }

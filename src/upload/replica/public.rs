@@ -1,6 +1,7 @@
 //! Unversioned files at the public keys of a replica, before any page of their version is served from there.
 //! Never replaces anything: what lies there gives way with the flip.
 
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::{Pair, ReplicaFailure, of_store};
@@ -45,12 +46,18 @@ impl Pair {
         let Some(bytes) = bucket.get(&stored, ENTRY_BYTES_MAX).await.map_err(ReplicaFailure::Replica)? else {
             return Err(ReplicaFailure::Damaged { key: stored, cause: "it went while it was copied to its public key".to_owned() });
         };
-        if ContentHash::of(&bytes) != file.sha256 {
-            return Err(ReplicaFailure::Damaged { key: stored, cause: "its bytes are not what the manifest says".to_owned() });
-        }
+        let bytes = as_listed(file, stored, bytes)?;
         let attributes = public_attributes(file, writer, BEFORE_ANY_FLIP, lasts);
         // Lost: another program put something there, which is as good.
         bucket.create(&key, Body::Bytes(bytes), &attributes).await.map_err(ReplicaFailure::Replica)?;
         Ok(())
     }
+}
+
+/// The bytes, if they are those that the manifest lists for the file.
+pub(super) fn as_listed(file: &ManifestFile, key: String, bytes: Bytes) -> Result<Bytes, ReplicaFailure> {
+    if ContentHash::of(&bytes) == file.sha256 {
+        return Ok(bytes);
+    }
+    Err(ReplicaFailure::Damaged { key, cause: "its bytes are not what the manifest says".to_owned() })
 }

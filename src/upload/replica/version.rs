@@ -4,8 +4,9 @@
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::bring::{Brought, Wanting, occupied};
+use super::public::as_listed;
 use super::{Pair, ReplicaFailure, of_store};
-use crate::api::{ContentHash, ManifestDigest};
+use crate::api::ManifestDigest;
 use crate::bucket::{Body, BucketError, Expected};
 use crate::manifest::Class;
 use crate::manifest::build::ENTRY_BYTES_MAX;
@@ -58,9 +59,7 @@ impl Pair {
         let original = self.store.layout.key(&file.key());
         let Some(stored) = self.store.bucket.head(&original).await.map_err(of_store)? else { return Ok(false) };
         let Some(bytes) = self.store.bucket.get(&original, ENTRY_BYTES_MAX).await.map_err(of_store)? else { return Ok(false) };
-        if ContentHash::of(&bytes) != file.sha256 {
-            return Err(ReplicaFailure::Damaged { key: original, cause: "its bytes are not what the manifest says".to_owned() });
-        }
+        let bytes = as_listed(file, original, bytes)?;
         let attributes = object_attributes(file, stored.writer);
         let replaced = self.replica.bucket.replace(&key, Body::Bytes(bytes), &attributes, &Expected::ETag(there.etag)).await;
         // Lost: somebody else wrote it, and the next listing is compared.

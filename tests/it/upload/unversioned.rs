@@ -44,6 +44,19 @@ fn writer(version: &str) -> Writer {
     Writer { release: "web/shop".into(), version: version.into(), digest: ManifestDigest::of(version.as_bytes()) }
 }
 
+/// As an object of its own, which its name was taken to prove.
+async fn store_as_an_older_program(world: &World, path: &str, text: &'static str) {
+    let attributes = Attributes {
+        content_type: "application/octet-stream".into(),
+        cache_control: IMMUTABLE.into(),
+        content_encoding: None,
+        sha256: rollcall::api::ContentHash::of(text.as_bytes()),
+        writer: Some(writer("v0")),
+        sequence: None,
+    };
+    world.bucket.create(&world.layout.key(path), Body::Bytes(text.into()), &attributes).await.unwrap();
+}
+
 async fn text(world: &World, path: &str) -> Option<String> {
     let bytes = world.bucket.get(&world.layout.key(path), 999).await.unwrap();
     bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
@@ -137,15 +150,7 @@ async fn wrong_evidence_is_named_with_what_to_set_and_the_stored_bytes_stay() {
 #[tokio::test(start_paused = true)]
 async fn what_an_older_program_stored_as_immutable_keeps_its_bytes_and_is_told() {
     let world = World::new();
-    let attributes = Attributes {
-        content_type: "application/pdf".into(),
-        cache_control: IMMUTABLE.into(),
-        content_encoding: None,
-        sha256: rollcall::api::ContentHash::of(b"one"),
-        writer: Some(writer("v0")),
-        sequence: None,
-    };
-    world.bucket.create("s/shop/2024-AnnualReport.pdf", Body::Bytes("one".into()), &attributes).await.unwrap();
+    store_as_an_older_program(&world, "2024-AnnualReport.pdf", "one").await;
     let same = publish_as_it_is(&world, "v1", &[("index.html", ""), ("2024-AnnualReport.pdf", "one")]).await.unwrap();
     let put = publish_unversioned(&*world.bucket, &world.layout, &same.manifest, 1, &writer("v1")).await;
     assert_eq!(put, Ok(EntriesPublished { written: 0, already: 1 }));
@@ -349,15 +354,7 @@ async fn a_refused_build_leaves_public_files_as_they_were() {
 #[tokio::test(start_paused = true)]
 async fn a_public_file_of_a_recorded_version_is_no_leftover_although_it_carries_no_number() {
     let world = World::new();
-    let attributes = Attributes {
-        content_type: "text/javascript".into(),
-        cache_control: IMMUTABLE.into(),
-        content_encoding: None,
-        sha256: rollcall::api::ContentHash::of(b"one"),
-        writer: Some(writer("v0")),
-        sequence: None,
-    };
-    world.bucket.create("s/shop/js/app.js", Body::Bytes("one".into()), &attributes).await.unwrap();
+    store_as_an_older_program(&world, "js/app.js", "one").await;
     let build = |text: &'static str| [("index.html", ""), ("js/app.js", text)];
     publish_as_it_is(&world, "v1", &build("one")).await.unwrap();
     let before = world.bucket.stored("s/shop/js/app.js").unwrap();
