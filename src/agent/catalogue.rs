@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::api::{ContentHash, ManifestDigest, PointedVersion};
 use crate::manifest::variant::{self, Encoding};
-use crate::manifest::{Class, Manifest, ManifestFile, classify};
+use crate::manifest::{Class, Manifest, ManifestFile, classify, headers};
 
 /// A version whose manifest is known here.
 #[derive(Debug, Clone)]
@@ -55,8 +55,36 @@ pub struct Catalogue {
     unversioned: HashMap<String, Place>,
     asset_folders: BTreeSet<String>,
     pages: BTreeMap<String, Place>,
+    fallback: Option<Place>,
     name_map: Option<NameMap>,
 }
+
+/// Where a path leads.
+#[derive(Debug, Clone, Copy)]
+pub enum Lead<'a> {
+    /// To a file.
+    File(Found<'a>),
+    /// To the page of a folder, whose references are relative to the path with a slash.
+    WithSlash,
+    /// To a page that is no folder's.
+    WithoutSlash,
+    /// To nothing.
+    Nothing,
+}
+
+/// What a path that leads to no file asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A page: its last segment has no extension but html's.
+    Page,
+    /// A page, or a file of a type that is not known (`/users/john.doe`): the request tells.
+    PageOrFile,
+    /// A part of a page: its first folder holds assets of a known version, or its type is known. It never gets html as its answer.
+    Asset,
+}
+
+/// A page with this name is for paths that lead to no file, unless the pointer names another one.
+const USUAL_FALLBACK: &str = "200.html";
 
 impl Catalogue {
     /// A catalogue of these versions; where two have the same path, the earlier one is named (the bytes are the same: I3).
@@ -105,16 +133,23 @@ impl Catalogue {
         let manifest = &self.versions[version].manifest;
         let pages = manifest.files.iter().enumerate().filter(|(_, entry)| entry.class != Class::Asset);
         self.pages = pages.map(|(file, entry)| (entry.path.clone(), Place { version, file })).collect();
+        self.fallback = self.pages.get(serving.fallback.as_deref().unwrap_or(USUAL_FALLBACK)).copied();
         let json = manifest.name_map(&serving.base_url);
         self.name_map = Some(NameMap { digest: serving.digest.clone(), hash: ContentHash::of(json.as_bytes()), json });
     }
 
-    /// The file for this path: one of the served version, an asset of any known version, a page of the served version (`index.html` of a
-    /// folder, or without `.html`), or what any other known version has there and is no page, for tabs that are still open.
+    /// Where this path leads: to a file of the served version, an asset of any known version, a page of the served version (`index.html` of a
+    /// folder, or without `.html`), or to what any other known version has there and is no page, for tabs that are still open.
     #[must_use]
-    pub fn find(&self, path: &str) -> Option<Found<'_>> {
-        let exact = self.pages.get(path).or_else(|| self.assets.get(path)).map(|place| self.found(*place));
-        exact.or_else(|| self.page(path)).or_else(|| self.of_another_version(path))
+    pub fn lead(&self, path: &str) -> Lead<'_> {
+        let exact = self.pages.get(path).or_else(|| self.assets.get(path));
+        if let Some(place) = exact {
+            return Lead::File(self.found(*place));
+        }
+        match self.page(path) {
+            Lead::Nothing => self.of_another_version(path).map_or(Lead::Nothing, Lead::File),
+            page @ (Lead::File(_) | Lead::WithSlash | Lead::WithoutSlash) => page,
+        }
     }
 
     /// Before a version is served nothing is known of what pages need.
@@ -123,13 +158,17 @@ impl Catalogue {
         place.map(|place| self.found(*place))
     }
 
-    /// The page for this path, of the served version: `index.html` of a folder, or the page without `.html`.
-    fn page(&self, path: &str) -> Option<Found<'_>> {
-        let trimmed = path.strip_suffix('/').unwrap_or(path);
-        let folder_page = if trimmed.is_empty() { "index.html".to_owned() } else { format!("{trimmed}/index.html") };
-        let flat_page = format!("{trimmed}.html");
-        let names = if path.ends_with('/') { [path, &folder_page, &flat_page] } else { [path, &flat_page, &folder_page] };
-        names.into_iter().find_map(|name| self.pages.get(name)).map(|place| self.found(*place))
+    /// The page for this path, of the served version. Each has one path: under another one its relative references lead elsewhere.
+    fn page(&self, path: &str) -> Lead<'_> {
+        let of = |name: &str| self.pages.get(name).map(|place| Lead::File(self.found(*place)));
+        if path.is_empty() {
+            return of("index.html").unwrap_or(Lead::Nothing);
+        }
+        match path.strip_suffix('/') {
+            Some(folder) => of(&format!("{folder}/index.html")).or_else(|| of(&format!("{folder}.html")).map(|_| Lead::WithoutSlash)),
+            None => of(&format!("{path}.html")).or_else(|| of(&format!("{path}/index.html")).map(|_| Lead::WithSlash)),
+        }
+        .unwrap_or(Lead::Nothing)
     }
 
     /// The same file as bytes that were compressed beforehand, if its version has them and they are fewer.
@@ -149,15 +188,25 @@ impl Catalogue {
         self.pages.get("404.html").map(|place| self.found(*place))
     }
 
-    /// Whether a browser asks for this path as part of a page rather than as a page: its first folder holds assets of a known
-    /// version, or its last segment has an extension other than `.html`. Such a path never gets html as its answer.
+    /// The served version's page for paths that lead to no file.
     #[must_use]
-    pub fn is_asset_path(&self, path: &str) -> bool {
+    pub fn fallback(&self) -> Option<Found<'_>> {
+        self.fallback.map(|place| self.found(place))
+    }
+
+    /// What a browser asks for by a path that leads to no file.
+    #[must_use]
+    pub fn asked(&self, path: &str) -> Asked {
         let first_folder = path.split_once('/').map(|(folder, _)| folder);
+        if first_folder.is_some_and(|folder| self.asset_folders.contains(folder)) {
+            return Asked::Asset;
+        }
         let last = path.rsplit('/').next().unwrap_or(path);
-        let extension = last.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-        let in_asset_folder = first_folder.is_some_and(|folder| self.asset_folders.contains(folder));
-        in_asset_folder || extension.is_some_and(|extension| !matches!(extension.as_str(), "" | "html" | "htm"))
+        match last.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
+            None | Some("" | "html" | "htm") => Asked::Page,
+            Some(_) if headers::content_type(last) == headers::UNKNOWN_TYPE => Asked::PageOrFile,
+            Some(_) => Asked::Asset,
+        }
     }
 
     /// The name map of the served version.
@@ -193,7 +242,7 @@ mod tests {
         let now = version("v2", &["index.html"]);
         let serving = now.pointed.clone();
         let catalogue = Catalogue::new(vec![now, version("v1", &["a.jpg", "old.html", "old.html.br"])], Some(&serving));
-        let found = ["a.jpg", "old.html", "old.html.br"].map(|path| catalogue.find(path).is_some());
+        let found = ["a.jpg", "old.html", "old.html.br"].map(|path| matches!(catalogue.lead(path), Lead::File(_)));
         assert_eq!(found, [true, false, false]);
     }
 }

@@ -98,6 +98,7 @@ impl Library {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::catalogue::Lead;
     use crate::agent::testing::{asset, pointed};
 
     fn build(name: &str) -> (PointedVersion, Arc<Manifest>) {
@@ -117,7 +118,7 @@ mod tests {
             }
         }
         let catalogue = Arc::clone(&library.catalogue().borrow());
-        let known = |number: usize| catalogue.find(&format!("assets/v{number}.js")).is_some();
+        let known = |number: usize| matches!(catalogue.lead(&format!("assets/v{number}.js")), Lead::File(_));
         assert_eq!([known(0), known(1), known(2), known(3), known(GONE_MAX + 2)], [true, false, false, true, true]);
     }
 
@@ -129,6 +130,7 @@ mod tests {
         let moved = PointedVersion { manifest_url: version.manifest_url.replace("store", "elsewhere"), ..version };
         library.repoint(&moved);
         let catalogue = Arc::clone(&library.catalogue().borrow());
-        assert_eq!(catalogue.find("assets/v1.js").unwrap().version.pointed.fetch_base(), "http://elsewhere/");
+        let Lead::File(found) = catalogue.lead("assets/v1.js") else { panic!("it is held") };
+        assert_eq!(found.version.pointed.fetch_base(), "http://elsewhere/");
     }
 }

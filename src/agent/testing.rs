@@ -39,6 +39,7 @@ pub(super) fn pointed(version: &str, manifest: &Manifest, base: &str) -> Pointed
         version: version.into(),
         manifest_url: format!("{base}.rollcall/manifests/{}.json", digest.hex()),
         base_url: "https://cdn.example.com/shop/".into(),
+        fallback: None,
         digest,
     }
 }

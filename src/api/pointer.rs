@@ -26,6 +26,9 @@ pub struct PointedVersion {
     pub manifest_url: String,
     /// What pages put in front of an object key; ends with `/`.
     pub base_url: String,
+    /// The page that answers paths which lead to no file, as `spec.entries.fallback` has it. An agent that does not know it answers 404.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
 }
 
 impl PointedVersion {
@@ -233,6 +236,7 @@ mod tests {
             digest: ManifestDigest::of(name.as_bytes()),
             manifest_url: format!("http://store/b/shop/.rollcall/manifests/{name}.json"),
             base_url: "https://cdn.example.com/shop/".into(),
+            fallback: None,
         }
     }
 

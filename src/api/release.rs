@@ -230,6 +230,12 @@ pub struct EntriesSpec {
     /// the release counts as activated only when all of it is confirmed there.
     #[serde(default)]
     pub publish: PublishEntries,
+    /// For single-page applications: the page of the build that agents answer, with status 200, for a path that leads to no file:
+    /// `index.html`. Paths of assets stay a 404. Without this field a `200.html` at the top of the build does the same. Where the bucket
+    /// serves the pages, the CDN has to be configured for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^/].*\.html?$"))]
+    pub fallback: Option<String>,
 }
 
 /// Where entry files are published.

@@ -186,7 +186,7 @@ impl Task {
                 let read_as = ReadAs { names, declared, external };
                 self.publish(version, (source, read_as), progress, cancel).await
             }
-            Job::Verify { digest, stage, flip, .. } => self.verify(digest, *stage, flip.as_ref()).await,
+            Job::Verify { digest, stage, flip, fallback, .. } => self.verify(digest, *stage, (flip.as_ref(), fallback.as_deref())).await,
             Job::Replicate { version, digest, .. } => self.replicate(version, digest).await,
             Job::Backfill { replicas, pages, .. } => self.backfill(replicas, pages.as_ref(), &progress).await,
             Job::PublishEntries { version, digest, sequence, publish, .. } => {
@@ -263,13 +263,21 @@ impl Task {
         Ok(JobEnd::Published { record: published.record, upload: upload_status(published.progress) })
     }
 
-    async fn verify(&self, digest: &ManifestDigest, stage: i64, flip: Option<&(String, PublishEntries)>) -> Worked {
+    async fn verify(
+        &self,
+        digest: &ManifestDigest,
+        stage: i64,
+        (flip, fallback): (Option<&(String, PublishEntries)>, Option<&str>),
+    ) -> Worked {
         // Before the first request: what the store says is at least as new as this.
         let at = self.cx.outside.clock.now();
         self.claim(digest).await?;
         let verified = upload::verify(self.bucket.as_ref(), &self.layout, digest).await;
         match verified {
             Ok(verified) => {
+                if let Some(fallback) = fallback.filter(|fallback| !verified.manifest.has_page(fallback)) {
+                    return Err(no_fallback(fallback));
+                }
                 let mut missing: Vec<String> = verified.missing.into_iter().chain(verified.wrong_size).collect();
                 missing.sort();
                 if let Some(flip) = flip.filter(|_| missing.is_empty()) {
@@ -466,6 +474,13 @@ fn bucket_failure(error: &BucketError) -> WorkFailure {
 }
 
 /// The store may come back, or somebody mends it: neither is seen from here but by trying.
+fn no_fallback(fallback: &str) -> WorkFailure {
+    let message = format!(
+        "the build has no page {fallback:?}, which spec.entries.fallback names; set it to a page of the build, or add the page to the build"
+    );
+    WorkFailure { reason: "FallbackMissing", message, mending: Mending::Seldom }
+}
+
 pub(super) fn read_failure(reason: &'static str, message: String) -> WorkFailure {
     WorkFailure { reason, message, mending: Mending::Retry }
 }

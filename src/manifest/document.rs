@@ -251,6 +251,13 @@ impl Manifest {
         check_format(format)
     }
 
+    /// Whether a page of the build lies at this path.
+    #[must_use]
+    pub fn has_page(&self, path: &str) -> bool {
+        let at = self.files.binary_search_by(|file| file.path.as_str().cmp(path));
+        at.is_ok_and(|at| self.files[at].class == Class::Entry)
+    }
+
     /// Files of one class, by path.
     pub fn of_class(&self, class: Class) -> impl Iterator<Item = &ManifestFile> {
         self.files.iter().filter(move |file| file.class == class)

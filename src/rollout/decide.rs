@@ -354,7 +354,8 @@ fn next_verify(observed: &Observed) -> Option<Job> {
 pub(super) fn verify(observed: &Observed, version: &str, digest: &ManifestDigest, stage: i64) -> Job {
     // Who only reads another release's prefix writes nothing there.
     let flip = (!entries::is_anothers(observed)).then(|| (version.to_owned(), observed.release.spec.entries.publish));
-    Job::Verify { digest: digest.clone(), stage, store: observed.store_identity().to_owned(), flip }
+    let fallback = observed.release.spec.entries.fallback.clone();
+    Job::Verify { digest: digest.clone(), stage, store: observed.store_identity().to_owned(), flip, fallback }
 }
 
 fn lost_objects(observed: &Observed) -> Option<Blocker> {
@@ -399,7 +400,7 @@ fn next_replicate(observed: &Observed) -> Option<Job> {
 fn stage(observed: &Observed) -> Option<Decision> {
     let found = observed.found()?;
     let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
-    let candidate = pointed(&observed.release.spec.version, recorded_digest(observed)?, base_url, fetch_url);
+    let candidate = pointed(observed, (&observed.release.spec.version, recorded_digest(observed)?), (base_url, fetch_url));
     let pointer = found.pointer.staged(candidate, observed.now);
     let rolls = roll_call::of_staged(observed, &pointer);
     let step = write(found, PointerChange::Stage, pointer, found.name_map.clone());
@@ -453,12 +454,13 @@ fn is_due(retry_at: Option<Timestamp>, now: Timestamp) -> bool {
     retry_at.is_some_and(|at| at <= now)
 }
 
-fn pointed(version: &str, digest: &ManifestDigest, base_url: &str, fetch_url: &str) -> PointedVersion {
+fn pointed(observed: &Observed, (version, digest): (&str, &ManifestDigest), (base_url, fetch_url): (&str, &str)) -> PointedVersion {
     PointedVersion {
         version: version.into(),
         digest: digest.clone(),
         manifest_url: Layout::new("", fetch_url).manifest(digest),
         base_url: base_url.into(),
+        fallback: observed.release.spec.entries.fallback.clone(),
     }
 }
 

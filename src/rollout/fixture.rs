@@ -78,6 +78,7 @@ pub(crate) fn pointed(version: &str) -> PointedVersion {
         digest: digest(version),
         manifest_url: Layout::new("", "http://store/b/shop/").manifest(&digest(version)),
         base_url: "https://cdn.example.com/shop/".into(),
+        fallback: None,
     }
 }
 
@@ -116,7 +117,7 @@ pub(crate) const STORE: &str = "store-uid/1";
 
 /// The job that asks the fixture's store for `v2`.
 pub(crate) fn verify(stage: i64) -> Job {
-    Job::Verify { digest: digest("v2"), stage, store: STORE.into(), flip: Some(("v2".into(), PublishEntries::Pods)) }
+    Job::Verify { digest: digest("v2"), stage, store: STORE.into(), flip: Some(("v2".into(), PublishEntries::Pods)), fallback: None }
 }
 
 pub(crate) fn failed(retry_at: Option<Timestamp>) -> JobEnd {

@@ -399,7 +399,10 @@ impl Observed {
     pub fn is_wanted(&self, pointed: &PointedVersion) -> bool {
         pointed.version == self.release.spec.version
             && match &self.store {
-                StoreFacts::Usable { base_url, fetch_url, .. } => pointed.base_url == *base_url && pointed.fetch_base() == fetch_url,
+                StoreFacts::Usable { base_url, fetch_url, .. } => {
+                    let is_there = pointed.base_url == *base_url && pointed.fetch_base() == fetch_url;
+                    is_there && pointed.fallback == self.release.spec.entries.fallback
+                }
                 StoreFacts::Missing | StoreFacts::Unusable(_) => true,
             }
     }

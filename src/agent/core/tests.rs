@@ -18,6 +18,7 @@ fn version(name: &str) -> PointedVersion {
         digest: digest(name),
         manifest_url: format!("http://store/.rollcall/manifests/{name}.json"),
         base_url: "https://cdn.example.com/".into(),
+        fallback: None,
     }
 }
 

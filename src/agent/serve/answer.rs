@@ -118,6 +118,18 @@ pub(super) fn bytes(method: &Method, file: &ManifestFile, part: &Part) -> Option
     }
 }
 
+/// To another path of the same page. The next version may have it the other way round, so that no cache may answer this by itself.
+pub(super) fn moved(to: &str, query: Option<&str>) -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    let location = query.map_or_else(|| to.to_owned(), |query| format!("{to}?{query}"));
+    answer.headers_mut().insert(header::LOCATION, value(&location));
+    answer.headers_mut().insert(header::CONTENT_LENGTH, 0.into());
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
 /// A short text that no cache keeps.
 pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut answer = Response::new(Body::from(text));

@@ -16,6 +16,23 @@ pub(super) fn below<'a>(request: &'a str, base: &str) -> Option<std::borrow::Cow
     (segments_fit && characters_fit && !only_slash).then_some(decoded)
 }
 
+/// How a page leads to itself with a slash at the end: relative, since a proxy may have taken off the beginning of the path.
+pub(super) fn with_slash(request: &str) -> String {
+    format!("./{}/", last(request))
+}
+
+/// The same without the slash, which may be escaped.
+pub(super) fn without_slash(request: &str) -> String {
+    match request.strip_suffix('/') {
+        Some(plain) => format!("../{}", last(plain)),
+        None => format!("./{}", last(request.trim_end_matches("%2F").trim_end_matches("%2f"))),
+    }
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use super::answer::{self, NO_STORE, Part};
 use super::encoding::Offer;
 use super::miss::Miss;
 use super::{Shared, path};
-use crate::agent::catalogue::{Catalogue, Found};
+use crate::agent::catalogue::{Asked, Catalogue, Found, Lead};
 use crate::agent::core::Event;
 use crate::agent::fetch::Pieces;
 use crate::agent::mirror::MirrorError;
@@ -19,7 +19,7 @@ use crate::manifest::Class;
 
 /// Answers any request to the site.
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
-    let mut answer = respond(&shared, request.method(), request.uri().path(), request.headers()).await;
+    let mut answer = respond(&shared, request.method(), request.uri(), request.headers()).await;
     if *shared.draining.borrow() {
         // The connection ends with this answer, so that the client's next one goes to another pod.
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -28,17 +28,24 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
     answer
 }
 
-async fn respond(shared: &Shared, method: &Method, request: &str, headers: &HeaderMap) -> Response<Body> {
+async fn respond(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
     if method != Method::GET && method != Method::HEAD {
         let mut answer = answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return answer;
     }
     let catalogue = Arc::clone(&shared.catalogue.borrow());
-    let Some(path) = path::below(request, &shared.base_path) else { return answer::text(StatusCode::NOT_FOUND, "not found\n") };
-    match catalogue.find(&path) {
-        Some(found) => send(shared, method, headers, Offer::of(&catalogue, found)).await,
-        None => not_found(shared, method, &catalogue, &path).await,
+    let Some(path) = path::below(uri.path(), &shared.base_path) else { return answer::text(StatusCode::NOT_FOUND, "not found\n") };
+    let lead = match catalogue.lead(&path) {
+        // The base itself is the folder of the first page.
+        Lead::File(_) if path.is_empty() && !uri.path().ends_with('/') => Lead::WithSlash,
+        lead @ (Lead::File(_) | Lead::WithSlash | Lead::WithoutSlash | Lead::Nothing) => lead,
+    };
+    match lead {
+        Lead::File(found) => send(shared, method, headers, Offer::of(&catalogue, found)).await,
+        Lead::WithSlash => answer::moved(&path::with_slash(uri.path()), uri.query()),
+        Lead::WithoutSlash => answer::moved(&path::without_slash(uri.path()), uri.query()),
+        Lead::Nothing => not_found(shared, method, headers, (&catalogue, &path)).await,
     }
 }
 
@@ -96,13 +103,30 @@ fn missed(miss: &Miss) -> Response<Body> {
     }
 }
 
-/// A page's path gets the site's own page, an asset's path plain text. Before a version is served nothing listens
+fn accepts_html(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| value.contains("text/html"))
+}
+
+/// A page's path gets the site's fallback, or its own page, an asset's path plain text. Before a version is served nothing listens
 /// here; should a request come all the same, "not found" would be a lie about an asset that the others have.
-async fn not_found(shared: &Shared, method: &Method, catalogue: &Catalogue, path: &str) -> Response<Body> {
+async fn not_found(shared: &Shared, method: &Method, headers: &HeaderMap, (catalogue, path): (&Catalogue, &str)) -> Response<Body> {
     if catalogue.name_map().is_none() {
         return answer::text(StatusCode::SERVICE_UNAVAILABLE, "no version is active yet\n");
     }
-    if catalogue.is_asset_path(path) {
+    let asked = catalogue.asked(path);
+    let takes_a_page = match asked {
+        Asked::Page => true,
+        Asked::PageOrFile => accepts_html(headers),
+        Asked::Asset => false,
+    };
+    if let Some(fallback) = catalogue.fallback().filter(|_| takes_a_page) {
+        let mut answer = send(shared, method, headers, Offer::of(catalogue, fallback)).await;
+        if asked == Asked::PageOrFile {
+            answer.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+        }
+        return answer;
+    }
+    if asked != Asked::Page {
         let mut answer = answer::text(StatusCode::NOT_FOUND, "not found\n");
         answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         return answer;

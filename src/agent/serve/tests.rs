@@ -246,16 +246,74 @@ async fn pages_are_those_of_the_served_version_under_clean_urls() {
         ("/index.html", "home 2"),
         ("/?utm=1", "home 2"),
         ("/about", "about"),
-        ("/about/", "about"),
         ("/about.html", "about"),
         ("/cart/", "cart"),
-        ("/cart", "cart"),
         ("/robots.txt", "robots"),
     ] {
         let answer = world.get(path).await;
         assert!(answer.is(200, page), "{path}: {answer:?}");
         assert_eq!(answer.header(header::CACHE_CONTROL), "no-cache");
     }
+}
+
+/// Relative references of a page lead elsewhere under another path, as on the host that the site had before.
+#[tokio::test]
+async fn a_page_has_one_path_and_others_lead_to_it_with_their_query() {
+    let world = World::shop().await;
+    for (path, location) in [
+        ("/cart", "./cart/"),
+        ("/cart?utm=1&x=%20", "./cart/?utm=1&x=%20"),
+        ("/c%61rt", "./c%61rt/"),
+        ("/about/", "../about"),
+        ("/about/?utm=1", "../about?utm=1"),
+        ("/about%2F", "./about"),
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let answer = world.request(method, path, &[]).await;
+            assert!(answer.is(301, ""), "{path}: {answer:?}");
+            assert_eq!((answer.header(header::LOCATION), answer.header(header::CACHE_CONTROL)), (location, "no-cache"), "{path}");
+        }
+    }
+    for path in ["//evil.example.com", "//evil.example.com/cart", "/\\evil.example.com/cart", "/cart/index.html/"] {
+        assert_eq!(world.get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_base_itself_leads_to_the_folder_of_the_first_page() {
+    let mut world = World::new("/shop", 2);
+    let active = world.hold("v1", &[("index.html", "home")]).await;
+    world.serve(Some(&active));
+    let answer = world.get("/shop?a=b").await;
+    assert_eq!((answer.status, answer.header(header::LOCATION)), (301, "./shop/?a=b"));
+    assert!(world.get("/shop/").await.is(200, "home"));
+}
+
+#[tokio::test]
+async fn a_single_page_application_answers_its_paths_and_assets_stay_a_404() {
+    let mut world = World::new("", 2);
+    let files = [("index.html", "app"), ("200.html", "usual"), ("404.html", "own"), ("assets/app-1.js", "x")];
+    let active = world.hold("v1", &files).await;
+    let named = PointedVersion { fallback: Some("index.html".into()), ..active.clone() };
+    let gone = PointedVersion { fallback: Some("gone.html".into()), ..active.clone() };
+    let html = [(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")];
+    for (serving, page) in [(&named, "app"), (&active, "usual")] {
+        world.serve(Some(serving));
+        for path in ["/users/7", "/users/", "/a.html", "/users/john.doe"] {
+            let answer = world.request(Method::GET, path, &html).await;
+            assert!(answer.is(200, page), "{path}: {answer:?}");
+            assert_eq!(answer.header(header::CACHE_CONTROL), "no-cache", "{path}");
+            assert_eq!(answer.header(header::VARY), if path.ends_with("doe") { "accept" } else { "" }, "{path}");
+        }
+        for path in ["/assets/gone.js", "/assets/none", "/gone.js", "/gone.css", "/logo.png"] {
+            let answer = world.request(Method::GET, path, &html).await;
+            assert!(answer.is(404, "not found\n"), "a page cached under a script's name breaks the site: {path}: {answer:?}");
+            assert_eq!(answer.header(header::CACHE_CONTROL), "no-store", "{path}");
+        }
+        assert!(world.request(Method::GET, "/users/john.doe", &[(header::ACCEPT, "*/*")]).await.is(404, "not found\n"));
+    }
+    world.serve(Some(&gone));
+    assert!(world.get("/users/7").await.is(404, "own"), "a page that the build lacks answers nothing");
 }
 
 /// An old tab keeps its picture, and never gets a page or a service worker of another version.

@@ -104,7 +104,7 @@ fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
         return if stage == 0 { None } else { restored(stays, found.name_map.clone()) };
     };
     let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
-    let at_store = |it: &ActivatedVersion| pointed(&it.version, &it.digest, base_url, fetch_url);
+    let at_store = |it: &ActivatedVersion| pointed(observed, (&it.version, &it.digest), (base_url, fetch_url));
     let pointer = Pointer {
         active: Some(at_store(active)),
         previous: observed.release.status.previous.as_ref().map(at_store),
@@ -141,7 +141,7 @@ pub(super) fn verify_of_the_lost(observed: &Observed) -> Option<Job> {
 /// No flip follows: what the pods serve is put back, whatever lies at public keys.
 fn verify(observed: &Observed, digest: &ManifestDigest) -> Job {
     let (stage, store) = (stage_of_the_lost(observed), observed.store_identity().to_owned());
-    Job::Verify { digest: digest.clone(), stage, store, flip: None }
+    Job::Verify { digest: digest.clone(), stage, store, flip: None, fallback: None }
 }
 
 /// The name map that a lost pointer had beside it, or what to do until it is known. Objects that the store lacks do not matter here:

@@ -605,7 +605,7 @@ fn a_pointer_that_vanished_is_made_again_from_status() {
 }
 
 fn verify_v1(stage: i64) -> Job {
-    Job::Verify { digest: digest("v1"), stage, store: STORE.into(), flip: None }
+    Job::Verify { digest: digest("v1"), stage, store: STORE.into(), flip: None, fallback: None }
 }
 
 /// Readers of the name map beside the pointer must not lose it: it is asked for before the pointer is written.
@@ -1022,6 +1022,22 @@ fn entry_files_that_were_confirmed_stay_so_over_a_restart_and_are_looked_at_once
     let mut earlier = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.publish = PublishEntries::Bucket);
     earlier.release.status.entries = Some(EntriesStatus { sequence: 1, confirmed_at: api_time(at(110)), without_pages: false });
     assert_eq!(decide(&earlier).phase, Phase::Converging, "those are of the flip before");
+}
+
+/// A page that is named and that the build lacks is said before the flip, and another one is another staging.
+#[test]
+fn a_changed_fallback_is_verified_staged_and_flipped_like_another_url() {
+    let observed = fixture().activated("v1").activated("v2").spec(|spec| spec.entries.fallback = Some("index.html".into()));
+    let Step::StartJob(job) = step(&observed) else { panic!("the build is asked for the page: {:?}", step(&observed)) };
+    assert!(matches!(&job, Job::Verify { fallback: Some(page), .. } if page == "index.html"), "{job:?}");
+    let mut verified_now = observed.clone();
+    verified_now.jobs.ended = vec![(job.clone(), verified(&[]))];
+    let PointerWrite { kind, pointer, .. } = pointer_write(&verified_now);
+    assert_eq!(kind, PointerChange::Stage);
+    assert_eq!(pointer.candidate.unwrap().fallback.as_deref(), Some("index.html"));
+    let mut refused = observed;
+    refused.jobs.ended = vec![(job, failed(Some(at(2_000))))];
+    assert_eq!(first_reason(&refused), "SourceUnavailable", "the fixture's failure");
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub enum Job {
         stage: i64,
         /// The version and who serves its pages, where a flip is to follow: where the pods do, only unversioned files are written.
         flip: Option<(String, PublishEntries)>,
+        /// The page that the build must have for paths that lead to no file.
+        fallback: Option<String>,
         /// Which store was asked: see [`StoreFacts::Usable`].
         store: String,
     },

@@ -52,7 +52,13 @@ async fn publish(bucket: &dyn Bucket, version: &str) -> PointedVersion {
     let digest = ManifestDigest::of(&stored);
     let key = format!(".rollcall/manifests/{}.json", digest.hex());
     put(bucket, &key, stored).await;
-    PointedVersion { version: version.into(), digest, manifest_url: format!("{BASE}{key}"), base_url: "https://cdn.example.com/".into() }
+    PointedVersion {
+        version: version.into(),
+        digest,
+        manifest_url: format!("{BASE}{key}"),
+        base_url: "https://cdn.example.com/".into(),
+        fallback: None,
+    }
 }
 
 pub(super) async fn write_pointer(stage: &Stage, pointer: &Pointer) {

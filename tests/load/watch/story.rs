@@ -269,7 +269,13 @@ mod tests {
 
     fn version(name: &str) -> PointedVersion {
         let digest = ManifestDigest::of(name.as_bytes());
-        PointedVersion { version: name.into(), digest, manifest_url: format!("http://store/{name}"), base_url: "http://cdn/".into() }
+        PointedVersion {
+            version: name.into(),
+            digest,
+            manifest_url: format!("http://store/{name}"),
+            base_url: "http://cdn/".into(),
+            fallback: None,
+        }
     }
 
     fn pod(name: &str, stage: i64, has: &[&str], serving: &str) -> Seen {
