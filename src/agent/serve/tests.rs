@@ -409,7 +409,7 @@ async fn a_site_below_a_path_answers_only_there() {
     let mut world = World::new("/shop", 1);
     let version = world.hold("v1", &[("assets/app-1.js", "old"), ("index.html", "home")]).await;
     world.serve(Some(&version));
-    for (path, status) in [("/shop", 200), ("/shop/", 200), ("/shop/assets/app-1.js", 200), ("/", 404), ("/shopping", 404)] {
+    for (path, status) in [("/shop", 301), ("/shop/", 200), ("/shop/assets/app-1.js", 200), ("/", 404), ("/shopping", 404)] {
         assert_eq!(world.get(path).await.status, status, "{path}");
     }
 }
