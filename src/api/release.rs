@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build::BuildSpec;
 pub use super::retention::{PinSpec, RetentionSpec, RetentionStatus};
-use super::schema::{http_path, key_prefix, object_name, version_label};
+use super::schema::{build_path, http_path, key_prefix, object_name, page_name, version_label};
 pub use super::source::{BucketSource, HttpSource, PublishedSource, SourceSpec};
 pub use super::status::{
     ActivatedVersion, AssetReleaseStatus, CandidateStatus, EntriesStatus, GivenUp, HistoryEntry, Outcome, Phase, ReplicaStatus,
@@ -223,7 +223,7 @@ pub enum SilentPods {
 }
 
 /// Who serves the entry files.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EntriesSpec {
     /// `Pods`: the pods serve the html. `Bucket`: the html lies in the bucket at its public key and is written after the flip;
@@ -234,7 +234,8 @@ pub struct EntriesSpec {
     /// `index.html`. Paths of assets stay a 404. Without this field a `200.html` at the top of the build does the same. Where the bucket
     /// serves the pages, the CDN has to be configured for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^/].*\.html?$"))]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = build_path(), validation = page_name())]
     pub fallback: Option<String>,
 }
 

@@ -64,6 +64,11 @@ pub(super) fn build_path() -> Rule {
         .message("must be a relative path with / between its parts, none of them empty, . or ..")
 }
 
+/// A page's name.
+pub(super) fn page_name() -> Rule {
+    Rule::new(r"self.matches('[.]html?$')").message("must end with .html or .htm")
+}
+
 /// A URL of one file; `{version}` may stand in it.
 pub(super) fn http_url() -> Rule {
     Rule::new(r"self.matches('^https?://[^\\s/?#@\\\\]+/[^\\s#]*$')")

@@ -473,7 +473,7 @@ fn bucket_failure(error: &BucketError) -> WorkFailure {
     read_failure(fault.reason, fault.message)
 }
 
-/// The store may come back, or somebody mends it: neither is seen from here but by trying.
+/// The spec or the build has to change; the retry is for a version that is published again.
 fn no_fallback(fallback: &str) -> WorkFailure {
     let message = format!(
         "the build has no page {fallback:?}, which spec.entries.fallback names; set it to a page of the build, or add the page to the build"
@@ -481,6 +481,7 @@ fn no_fallback(fallback: &str) -> WorkFailure {
     WorkFailure { reason: "FallbackMissing", message, mending: Mending::Seldom }
 }
 
+/// The store may come back, or somebody mends it: neither is seen from here but by trying.
 pub(super) fn read_failure(reason: &'static str, message: String) -> WorkFailure {
     WorkFailure { reason, message, mending: Mending::Retry }
 }

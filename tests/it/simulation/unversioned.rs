@@ -77,3 +77,27 @@ fn a_picture_changes_with_the_flip_although_the_controller_ends_at_any_request()
         }
     }
 }
+
+/// A page that the build lacks would be a 404 for every visitor of a single-page application: it is said before the flip, and what it takes to go on.
+#[test]
+fn a_fallback_that_the_build_lacks_is_said_before_the_flip_and_another_one_flips() {
+    run(async || {
+        let mut world = World::new(1);
+        world.add_pod("a");
+        world.release("v1");
+        settle(&mut world).await;
+        world.change_release(&json!({"entries": {"fallback": "gone.html"}}));
+        world.release("v2");
+        seconds(&mut world, 60).await;
+        let (reason, message) = ready_of(&world, "shop");
+        assert_eq!((world.active().as_deref(), reason.as_str()), (Some("v1"), "FallbackMissing"), "{message}");
+        assert!(message.contains("\"gone.html\", which spec.entries.fallback names"), "{message}");
+        world.change_release(&json!({"entries": {"fallback": "index.html"}}));
+        ends_well(&mut world, "v2").await;
+        let active = |world: &World| world.pointer().active.unwrap().fallback;
+        assert_eq!(active(&world).as_deref(), Some("index.html"));
+        world.change_release(&json!({"entries": {"fallback": null}}));
+        ends_well(&mut world, "v2").await;
+        assert_eq!(active(&world), None);
+    });
+}
