@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::seen::OfParts;
 use crate::api::names::{ANNOTATION_POINTER, ANNOTATION_REQUESTED_AT, CONDITION_ASSETS};
 use crate::api::release::{AssetReleaseSpec, AssetReleaseStatus};
 use crate::api::report::InvalidReport;
-use crate::api::{AssetRelease, AssetStore, AssetStoreSpec, Report};
+use crate::api::{AssetRelease, AssetStore, AssetStoreSpec, AssetStoreStatus, Report};
 
 /// A pod.
 #[derive(kube::Resource, Serialize, Deserialize, Clone, Debug, Default)]
@@ -252,23 +253,12 @@ pub struct NodeConditionLite {
     pub last_transition_time: Option<Time>,
 }
 
-/// A release as it is looked at: its spec and status, and of its metadata no `managedFields`.
-#[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]
-#[resource(inherit = AssetRelease)]
-pub struct ReleaseLite {
-    /// Name, UID, versions, finalizers and the annotation that asks for a look.
-    #[serde(deserialize_with = "slim_metadata")]
-    pub metadata: ObjectMeta,
-    /// What its owner wants.
-    pub spec: AssetReleaseSpec,
-    /// What a controller wrote last.
-    #[serde(default)]
-    pub status: Option<AssetReleaseStatus>,
-}
+impl OfParts for AssetRelease {
+    type Spec = AssetReleaseSpec;
+    type Status = AssetReleaseStatus;
 
-impl From<ReleaseLite> for AssetRelease {
-    fn from(release: ReleaseLite) -> Self {
-        Self { metadata: release.metadata, spec: release.spec, status: release.status }
+    fn of_parts(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self {
+        Self { metadata, spec, status }
     }
 }
 
@@ -282,6 +272,43 @@ pub struct StoreLite {
     /// Where its bucket is.
     pub spec: AssetStoreSpec,
 }
+
+impl OfParts for StoreLite {
+    type Spec = AssetStoreSpec;
+    type Status = IgnoredAny;
+
+    fn of_parts(metadata: ObjectMeta, spec: Self::Spec, _: Option<IgnoredAny>) -> Self {
+        Self { metadata, spec }
+    }
+}
+
+impl OfParts for AssetStore {
+    type Spec = AssetStoreSpec;
+    type Status = AssetStoreStatus;
+
+    fn of_parts(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self {
+        Self { metadata, spec, status }
+    }
+}
+
+macro_rules! status_only {
+    ($name:ident, $kind:ident, $status:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]
+        #[resource(inherit = $kind)]
+        pub struct $name {
+            /// Name, UID, generation and resource version.
+            #[serde(deserialize_with = "slim_metadata")]
+            pub metadata: ObjectMeta,
+            /// What a controller wrote last.
+            #[serde(default)]
+            pub status: Option<$status>,
+        }
+    };
+}
+
+status_only!(ReleaseStatusOnly, AssetRelease, AssetReleaseStatus, "A release of which nothing but the status is read: its spec may be one that cannot be.");
+status_only!(StoreStatusOnly, AssetStore, AssetStoreStatus, "An AssetStore of which nothing but the status is read: its spec may be one that cannot be.");
 
 /// The answer to a write of a release.
 #[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]
@@ -345,7 +372,7 @@ impl Annotations {
 }
 
 /// Without `managedFields`, whose parsing takes more time than that of all the rest, and the annotations of others.
-fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+pub(super) fn slim_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let metadata = MetadataLite::deserialize(deserializer)?;
     Ok(ObjectMeta {
         name: metadata.name,

@@ -13,6 +13,7 @@ pub mod nodes;
 pub mod pods;
 pub mod pointer;
 pub mod reports;
+pub mod seen;
 pub mod streams;
 
 pub use calls::{Call, CallError, Class};

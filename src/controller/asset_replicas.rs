@@ -1,14 +1,13 @@
 //! The replicas in an AssetStore's own status: whether each was reached, and whether every release has admitted it.
 //! Never admits one itself: each release says so of its own prefix, and all of them together make it so.
 
-use kube::api::ObjectMeta;
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 
-use crate::api::status::cut;
-use crate::api::store::{ReplicaSpec, StoreReplicaStatus};
 use crate::api::{AssetRelease, AssetStore};
+use crate::api::status::{ReplicaStatus, cut};
+use crate::api::store::{ReplicaSpec, StoreReplicaStatus};
 use crate::bucket::s3::S3Settings;
-use crate::cluster::Call;
+use crate::cluster::{self, Call};
 use crate::rollout::Blocker;
 use crate::rollout::observed::BucketFault;
 
@@ -46,19 +45,27 @@ pub(super) async fn of_releases(store: &AssetStore, cx: &Context, problems: Vec<
         return Ok(Replicas(Vec::new()));
     }
     let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
-    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &namespace);
-    let user = |release: AssetRelease| (release.spec.store_ref.name == name).then(|| slim(release));
-    let users = Call::new("list", "AssetRelease", &namespace, "").list(&api, user).await?;
-    let users: Vec<AssetRelease> = users.into_iter().flatten().collect();
+    let api: Api<cluster::seen::Seen<AssetRelease>> = Api::namespaced(cx.outside.client.clone(), &namespace);
+    let users = Call::new("list", "AssetRelease", &namespace, "").list(&api, |release| User::of(&release, &name)).await?;
+    let users: Vec<User> = users.into_iter().flatten().collect();
     let seen = store.spec.replicas.iter().zip(problems);
     Ok(Replicas(seen.map(|(replica, problem)| Seen { problem, ..of_users(replica, &users) }).collect()))
 }
 
-/// Of its metadata what is looked at here.
-fn slim(mut release: AssetRelease) -> AssetRelease {
-    let ObjectMeta { name, deletion_timestamp, .. } = release.metadata;
-    release.metadata = ObjectMeta { name, deletion_timestamp, ..ObjectMeta::default() };
-    release
+/// A release that uses the store, and what it says of replicas.
+struct User {
+    name: String,
+    replicas: Vec<ReplicaStatus>,
+}
+
+impl User {
+    /// One that is being deleted flips no more. One that cannot be read may use the store and has admitted nothing.
+    fn of(release: &cluster::seen::Seen<AssetRelease>, store: &str) -> Option<Self> {
+        let ends = release.meta().deletion_timestamp.is_some();
+        let uses = release.whole().map_or(true, |release| release.spec.store_ref.name == store);
+        let status = release.whole().ok().and_then(|release| release.status.as_ref());
+        (uses && !ends).then(|| Self { name: release.name_any(), replicas: status.map(|status| status.replicas.clone()).unwrap_or_default() })
+    }
 }
 
 /// Asked like a store: in a place of its namespace and endpoint, and not at all while the endpoint is silent.
@@ -77,15 +84,14 @@ async fn list_once(cx: &Context, store: &StoreKey, replica: &ReplicaSpec, settin
     bucket.list(prefix, None).await.map(drop).map_err(|error| fault(&error))
 }
 
-/// What the releases say of it. One that is being deleted flips no more.
-fn of_users(replica: &ReplicaSpec, users: &[AssetRelease]) -> Seen {
+/// What the releases say of it.
+fn of_users(replica: &ReplicaSpec, users: &[User]) -> Seen {
     let place = replica.place();
     let (mut waiting, mut missing) = (Vec::new(), None);
-    for release in users.iter().filter(|release| release.metadata.deletion_timestamp.is_none()) {
-        let known = release.status.iter().flat_map(|status| &status.replicas);
-        let known = known.into_iter().find(|known| known.is_of(&replica.name, &place));
+    for release in users {
+        let known = release.replicas.iter().find(|known| known.is_of(&replica.name, &place));
         if !known.is_some_and(|known| known.admitted) {
-            waiting.push(release.name_any());
+            waiting.push(release.name.clone());
             let lacks = known.and_then(|known| known.missing);
             missing = lacks.map(|lacks| missing.unwrap_or(0) + lacks).or(missing);
         }
@@ -135,13 +141,8 @@ mod tests {
         serde_json::from_value(json!({"name": "eu", "bucket": {"name": "assets-eu", "prefix": "web/"}})).unwrap()
     }
 
-    fn release(name: &str, replicas: &serde_json::Value) -> AssetRelease {
-        serde_json::from_value(json!({
-            "apiVersion": "rollcall.dev/v1alpha1", "kind": "AssetRelease", "metadata": {"name": name, "namespace": "shop"},
-            "spec": {"storeRef": {"name": "cdn"}, "prefix": "shop/", "version": "v1", "pointer": {"configMapName": "c"}},
-            "status": {"replicas": replicas},
-        }))
-        .unwrap()
+    fn user(name: &str, replicas: &serde_json::Value) -> User {
+        User { name: name.into(), replicas: serde_json::from_value(replicas.clone()).unwrap() }
     }
 
     fn known(place: &str, admitted: bool, missing: Option<i64>) -> serde_json::Value {
@@ -156,11 +157,11 @@ mod tests {
     #[test]
     fn a_replica_is_admitted_when_every_release_has_admitted_it_where_it_is() {
         let place = "s3://assets-eu/web/";
-        let admitted = release("a", &known(place, true, None));
+        let admitted = user("a", &known(place, true, None));
         assert!(of_users(&replica(), std::slice::from_ref(&admitted)).status().admitted);
         assert!(of_users(&replica(), &[]).status().admitted, "nobody refers to it");
-        let moved = release("b", &known("s3://assets-us/web/", true, None));
-        let behind = release("c", &known(place, false, Some(3)));
+        let moved = user("b", &known("s3://assets-us/web/", true, None));
+        let behind = user("c", &known(place, false, Some(3)));
         let status = of_users(&replica(), &[behind, admitted, moved]).status();
         assert_eq!((status.admitted, status.missing), (false, Some(3)));
         assert_eq!(status.message.as_deref(), Some("not admitted yet by b, c"));

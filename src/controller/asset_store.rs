@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -20,7 +20,8 @@ use crate::api::release::api_time;
 use crate::api::status::{MESSAGE_BYTES_MAX, cut};
 use crate::api::{AssetStore, AssetStoreStatus, conditions};
 use crate::bucket::probe::Capabilities;
-use crate::cluster::{Call, Class};
+use crate::cluster::lite::StoreStatusOnly;
+use crate::cluster::{self, Call, Class};
 use crate::rollout::Blocker;
 
 use super::asking;
@@ -30,7 +31,7 @@ use super::guarded::guarded;
 use super::looks::{self, Known};
 use super::places::Whose;
 use super::prefix::{FIRST_ANSWER_WITHIN, PROBE_TIME_MAX, within};
-use super::reached::{self, StoreKey};
+use super::reached::{self, StoreKey, key_of};
 use super::retry::Failure;
 use super::run::merged;
 use super::store::{address, fault, objection};
@@ -46,10 +47,13 @@ const LOOKS_UNTIL_TOLD: u32 = 2;
 /// After a lost race: the watch brings what won it within this time.
 const LOST_LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
+/// An AssetStore as the watch shows it.
+type SeenStore = cluster::seen::Seen<AssetStore>;
+
 /// Keeps every AssetStore's status.
 pub(super) async fn run(cx: Arc<Context>, doubted: mpsc::UnboundedReceiver<StoreKey>) {
     let (stores, writer) = reflector::store();
-    let seen = reflector(writer, merged(&cx, Api::<AssetStore>::namespaced, Api::all));
+    let seen = reflector(writer, merged(&cx, Api::<cluster::seen::Seen<AssetStore>>::namespaced, Api::all));
     let stream = forget_the_gone(seen, cx.clone(), stores.clone()).touched_objects();
     let doubted = futures::stream::unfold(doubted, |mut doubted| async move {
         let (namespace, name) = doubted.recv().await?;
@@ -64,17 +68,18 @@ pub(super) async fn run(cx: Arc<Context>, doubted: mpsc::UnboundedReceiver<Store
 }
 
 fn forget_the_gone(
-    seen: impl Stream<Item = Result<Event<AssetStore>, watcher::Error>> + Send,
+    seen: impl Stream<Item = Result<Event<SeenStore>, watcher::Error>> + Send,
     cx: Arc<Context>,
-    stores: Store<AssetStore>,
-) -> impl Stream<Item = Result<Event<AssetStore>, watcher::Error>> + Send {
+    stores: Store<SeenStore>,
+) -> impl Stream<Item = Result<Event<SeenStore>, watcher::Error>> + Send {
     seen.inspect(move |event| match event {
         Ok(Event::Delete(store)) => {
-            cx.reached.forget(&reached::key(store));
-            cx.stores.forget(&reached::key(store));
+            let key = key_of(store.meta());
+            cx.reached.forget(&key);
+            cx.stores.forget(&key);
         }
         Ok(Event::InitDone) => {
-            let there = stores.state().iter().map(|store| reached::key(store)).collect();
+            let there = stores.state().iter().map(|store| key_of(store.meta())).collect();
             cx.reached.keep_only(&there);
             cx.stores.keep_only(&there);
         }
@@ -82,9 +87,21 @@ fn forget_the_gone(
     })
 }
 
-async fn reconcile(store: Arc<AssetStore>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
-    let outcome = guarded(pass(&store, &cx)).await;
-    Ok(match outcome {
+async fn reconcile(store: Arc<SeenStore>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
+    Ok(match store.whole() {
+        Ok(store) => looked_at(store, &cx).await,
+        Err(message) => {
+            tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), "{message}");
+            let told = tell_unreadable(&key_of(store.meta()), &cx, message).await;
+            // It is read again when it changes, and by a newer controller.
+            told.map_or(Action::requeue(LOOK_AGAIN_AFTER), |()| Action::await_change())
+        }
+    })
+}
+
+async fn looked_at(store: &AssetStore, cx: &Arc<Context>) -> Action {
+    let outcome = guarded(pass(store, cx)).await;
+    match outcome {
         // The end of the look wakes this store.
         Ok(Looked::Settled | Looked::Asking) => Action::await_change(),
         Ok(Looked::Waiting) => Action::requeue(LOOK_AGAIN_AFTER),
@@ -92,10 +109,20 @@ async fn reconcile(store: Arc<AssetStore>, cx: Arc<Context>) -> Result<Action, s
         Err(failure) if failure.class() == Class::Conflict => Action::requeue(LOST_LOOK_AGAIN_AFTER),
         Err(failure) => {
             tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), error = %failure, "store was not looked at");
-            tell_failure(&store, &cx, &failure).await;
+            tell_failure(store, cx, &failure).await;
             Action::requeue(LOOK_AGAIN_AFTER)
         }
-    })
+    }
+}
+
+/// Over a status that can be read, of a spec that cannot. A status that cannot be read is one of a newer controller, and stays as it is.
+async fn tell_unreadable((namespace, name): &StoreKey, cx: &Context, message: String) -> Result<(), Failure> {
+    let api: Api<StoreStatusOnly> = Api::namespaced(cx.outside.client.clone(), namespace);
+    let Some(store) = Call::new("get", "AssetStore", namespace, name).find(api.get_opt(name)).await? else { return Ok(()) };
+    let blocker = Blocker::LookFailed(look_failure(&Failure::Unreadable(message)));
+    let current = store.status.unwrap_or_default();
+    let next = status(&store.metadata, &current, Err(&blocker), cx.outside.clock.now());
+    if next == current { Ok(()) } else { write(&store.metadata, cx, &next).await }
 }
 
 /// Tells that the store could not even be looked at. What cannot be told stays in the log; the next look writes the status anew.
@@ -105,11 +132,11 @@ async fn tell_failure(store: &AssetStore, cx: &Context, failure: &Failure) {
         return;
     }
     let current = store.status.clone().unwrap_or_default();
-    let next = status(store, &current, Some(&Blocker::LookFailed(look_failure(failure))), cx.outside.clock.now());
+    let next = status(&store.metadata, &current, Err(&Blocker::LookFailed(look_failure(failure))), cx.outside.clock.now());
     if next == current {
         return;
     }
-    if let Err(error) = write(store, cx, &next).await {
+    if let Err(error) = write(&store.metadata, cx, &next).await {
         tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), %error, "the failure could not be written to the AssetStore's status");
     }
 }
@@ -141,10 +168,10 @@ async fn pass(store: &AssetStore, cx: &Arc<Context>) -> Result<Looked, Failure> 
     let next = AssetStoreStatus {
         capabilities: found.as_ref().map(Capabilities::status),
         replicas: replicas.status(),
-        ..status(store, &current, verdict.as_ref().err(), cx.outside.clock.now())
+        ..status(&store.metadata, &current, verdict.as_ref().map(|()| store.spec.bucket.name.as_str()), cx.outside.clock.now())
     };
     if next != current {
-        write(store, cx, &next).await?;
+        write(&store.metadata, cx, &next).await?;
     }
     // Only now: a status that was not written is written by the next look.
     let is_settled = verdict.is_ok() && replicas.are_admitted();
@@ -217,8 +244,9 @@ async fn look_at_store(store: &AssetStore, cx: &Context) -> Result<(Result<(), B
     })
 }
 
-fn status(store: &AssetStore, current: &AssetStoreStatus, wrong: Option<&Blocker>, now: jiff::Timestamp) -> AssetStoreStatus {
-    let generation = store.metadata.generation.unwrap_or_default();
+/// The status of this store: the bucket that was reached, or what is wrong.
+fn status(store: &ObjectMeta, current: &AssetStoreStatus, verdict: Result<&str, &Blocker>, now: jiff::Timestamp) -> AssetStoreStatus {
+    let generation = store.generation.unwrap_or_default();
     let condition = |kind: &str, is_true: bool, reason: &str, message: String| {
         let text = if is_true { "True" } else { "False" };
         let unchanged = current.conditions.iter().find(|condition| condition.type_ == kind && condition.status == text);
@@ -231,9 +259,9 @@ fn status(store: &AssetStore, current: &AssetStoreStatus, wrong: Option<&Blocker
             observed_generation: Some(generation),
         }
     };
-    let conditions = match wrong {
-        None => vec![condition(conditions::READY, true, "Reached", format!("bucket {:?} was reached", store.spec.bucket.name))],
-        Some(blocker) => vec![
+    let conditions = match verdict {
+        Ok(bucket) => vec![condition(conditions::READY, true, "Reached", format!("bucket {bucket:?} was reached"))],
+        Err(blocker) => vec![
             condition(conditions::READY, false, blocker.reason(), blocker.message()),
             condition(conditions::RECONCILING, true, blocker.reason(), blocker.message()),
         ],
@@ -247,13 +275,13 @@ fn status(store: &AssetStore, current: &AssetStoreStatus, wrong: Option<&Blocker
 }
 
 /// Under the resource version that was looked at; see `publish::write_status`.
-async fn write(store: &AssetStore, cx: &Context, next: &AssetStoreStatus) -> Result<(), Failure> {
-    let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
+async fn write(store: &ObjectMeta, cx: &Context, next: &AssetStoreStatus) -> Result<(), Failure> {
+    let (namespace, name) = key_of(store);
     let api: Api<AssetStore> = Api::namespaced(cx.outside.client.clone(), &namespace);
     let body = json!({
         "apiVersion": "rollcall.dev/v1alpha1",
         "kind": "AssetStore",
-        "metadata": {"name": name, "resourceVersion": store.resource_version()},
+        "metadata": {"name": name, "resourceVersion": store.resource_version},
         "status": next,
     });
     let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&body));

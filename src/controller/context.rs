@@ -11,6 +11,7 @@ use crate::api::AssetRelease;
 use crate::clock::Clock;
 use crate::cluster::lite::StoreLite;
 use crate::cluster::nodes::Nodes;
+use crate::cluster::seen::Seen;
 use crate::cluster::pods::{PodViews, ReleaseKey};
 use crate::cluster::reports::ReportReader;
 use crate::egress::AmbientGrants;
@@ -73,9 +74,9 @@ pub struct Context {
     /// Steps in a row that were lost.
     pub(super) lost_steps: Attempts,
     /// The releases that there are, once the loop runs.
-    releases: OnceLock<Store<AssetRelease>>,
+    releases: OnceLock<Store<Seen<AssetRelease>>>,
     /// The AssetStores that the watch has shown, once the loop runs.
-    watched_stores: OnceLock<Store<StoreLite>>,
+    watched_stores: OnceLock<Store<Seen<StoreLite>>>,
     /// Keys to buckets that were read a moment ago.
     pub(super) keys: RecentKeys,
     nodes: Mutex<Nodes>,
@@ -179,19 +180,19 @@ impl Context {
     }
 
     /// From now on these are the releases that there are.
-    pub(super) fn goes_by(&self, releases: Store<AssetRelease>) {
+    pub(super) fn goes_by(&self, releases: Store<Seen<AssetRelease>>) {
         // One loop for each context.
         let _ = self.releases.set(releases);
     }
 
     /// From now on the watch fills this with AssetStores.
-    pub(super) fn watches_stores(&self, stores: Store<StoreLite>) {
+    pub(super) fn watches_stores(&self, stores: Store<Seen<StoreLite>>) {
         // One loop for each context.
         let _ = self.watched_stores.set(stores);
     }
 
     /// An AssetStore as the watch has it.
-    pub(super) fn watched_store(&self, namespace: &str, name: &str) -> Option<Arc<StoreLite>> {
+    pub(super) fn watched_store(&self, namespace: &str, name: &str) -> Option<Arc<Seen<StoreLite>>> {
         self.watched_stores.get()?.get(&ObjectRef::new(name).within(namespace))
     }
 

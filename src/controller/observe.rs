@@ -12,9 +12,10 @@ use crate::api::names::{AGENT_CONTAINER, ANNOTATION_REQUESTED_AT, CONDITION_ASSE
 use crate::api::release::{AssetReleaseSpec, TargetSpec};
 use crate::api::report::InvalidReport;
 use crate::api::{AssetRelease, ForeignText, Pointer, Report};
-use crate::cluster::lite::{ContainerLite, Message, PodLite, ReleaseLite};
+use crate::cluster::lite::{ContainerLite, Message, PodLite, ReleaseStatusOnly};
 use crate::cluster::pods::{ReleaseKey, Snapshot};
 use crate::cluster::pointer::PointerObject;
+use crate::cluster::seen::Seen;
 use crate::cluster::{Call, nodes};
 use crate::rollout::observed::{
     Inheritance, Observed, OtherPointer, PodFacts, PointerFacts, Predecessor, PrefixFacts, Presence, ReleaseFacts, ReportFacts, StoreFacts,
@@ -65,11 +66,11 @@ pub(super) async fn observe(cx: &Arc<Context>, trigger: &AssetRelease, key: &Rel
     let inherits = predecessor.as_ref().and_then(|predecessor| predecessor.leaves(&asking, &pointer_facts));
     let mut store = find_store(cx, key, &asking, pointer_of(&pointer_facts)).await?;
     let question = prefix::ask(cx, key, &asking, &store, inherits.as_ref()).await?;
-    let api: Api<ReleaseLite> = Api::namespaced(client.clone(), &key.namespace);
+    let api: Api<Seen<AssetRelease>> = Api::namespaced(client.clone(), &key.namespace);
     let Some(release) = Call::new("get", "AssetRelease", &key.namespace, &key.name).find(api.get_opt(&key.name)).await? else {
         return Ok(None);
     };
-    let release = AssetRelease::from(release);
+    let release = release.into_whole().map_err(Failure::Unreadable)?;
     if is_another(&release, trigger) {
         // The trigger was older than the release: what was looked at so far is not what the release speaks of.
         return Box::pin(observe(cx, &release, key)).await;
@@ -145,11 +146,11 @@ fn release_facts(release: &AssetRelease, key: &ReleaseKey) -> ReleaseFacts {
 /// The release whose place this one takes; looked at after the pointer, whose resource version fences what rests on it.
 async fn find_predecessor(cx: &Context, key: &ReleaseKey, spec: &AssetReleaseSpec) -> Result<Option<Predecessor>, Failure> {
     let Some(name) = &spec.adopt_from else { return Ok(None) };
-    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let api: Api<ReleaseStatusOnly> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let found = Call::new("get", "AssetRelease", &key.namespace, name).find(api.get_opt(name)).await?;
     let presence = match &found {
         None => Presence::Gone,
-        Some(release) if is_deleting(release) => Presence::Ending,
+        Some(release) if release.metadata.deletion_timestamp.is_some() => Presence::Ending,
         Some(_) => Presence::There,
     };
     let selectors = found.and_then(|release| release.status).map(|status| status.selectors).unwrap_or_default();

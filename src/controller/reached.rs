@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use kube::api::ObjectMeta;
 use tokio::sync::mpsc;
 
 use crate::api::AssetStore;
@@ -100,7 +101,12 @@ impl Reached {
 
 /// The key of a store.
 pub(super) fn key(store: &AssetStore) -> StoreKey {
-    (store.namespace().unwrap_or_default(), store.name_any())
+    key_of(&store.metadata)
+}
+
+/// The same, from its metadata.
+pub(super) fn key_of(store: &ObjectMeta) -> StoreKey {
+    (store.namespace.clone().unwrap_or_default(), store.name.clone().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use super::guarded::guarded;
 use super::observe::{Look, observe};
 use super::publish::{Published, Written, publish};
 use super::retry::{Failure, delay};
+use super::run::SeenRelease;
 use super::unseen::tell_failure;
 
 /// Things that no watch shows (a Secret, a bucket, a workload that does not exist yet) are looked at again after this time,
@@ -33,7 +34,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 const LOSSES_UNTIL_TOLD: u32 = 3;
 
 /// One pass, and whatever a release leaves behind that went during it.
-pub async fn reconcile(release: Arc<AssetRelease>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
+pub async fn reconcile(release: Arc<SeenRelease>, cx: Arc<Context>) -> Result<Action, std::convert::Infallible> {
     let key = ReleaseKey { namespace: release.namespace().unwrap_or_default(), name: release.name_any() };
     let action = counted(&release, &cx, &key).await;
     cx.forget_if_gone(&key);
@@ -41,10 +42,13 @@ pub async fn reconcile(release: Arc<AssetRelease>, cx: Arc<Context>) -> Result<A
 }
 
 /// One pass. Its failures are logged, counted and turned into a delay here; kube's error policy never sees one.
-async fn counted(release: &AssetRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Action {
+async fn counted(release: &SeenRelease, cx: &Arc<Context>, key: &ReleaseKey) -> Action {
     let measured = cx.metrics.pass();
     // Boxed: the futures of all calls of a pass are too large for the stack of every worker.
-    let outcome = guarded(Box::pin(pass(release, cx, key))).await;
+    let outcome = match release.whole() {
+        Ok(release) => guarded(Box::pin(pass(release, cx, key))).await,
+        Err(message) => Err(Failure::Unreadable(message)),
+    };
     let (told, failure) = match outcome {
         Ok(Ended::Well(action)) => {
             measured.ended(None);

@@ -13,6 +13,9 @@ pub enum Failure {
     /// A call to the API server failed.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// An object cannot be read: what it says, and where.
+    #[error("{0}")]
+    Unreadable(String),
     /// The pass panicked: a bug, but not the end of the controller.
     #[error("the pass panicked: {0}")]
     Panicked(String),
@@ -27,7 +30,7 @@ impl Failure {
     pub fn class(&self) -> Class {
         match self {
             Self::Call(error) => error.class,
-            Self::Panicked(_) => Class::Invalid,
+            Self::Panicked(_) | Self::Unreadable(_) => Class::Invalid,
             Self::TooLong(_) => Class::Transient,
         }
     }

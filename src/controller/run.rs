@@ -18,8 +18,9 @@ use tokio::sync::mpsc;
 
 use crate::api::AssetRelease;
 use crate::api::names::{LABEL_POINTER, LABEL_RELEASE};
-use crate::cluster::lite::{ReleaseLite, StoreLite};
+use crate::cluster::lite::StoreLite;
 use crate::cluster::pods::ReleaseKey;
+use crate::cluster::seen::{self, map_event};
 use crate::cluster::streams::events;
 
 use super::asset_store;
@@ -36,6 +37,9 @@ const CONCURRENCY: u16 = 16;
 /// until it has made its reads: 10 ms, and five times that while the API server takes those reports. Ten thousand pods that
 /// start, or an application that counts in its report, never stop to send events: a tenth of a second is short beside every deadline.
 const PACE: Pace = Pace { quiet: Duration::from_millis(5), most: Duration::from_millis(100) };
+
+/// A release as the watch shows it.
+pub(super) type SeenRelease = seen::Seen<AssetRelease>;
 
 /// Ends the jobs with the loop, also where it is dropped in the middle: what began them does not lead any more.
 struct JobsEndWithIt(Arc<Context>);
@@ -57,7 +61,7 @@ pub async fn run(
     let (shutdown, _jobs) = (shutdown.shared(), JobsEndWithIt(cx.clone()));
     let (releases, writer) = reflector::store();
     cx.goes_by(releases.clone());
-    let seen = merged(&cx, Api::<ReleaseLite>::namespaced, Api::all).map(|event| event.map(kept));
+    let seen = merged(&cx, Api::<SeenRelease>::namespaced, Api::all).map(|event| event.map(kept));
     let seen = tell_when_known(seen, cx.settings.namespaces.len().max(1), ready);
     let stream = forget_the_gone(reflector(writer, seen), cx.clone()).touched_objects();
     let stores = asset_store::run(cx.clone(), changes.stores);
@@ -92,24 +96,24 @@ pub async fn run(
 /// A release to be looked at, and what a watch has shown of it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Trigger {
-    release: ObjectRef<AssetRelease>,
+    release: ObjectRef<SeenRelease>,
     seen: Option<Seen>,
 }
 
 impl Trigger {
-    fn of_release(release: &AssetRelease) -> Self {
+    fn of_release(release: &SeenRelease) -> Self {
         let version = release.resource_version().unwrap_or_default();
         Self { release: ObjectRef::from_obj(release), seen: Some(Seen::Release(version)) }
     }
 
-    fn inside(release: ObjectRef<AssetRelease>) -> Self {
+    fn inside(release: ObjectRef<SeenRelease>) -> Self {
         Self { release, seen: None }
     }
 }
 
 /// Leaves out the controller's own writes, which come back a moment after their answers. One that comes before its answer causes a
 /// pass too many and nothing else.
-fn unless_echoed(cx: Arc<Context>) -> impl FnMut(Trigger) -> std::future::Ready<Option<ObjectRef<AssetRelease>>> + Send {
+fn unless_echoed(cx: Arc<Context>) -> impl FnMut(Trigger) -> std::future::Ready<Option<ObjectRef<SeenRelease>>> + Send {
     move |Trigger { release, seen }| {
         let key = ReleaseKey { namespace: release.namespace.clone().unwrap_or_default(), name: release.name.clone() };
         let is_echo = seen.is_some_and(|seen| cx.echoes.has(&key, &seen));
@@ -118,9 +122,8 @@ fn unless_echoed(cx: Arc<Context>) -> impl FnMut(Trigger) -> std::future::Ready<
 }
 
 /// What is kept of a release between passes: each pass reads the release anew, and the texts in 1,000 statuses are most of their size.
-fn kept(event: Event<ReleaseLite>) -> Event<AssetRelease> {
-    let kept = |release: ReleaseLite| {
-        let mut release = AssetRelease::from(release);
+fn kept(event: Event<SeenRelease>) -> Event<SeenRelease> {
+    let kept = |mut release: AssetRelease| {
         if let Some(status) = &mut release.status {
             status.conditions = Vec::new();
             status.message = None;
@@ -128,21 +131,15 @@ fn kept(event: Event<ReleaseLite>) -> Event<AssetRelease> {
         }
         release
     };
-    match event {
-        Event::Apply(release) => Event::Apply(kept(release)),
-        Event::InitApply(release) => Event::InitApply(kept(release)),
-        Event::Delete(release) => Event::Delete(kept(release)),
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-    }
+    map_event(event, |release| release.map(kept))
 }
 
 /// A release that is gone is not looked at again, so nobody else would drop its views and jobs. One that went while the watch was broken
 /// is missing in the next listing, and no event tells of it.
 fn forget_the_gone(
-    seen: impl Stream<Item = Result<Event<AssetRelease>, watcher::Error>> + Send,
+    seen: impl Stream<Item = Result<Event<SeenRelease>, watcher::Error>> + Send,
     cx: Arc<Context>,
-) -> impl Stream<Item = Result<Event<AssetRelease>, watcher::Error>> + Send {
+) -> impl Stream<Item = Result<Event<SeenRelease>, watcher::Error>> + Send {
     seen.inspect(move |event| match event {
         Ok(Event::Delete(release)) => {
             cx.forget(&ReleaseKey { namespace: release.namespace().unwrap_or_default(), name: release.name_any() });
@@ -206,7 +203,7 @@ where
 }
 
 /// Views and jobs.
-fn changed_inside(changes: mpsc::UnboundedReceiver<ReleaseKey>) -> impl Stream<Item = ObjectRef<AssetRelease>> + Send {
+fn changed_inside(changes: mpsc::UnboundedReceiver<ReleaseKey>) -> impl Stream<Item = ObjectRef<SeenRelease>> + Send {
     futures::stream::unfold(changes, |mut changes| async move {
         let key = changes.recv().await?;
         Some((ObjectRef::new(&key.name).within(&key.namespace), changes))
@@ -230,18 +227,21 @@ fn changed_pointers(cx: &Context) -> impl Stream<Item = Trigger> + Send + use<> 
 }
 
 /// AssetStores whose spec changed: every release that names one. The pass that follows finds the AssetStore as it was seen here.
-fn changed_stores(cx: &Context, releases: Store<AssetRelease>) -> impl Stream<Item = ObjectRef<AssetRelease>> + Send + use<> {
+fn changed_stores(cx: &Context, releases: Store<SeenRelease>) -> impl Stream<Item = ObjectRef<SeenRelease>> + Send + use<> {
     let (stores, writer) = reflector::store();
     cx.watches_stores(stores);
-    reflector(writer, merged(cx, Api::<StoreLite>::namespaced, Api::all))
+    reflector(writer, merged(cx, Api::<seen::Seen<StoreLite>>::namespaced, Api::all))
         .touched_objects()
         .filter_map(|store| std::future::ready(store.ok()))
         .flat_map(move |store| futures::stream::iter(users_of(&releases, &store)))
 }
 
 /// By name: kube's store iterates in another order in each process.
-fn users_of(releases: &Store<AssetRelease>, store: &StoreLite) -> Vec<ObjectRef<AssetRelease>> {
-    let uses = |release: &AssetRelease| release.namespace() == store.namespace() && release.spec.store_ref.name == store.name_any();
+fn users_of(releases: &Store<SeenRelease>, store: &seen::Seen<StoreLite>) -> Vec<ObjectRef<SeenRelease>> {
+    let named = store.name_any();
+    let uses = |release: &SeenRelease| {
+        release.namespace() == store.namespace() && release.whole().is_ok_and(|release| release.spec.store_ref.name == named)
+    };
     let names: BTreeSet<String> = releases.state().iter().filter(|release| uses(release)).map(|release| release.name_any()).collect();
     let namespace = store.namespace().unwrap_or_default();
     names.iter().map(|name| ObjectRef::new(name).within(&namespace)).collect()

@@ -15,6 +15,7 @@ use crate::bucket::s3::{Credentials, S3Settings, UNANSWERED};
 use crate::bucket::{Bucket, BucketError};
 use crate::cluster::lite::StoreLite;
 use crate::cluster::pods::ReleaseKey;
+use crate::cluster::seen::Seen;
 use crate::cluster::{Call, Class};
 use crate::egress::AmbientUse;
 use crate::manifest::Layout;
@@ -66,10 +67,11 @@ pub(super) async fn find_store(
 /// store is missing is never concluded from a watch that may be late.
 async fn known_store(cx: &Context, key: &ReleaseKey, name: &str) -> Result<Option<StoreLite>, Failure> {
     if let Some(store) = cx.watched_store(&key.namespace, name) {
-        return Ok(Some(StoreLite::clone(&store)));
+        return store.whole().cloned().map(Some).map_err(Failure::Unreadable);
     }
-    let api: Api<StoreLite> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
-    Ok(Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await?)
+    let api: Api<Seen<StoreLite>> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let found = Call::new("get", "AssetStore", &key.namespace, name).find(api.get_opt(name)).await?;
+    found.map(Seen::into_whole).transpose().map_err(Failure::Unreadable)
 }
 
 /// The bucket that a job works in: tried out, and under the lock that its guard asks for.

@@ -6,9 +6,9 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use crate::api::AssetRelease;
 use crate::api::moment::later;
 use crate::api::names::FIELD_MANAGER;
+use crate::cluster::lite::ReleaseStatusOnly;
 use crate::cluster::pods::ReleaseKey;
 use crate::cluster::{Call, CallError, Class};
 use crate::rollout::Blocker;
@@ -38,9 +38,10 @@ pub(super) async fn tell_failure(cx: &Context, key: &ReleaseKey, failure: &Failu
     }
 }
 
-/// From a fresh read, and only over what was read: the release in a cache may lag behind what was written of it.
+/// From a fresh read, and only over what was read: the release in a cache may lag behind what was written of it. A status that cannot be read is one of a
+/// newer controller, and stays as it is.
 async fn show(cx: &Context, key: &ReleaseKey, blocker: &Blocker) -> Result<(), CallError> {
-    let api: Api<AssetRelease> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
+    let api: Api<ReleaseStatusOnly> = Api::namespaced(cx.outside.client.clone(), &key.namespace);
     let found = Call::new("get", "AssetRelease", &key.namespace, &key.name).find(api.get_opt(&key.name)).await?;
     let Some(release) = found else { return Ok(()) };
     let now = cx.outside.clock.now();
@@ -63,7 +64,7 @@ async fn show(cx: &Context, key: &ReleaseKey, blocker: &Blocker) -> Result<(), C
     }
 }
 
-async fn tell_once(cx: &Context, key: &ReleaseKey, release: &AssetRelease, blocker: &Blocker, now: Timestamp) {
+async fn tell_once(cx: &Context, key: &ReleaseKey, release: &ReleaseStatusOnly, blocker: &Blocker, now: Timestamp) {
     let uid = release.uid().unwrap_or_default();
     let told = cx.recall(key, &uid).told_failure;
     if told.is_some_and(|(reason, at)| reason == blocker.reason() && now < later(at, EVENT_EVERY)) {
@@ -80,6 +81,8 @@ pub(super) fn look_failure(failure: &Failure) -> LookFailure {
     match (failure, failure.class()) {
         (Failure::Panicked(_), _) => LookFailure::Panicked(format!("{message}; this is a bug in Rollcall")),
         (Failure::Call(error), Class::Denied) => LookFailure::Denied(format!("{message}; {}", right(error))),
+        // It says what to do.
+        (Failure::Unreadable(_), _) => LookFailure::Invalid(message),
         (_, Class::Denied | Class::Invalid) => LookFailure::Invalid(format!("{message}; correct what is named here")),
         (_, Class::Transient | Class::Conflict) => LookFailure::Failing(format!("{message}; the call is retried with exponential backoff")),
     }
