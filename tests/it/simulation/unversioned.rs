@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use rollcall::testing::builders;
+use rollcall::testing::builders::{self, APP};
 
 const KEY: &str = "web/hero-SUMMER24.jpg";
 
@@ -89,7 +89,7 @@ fn a_fallback_that_the_build_lacks_is_said_before_the_flip_and_another_one_flips
         world.change_release(&json!({"entries": {"fallback": "gone.html"}}));
         world.release("v2");
         seconds(&mut world, 60).await;
-        let (reason, message) = ready_of(&world, "shop");
+        let (reason, message) = ready_of(&world, APP);
         assert_eq!((world.active().as_deref(), reason.as_str()), (Some("v1"), "FallbackMissing"), "{message}");
         assert!(message.contains("\"gone.html\", which spec.entries.fallback names"), "{message}");
         world.change_release(&json!({"entries": {"fallback": "index.html"}}));
