@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::api::names::CONDITION_ASSETS;
-use crate::api::{AssetRelease, ContentHash, ManifestDigest};
+use crate::api::{ContentHash, ManifestDigest};
 
 /// Namespace of everything.
 pub const NAMESPACE: &str = "shop";
@@ -187,13 +187,4 @@ pub fn pod(plan: &PodPlan) -> Value {
 #[must_use]
 pub fn node(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
-}
-
-/// The release as a type.
-///
-/// # Panics
-/// When it is not one.
-#[must_use]
-pub fn typed(release: &Value) -> AssetRelease {
-    serde_json::from_value(release.clone()).expect("what the API server keeps as an AssetRelease is one")
 }

@@ -28,6 +28,7 @@ mod second_release;
 mod slow;
 mod storms;
 mod tenants;
+mod unreadable;
 mod unversioned;
 mod workloads;
 

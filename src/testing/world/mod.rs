@@ -328,7 +328,8 @@ impl World {
     #[must_use]
     pub fn status(&self) -> AssetReleaseStatus {
         let release = self.checker.release();
-        release.and_then(|release| builders::typed(&release).status).unwrap_or_default()
+        let status = release.and_then(|release| release.get("status").cloned());
+        status.map(|status| serde_json::from_value(status).expect("what controllers write is a status")).unwrap_or_default()
     }
 
     /// Reason of the release's Ready condition.
