@@ -307,8 +307,18 @@ macro_rules! status_only {
     };
 }
 
-status_only!(ReleaseStatusOnly, AssetRelease, AssetReleaseStatus, "A release of which nothing but the status is read: its spec may be one that cannot be.");
-status_only!(StoreStatusOnly, AssetStore, AssetStoreStatus, "An AssetStore of which nothing but the status is read: its spec may be one that cannot be.");
+status_only!(
+    ReleaseStatusOnly,
+    AssetRelease,
+    AssetReleaseStatus,
+    "A release of which nothing but the status is read: its spec may be one that cannot be."
+);
+status_only!(
+    StoreStatusOnly,
+    AssetStore,
+    AssetStoreStatus,
+    "An AssetStore of which nothing but the status is read: its spec may be one that cannot be."
+);
 
 /// The answer to a write of a release.
 #[derive(kube::Resource, Serialize, Deserialize, Clone, Debug)]

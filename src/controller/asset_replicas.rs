@@ -3,9 +3,9 @@
 
 use kube::{Api, Resource, ResourceExt};
 
-use crate::api::{AssetRelease, AssetStore};
 use crate::api::status::{ReplicaStatus, cut};
 use crate::api::store::{ReplicaSpec, StoreReplicaStatus};
+use crate::api::{AssetRelease, AssetStore};
 use crate::bucket::s3::S3Settings;
 use crate::cluster::{self, Call};
 use crate::rollout::Blocker;
@@ -64,7 +64,8 @@ impl User {
         let ends = release.meta().deletion_timestamp.is_some();
         let uses = release.whole().map_or(true, |release| release.spec.store_ref.name == store);
         let status = release.whole().ok().and_then(|release| release.status.as_ref());
-        (uses && !ends).then(|| Self { name: release.name_any(), replicas: status.map(|status| status.replicas.clone()).unwrap_or_default() })
+        (uses && !ends)
+            .then(|| Self { name: release.name_any(), replicas: status.map(|status| status.replicas.clone()).unwrap_or_default() })
     }
 }
 

@@ -57,6 +57,21 @@ fn a_script_or_style_that_changed_at_its_address_is_told_and_nothing_else_withou
     assert_eq!(of(Rule::UnhashedAsset, &report(&now, Some(&now), NO_HOSTS)), [""; 0]);
 }
 
+/// Its owner has done all: collectstatic keeps the original, to which no page refers, and Sphinx names its list for the search itself.
+#[test]
+fn an_original_beside_its_hashed_copy_and_a_list_for_a_search_are_no_findings() {
+    let list = |hash: &str| format!(r#"{{"version":"1.1","paths":{{"shop/app.js":"shop/app.{hash}.js"}}}}"#);
+    let lists = [list("5e1b2f6a7c3d"), list("0a1b2c3d4e5f")];
+    let build = |text: &'static str, hashed: &'static str, list: &'static str| {
+        vec![("static/shop/app.js", text), (hashed, text), ("static/staticfiles.json", list), ("searchindex.js", text), ("own.js", text)]
+    };
+    let [list_before, list_now] = lists.map(|list| &*list.leak());
+    let before = build("one", "static/shop/app.5e1b2f6a7c3d.js", list_before);
+    let now = build("two", "static/shop/app.0a1b2c3d4e5f.js", list_now);
+    let changed = of(Rule::UnhashedAsset, &report(&now, Some(&before), NO_HOSTS));
+    assert_eq!(changed, ["warning: own.js: its bytes are others than in the version before, at the same address (unhashed-asset)"]);
+}
+
 #[test]
 fn findings_of_a_folder_are_one_line_for_people_with_what_to_do() {
     let pages =

@@ -70,21 +70,32 @@ const HASH_CHARS: usize = 8;
 /// one, so that what is more is the tool's hash: `[hash]` alone, or of any length and alphabet.
 #[must_use]
 pub fn says_more_than(path: &str, plain: &str) -> bool {
-    let stem = |path: &str| {
-        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-        name.split_once('.').map_or(name, |(stem, _)| stem).to_ascii_lowercase()
-    };
-    let (named, plain) = (stem(path), stem(plain));
+    let name = |path: &str| path.rsplit_once('/').map_or(path, |(_, name)| name).to_ascii_lowercase();
+    let (named, plain) = (name(path), name(plain));
+    // A hash may stand behind a dot; a source has more endings than one (`page.server.ts`).
+    let named = named.rsplit_once('.').map_or(&*named, |(stem, _)| stem);
+    let plain = plain.split_once('.').map_or(&*plain, |(stem, _)| stem);
     let length = |text: &str| text.bytes().filter(u8::is_ascii_alphanumeric).count();
-    match named.strip_prefix(&*plain) {
+    match named.strip_prefix(plain) {
         // Of a hash's usual length a word may be one: of hashes in base 36 some can be spoken.
         Some(more) => {
-            let word = more.trim_start_matches(['-', '_', '~']);
-            length(more) >= 4 && !is_dated(more) && (length(more) == HASH_CHARS || !is_of_words(word))
+            let word = more.trim_start_matches(['-', '_', '~', '.']);
+            let is_long = length(more) == HASH_CHARS || hashes_at_the_end(path).next().is_some();
+            length(more) >= 4 && !is_dated(more) && (is_long || !is_of_words(word))
         }
         // Another name altogether: a person's, unless no word is in it.
-        None => length(&named) >= 4 && !is_of_words(&named) && !is_dated(&named),
+        None => length(named) >= 4 && !is_of_words(named) && !is_dated(named),
     }
+}
+
+/// The last eight characters of a name, behind a hyphen, that can be a hash, since a build tool lists the file. Never words, and never a date.
+pub(super) fn hashes_at_the_end(path: &str) -> impl Iterator<Item = &str> {
+    eight(path).filter(|text| can_be_a_hash(text))
+}
+
+/// Of eight characters.
+fn can_be_a_hash(text: &str) -> bool {
+    is_hash_of_a_tool(text) || (!text.contains(['-', '_']) && is_mixed(text) && !reads_as_word(text) && !is_dated(text))
 }
 
 /// Digits and marks alone that say a day or a time.
@@ -100,7 +111,14 @@ fn is_of_words(text: &str) -> bool {
         let letters = part.trim_end_matches(|c: char| c.is_ascii_digit());
         letters.bytes().all(|b| b.is_ascii_lowercase()) && vowels(letters) * 4 >= letters.len() && consonants_in_a_row(letters) < 5
     };
-    text.split(['-', '_', '~']).all(is_word)
+    text.split(['-', '_', '~', '.']).all(is_word)
+}
+
+/// Whether a text can be spoken, in small letters or capitals or with one at its beginning, perhaps with a number at its end: then it may be a person's.
+pub(super) fn reads_as_word(text: &str) -> bool {
+    let rest = text.get(1..).unwrap_or_default();
+    let is_of_one_case = !rest.bytes().any(|b| b.is_ascii_uppercase()) || !text.bytes().any(|b| b.is_ascii_lowercase());
+    is_of_one_case && is_of_words(&text.to_ascii_lowercase())
 }
 
 /// How many letters of a text are vowels.
@@ -135,9 +153,17 @@ pub fn is_source_map(path: &str) -> bool {
 /// the shape alone is enough, even where a person might have written the same.
 #[must_use]
 pub fn has_hash_shape(path: &str) -> bool {
+    eight(path).next().is_some()
+}
+
+/// Eight characters of base64url behind a hyphen, before the first or the last dot of a name (`entry.client-BvJ0nPsk.js`, `main-BEcQUh0e.min.js`).
+fn eight(path: &str) -> impl Iterator<Item = &str> {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
-    stem.len() > 8 && stem.is_ascii() && stem.as_bytes()[stem.len() - 9] == b'-' && stem.bytes().skip(stem.len() - 8).all(is_base64url)
+    let stems = [name.split_once('.'), name.rsplit_once('.')].map(|cut| cut.map_or(name, |(stem, _)| stem));
+    stems.into_iter().filter_map(|stem| {
+        let (before, hash) = stem.split_at_checked(stem.len().checked_sub(HASH_CHARS)?)?;
+        (before.len() > 1 && before.ends_with('-') && hash.bytes().all(is_base64url)).then_some(hash)
+    })
 }
 
 /// Whether a file's name is a logical one with a hash put in (`js/app.3a4f5b.js` for `app.js`), as a tool says that lists both.
@@ -196,9 +222,14 @@ fn is_date(digits: &str) -> bool {
     digits.len() == 8 && (digits.starts_with("19") || digits.starts_with("20"))
 }
 
-/// Seconds or milliseconds since 1970, or a date with a time.
+/// Seconds or milliseconds between the years 2001 and 2039, or a date of these two centuries with a time.
 fn is_time(digits: &str) -> bool {
-    matches!(digits.len(), 10 | 12 | 13 | 14)
+    let of_a_century = digits.starts_with("19") || digits.starts_with("20");
+    match digits.len() {
+        10 | 13 => digits.starts_with('1') || matches!(digits.get(..2), Some("20" | "21")),
+        12 | 14 => of_a_century,
+        _ => false,
+    }
 }
 
 /// Eight characters of upper-case base32, as esbuild writes them. One in five has no digit, so letters alone are believed.
@@ -312,6 +343,8 @@ mod tests {
             ("assets/main-lowercas.js", "main"),
             ("assets/BEcQUh0e.js", "src/main.ts"),
             ("assets/q8x2kd.js", "src/main.ts"),
+            ("e/index.ly4r4p.js", "index.html"),
+            ("e/page.BEcQUh0e.js", "src/page.server.ts"),
         ] {
             assert!(says_more_than(path, plain), "{path} of {plain}");
         }
@@ -321,12 +354,35 @@ mod tests {
             ("assets/storefront-checkout2.js", "main"),
             ("admin-panel.js", "src/admin.ts"),
             ("admin-dashboard2.js", "src/admin.ts"),
+            ("assets/index.modern.js", "index"),
+            ("assets/index.module.css", "index"),
             ("assets/main-20241121.js", "main"),
             ("assets/main-2024-11-21.js", "main"),
             ("assets/main-1732147200.js", "main"),
             ("assets/20241121.js", "main"),
         ] {
             assert!(!says_more_than(path, plain), "{path} of {plain}");
+        }
+    }
+
+    /// (10/16)^10 = 0.9 % of the hashes of ten hexadecimal digits are digits alone.
+    #[test]
+    fn digits_alone_are_a_hash_of_a_tool_unless_they_can_be_a_day_or_a_time() {
+        for digits in ["8354937812", "83549378", "3354937812123", "83549378120412"] {
+            assert!(is_hash_of_a_tool(digits), "{digits}");
+        }
+        for digits in ["20241121", "19991231", "1732147200", "2024112115", "202411211530", "1732147200123", "20241121153012"] {
+            assert!(!is_hash_of_a_tool(digits), "{digits}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_can_be_spoken_reads_as_a_word_in_small_letters_or_in_capitals() {
+        for word in ["PORTUGAL", "SUMMER24", "Chapter2", "section1", "texture"] {
+            assert!(reads_as_word(word), "{word}");
+        }
+        for hash in ["7OZGJMEE", "DIDQNGJ4", "CgVAFUFj", "MR7MQPVC", "vLhlLNVn", "Di8DUHzh"] {
+            assert!(!reads_as_word(hash), "{hash}");
         }
     }
 

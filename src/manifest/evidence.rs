@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::classify;
 use super::readers::BuildNames;
-use super::variant;
 use super::{Class, Manifest};
 
 mod digest;
@@ -43,7 +42,7 @@ impl Evidence {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Declared => "spec.build.immutable (or --immutable) names it",
-            Self::ToolManifest => "the build tool's manifest lists it under a hashed name",
+            Self::ToolManifest => "the build tool's manifest lists it, or names of its form, as hashed",
             Self::ToolFolder => "it lies in a folder into which its build tool puts only hashed files",
             Self::Digest => "its name carries the beginning of a digest of its bytes",
             Self::Set => "its name was one of a set of hashed names of its folder",
@@ -67,14 +66,15 @@ pub fn is_in_tool_folder(path: &str) -> bool {
     TOOL_FOLDERS.iter().any(is_one)
 }
 
-/// Lists that Next puts into a folder with the build's own name. By itself it makes that up anew for each build; with `generateBuildId` a person
-/// says it, perhaps the same one each time.
+/// What Next puts into a folder with the build's own name. By itself it makes that up anew for each build; with `generateBuildId` a person
+/// says it, perhaps the same one each time, and no name in the folder changes with the bytes.
 fn is_of_a_named_build(folder: &str, rest: &str) -> bool {
-    const LISTS: [&str; 4] = ["_buildManifest.js", "_ssgManifest.js", "_middlewareManifest.js", "_clientMiddlewareManifest.json"];
+    /// Folders of Next's own.
+    const HASHED: [&str; 7] = ["chunks", "css", "media", "image", "wasm", "runtime", "immutable"];
     const MADE_UP_CHARS: usize = 21;
-    let Some((build, name)) = rest.split_once('/').filter(|_| folder == "_next/static/") else { return false };
+    let Some((build, _)) = rest.split_once('/').filter(|_| folder == "_next/static/") else { return false };
     let is_made_up = build.len() == MADE_UP_CHARS && sets::changes_of_kind(build) >= 4;
-    !is_made_up && LISTS.contains(&variant::original_path(name))
+    !is_made_up && !HASHED.contains(&build)
 }
 
 /// What a person says about files whose names say too little or too much. Patterns: `*` stays within a folder, `**` does not.

@@ -128,7 +128,7 @@ fn candidates(build: &Manifest) -> impl Iterator<Item = (usize, &ManifestFile)> 
 #[must_use]
 pub fn by_set(manifest: &Manifest, before: &Seen) -> BTreeSet<String> {
     let mut groups: HashMap<Group, BTreeMap<Token, Vec<usize>>> = HashMap::new();
-    let (mut refuted, mut room) = (BTreeSet::<Group>::new(), Room::default());
+    let (mut changed, mut room) = (HashMap::<Group, BTreeSet<String>>::new(), Room::default());
     for (at, file) in candidates(manifest) {
         let has_changed = before.bytes.get(&file.path).is_some_and(|bytes| *bytes != file.sha256.to_string());
         for (group, token) in tokens(&file.path) {
@@ -139,7 +139,7 @@ pub fn by_set(manifest: &Manifest, before: &Seen) -> BTreeSet<String> {
                 return BTreeSet::new();
             }
             if has_changed {
-                refuted.insert(group.clone());
+                changed.entry(group.clone()).or_default().insert(token.text.clone());
             }
             groups.entry(group).or_default().entry(token).or_default().push(at);
         }
@@ -148,12 +148,25 @@ pub fn by_set(manifest: &Manifest, before: &Seen) -> BTreeSet<String> {
     if before.room.is_over() {
         return vouched;
     }
-    for (group, ours) in groups.iter().filter(|(group, _)| !refuted.contains(group)) {
-        let Some(theirs) = before.tokens.get(group) else { continue };
+    for (group, ours) in &groups {
+        let Some(theirs) = before.tokens.get(group).filter(|theirs| !is_refuted(ours, theirs, changed.get(group))) else { continue };
         let members = members(ours, theirs).into_iter().flat_map(|token| &ours[token]).map(|at| &manifest.files[*at].path);
         vouched.extend(members.filter(|path| !before.bytes.contains_key(*path)).cloned());
     }
     vouched
+}
+
+/// Whether a name that has got other bytes could be one of the set. A day or a word in capitals that was copied into the same folder is none.
+fn is_refuted(ours: &BTreeMap<Token, Vec<usize>>, theirs: &BTreeSet<Token>, changed: Option<&BTreeSet<String>>) -> bool {
+    let Some(changed) = changed else { return false };
+    let clear: Vec<&str> = clear(ours.keys().chain(theirs)).into_iter().filter(|text| !changed.contains(*text)).collect();
+    let alphabet = Alphabet::of(&clear);
+    changed.iter().any(|text| !may_be_a_date(text) && alphabet.has(text))
+}
+
+/// Texts with letters and digits in no order of a word.
+fn clear<'t>(tokens: impl Iterator<Item = &'t Token>) -> BTreeSet<&'t str> {
+    tokens.map(|token| token.text.as_str()).filter(|text| changes_of_kind(text) >= 2).collect()
 }
 
 /// Which tokens of a group are hashes.
@@ -161,7 +174,7 @@ fn members<'t>(ours: &'t BTreeMap<Token, Vec<usize>>, theirs: &BTreeSet<Token>) 
     let texts: BTreeSet<&str> = ours.keys().chain(theirs).map(|token| token.text.as_str()).collect();
     let is_ours: BTreeSet<&str> = ours.keys().map(|token| token.text.as_str()).collect();
     let is_theirs: BTreeSet<&str> = theirs.iter().map(|token| token.text.as_str()).collect();
-    let clear: Vec<&str> = texts.iter().copied().filter(|text| changes_of_kind(text) >= 2).collect();
+    let clear: Vec<&str> = clear(ours.keys().chain(theirs)).into_iter().collect();
     if !look_random(&clear) || clear.len() * 3 < texts.len() {
         return Vec::new();
     }

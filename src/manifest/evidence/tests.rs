@@ -295,12 +295,23 @@ fn a_digest_of_the_bytes_in_the_path_proves_that_they_stay() {
 #[test]
 fn a_folder_of_a_tool_vouches_for_what_the_tool_puts_there() {
     let made_up = "_next/static/zJk3vB9x_qPs-01LmNoTr/_buildManifest.js";
-    for path in [made_up, "_next/static/v1/app.js", "shop/_astro/a.css", "_app/immutable/entry/start.js", "_nuxt/x.js"] {
+    let beside = "_next/static/zJk3vB9x_qPs-01LmNoTr/app.js";
+    for path in [
+        made_up,
+        beside,
+        "_next/static/chunks/app.js",
+        "_next/static/media/a.woff2",
+        "shop/_astro/a.css",
+        "_app/immutable/entry/start.js",
+        "_nuxt/x.js",
+    ] {
         assert_eq!(judged(path, b"", &Declared::default()), (Class::Asset, Some(Evidence::ToolFolder)), "{path}");
     }
     for path in [
         "_nuxt/builds/latest.json",
         "_next/static/v1/_buildManifest.js",
+        "_next/static/v1/_clientMiddlewareManifest.js",
+        "_next/static/v1/pages/index.js",
         "_next/static/production-build-one/_ssgManifest.js",
         "shop/_next/static/main/_buildManifest.js.gz",
         "_app/version.js",
@@ -345,6 +356,27 @@ fn a_set_in_which_a_name_has_got_other_bytes_vouches_for_nothing() {
 }
 
 /// A tenant's build of names of nothing but marks, and one of many files. Comparing each name with each other one would not end here.
+/// Bun puts hashed names and copied files into one folder.
+#[test]
+fn a_day_or_a_word_of_other_letters_that_has_got_other_bytes_refutes_no_set() {
+    let mut random = Random(15);
+    let hashed: Vec<String> = (0..19).map(|at| format!("chunk{at}-{}.js", random.token(BASE36, 8))).collect();
+    let copied = ["flag-PORTUGAL.svg", "prices-20261120.json"].map(str::to_owned);
+    let new: Vec<String> = (0..4).map(|at| format!("chunk{at}-{}.js", random.token(BASE36, 8))).collect();
+    let build = |hashed: &[&String], version: &str| {
+        let file = |path: &String, text: &str| NewFile { path: path.clone(), size: 1, sha256: ContentHash::of(text.as_bytes()) };
+        let mut files: Vec<NewFile> = hashed.iter().map(|path| file(path, path)).collect();
+        files.extend(copied.iter().map(|path| file(path, version)));
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        assemble(files, &BuildNames::none(Decided::NothingFound)).unwrap().manifest
+    };
+    let v1 = build(&hashed.iter().collect::<Vec<_>>(), "v1");
+    let v2 = build(&new.iter().chain(&hashed[4..]).collect::<Vec<_>>(), "v2");
+    let by_set = by_set(&v2, &seen(&v1, &v2));
+    assert!(new.iter().all(|path| by_set.contains(path)), "{by_set:?}");
+    assert!(!copied.iter().any(|path| by_set.contains(path)), "{by_set:?}");
+}
+
 #[test]
 fn names_that_are_made_to_cost_much_cost_little() {
     let marks: Vec<String> = (0..2000).map(|at| format!("{}/{at:06}{}.js", "x-".repeat(100), "-abcdef".repeat(30))).collect();

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::listed::{self, Needs, Vouch};
+use super::paths::{folder_and_name, is_script_or_style};
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 
@@ -30,12 +31,33 @@ struct Group {
 fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let worker: Worker = serde_json::from_slice(input.bytes).map_err(|error| Unsuitable::AnotherFormat(error.to_string()))?;
     let urls = worker.asset_groups.iter().flat_map(|group| &group.urls).chain(worker.hash_table.keys()).map(String::as_str);
-    listed::names(input, urls, Vouch::ByName, Needs::Each)
+    let mut names = listed::names(input, urls, Vouch::ByName, Needs::Each)?;
+    let folder = folder_and_name(input.path).0;
+    names.hashed.retain(|file| file.strip_prefix(folder).is_some_and(is_where_angular_writes));
+    Ok(names)
+}
+
+/// Scripts and styles beside the page, and what they refer to. All other files are copied, and listed as well.
+fn is_where_angular_writes(file: &str) -> bool {
+    file.starts_with("media/") || (is_script_or_style(file) && !file.contains('/'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::Sample;
+
+    /// The list names each file of the site. I3: one that was copied changes under its name, and v2 was refused.
+    #[test]
+    fn what_angular_names_itself_is_hashed_and_what_it_copies_is_not() {
+        let paths = ["chunk-DIDQNGJ4.js", "main-7OZGJMEE.js", "media/logo-MR7MQPVC.svg", "styles-TQZULE62.css"];
+        let copied =
+            ["flag-PORTUGAL.svg", "flag-7OZGJMEE.svg", "js/main-7OZGJMEE.js", "media/hero-SUMMER24.jpg", "media/flag-PORTUGAL.svg"];
+        let all: Vec<&str> = paths.into_iter().chain(copied).collect();
+        let urls: Vec<String> = all.iter().map(|path| format!("/{path}")).collect();
+        let text = serde_json::json!({"assetGroups": [{"urls": urls}], "hashTable": {}}).to_string();
+        let files: Vec<(&str, &str)> = all.iter().map(|path| (*path, "")).chain([("ngsw.json", text.as_str())]).collect();
+        assert_eq!(Sample::of(&files).auto().names.hashed, paths.map(str::to_owned).into());
+    }
 
     #[test]
     fn everything_that_the_service_worker_loads_must_be_there() {

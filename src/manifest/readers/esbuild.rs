@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::listed::{self, Finder, Vouch, vouches};
+use super::listed::{self, Finder, HashForm};
 use super::paths::is_needed;
 use super::{Input, Names, OwnFile, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
@@ -51,11 +51,12 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let imports: Vec<&str> = imports.map(|import| import.path.as_str()).collect();
     let outputs = || metafile.outputs.keys().map(String::as_str);
     let finder = Finder::of(input, &outputs())?;
+    let form = HashForm::of(outputs().filter_map(|path| finder.find(path)));
     let mut names = Names { own_file: OwnFile::LeftOut, ..Names::default() };
     let mut used: BTreeSet<&String> = BTreeSet::new();
     for (path, output) in &metafile.outputs {
         let Some(file) = finder.find(path) else { continue };
-        if vouches(Vouch::ByName, file) {
+        if form.is_of(file) {
             names.hashed.insert(file.to_owned());
         }
         if let Some(entry) = output.entry_point.as_ref().filter(|entry| used.insert(entry)) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::paths::{folder_and_name, is_needed, names_a_file, without_query};
+use super::paths::{folder_and_name, is_needed, is_script_or_style, names_a_file, without_query};
 use super::{Input, Names, OwnFile, Paths, Unsuitable};
 use crate::manifest::classify;
 
@@ -104,10 +104,11 @@ pub(super) fn names<'u>(
     needs: Needs,
 ) -> Result<Names, Unsuitable> {
     let finder = Finder::of(input, &urls)?;
+    let form = HashForm::of(urls.clone().filter_map(|url| finder.find(url)));
     let mut names = Names { public_path: finder.public_path(), own_file: OwnFile::Published, ..Names::default() };
     for url in urls {
         match finder.find(url) {
-            Some(file) if vouches(vouch, file) => drop(names.hashed.insert(file.to_owned())),
+            Some(file) if vouch == Vouch::ByName && form.is_of(file) => drop(names.hashed.insert(file.to_owned())),
             None if finder.is_lost(url) && (needs == Needs::Each || is_needed(without_query(url))) => {
                 names.missing.insert(url.to_owned());
             }
@@ -117,20 +118,53 @@ pub(super) fn names<'u>(
     Ok(names)
 }
 
-pub(super) fn vouches(vouch: Vouch, file: &str) -> bool {
-    match vouch {
-        Vouch::ByName => carries_hash(file) && !classify::is_never_hashed(file),
-        Vouch::None => false,
+/// What hashes look like in a list. Tools list files, too, that they only copied (`flag-PORTUGAL.svg`): what one says of a name of its own scripts and styles is
+/// believed, and of other files only what has their form and is no word.
+pub(super) struct HashForm {
+    /// All hashes of scripts and styles are hexadecimal.
+    is_hex: bool,
+    /// All scripts and styles have eight characters behind a hyphen, of which some can be nothing but hashes.
+    is_uniform: bool,
+}
+
+impl HashForm {
+    /// As the scripts and styles among these files have it.
+    pub(super) fn of<'f>(files: impl Iterator<Item = &'f str>) -> Self {
+        let code: BTreeSet<&str> = files.filter(|file| is_script_or_style(file)).collect();
+        let hashed = || code.iter().filter(|file| carries_hash(file));
+        Self {
+            is_hex: hashed().next().is_some() && hashed().all(|file| hashes(file).any(is_hex)),
+            is_uniform: hashed().nth(1).is_some() && code.iter().all(|file| classify::has_hash_shape(file)),
+        }
     }
+
+    /// Whether the tool says that this file's name carries its hash.
+    pub(super) fn is_of(&self, file: &str) -> bool {
+        let has_no_word = |token: &str| !token.split(['-', '_', '.']).any(|part| part.len() > 2 && classify::reads_as_word(part));
+        let fits = |token: &str| if self.is_hex { is_hex(token) } else { has_no_word(token) };
+        let carries = match is_script_or_style(file) {
+            true => carries_hash(file) || (self.is_uniform && classify::has_hash_shape(file)),
+            false => hashes(file).any(fits),
+        };
+        carries && !classify::is_never_hashed(file)
+    }
+}
+
+fn is_hex(token: &str) -> bool {
+    token.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether a part of the name can be a hash, since a tool lists the file.
 pub(super) fn carries_hash(path: &str) -> bool {
+    hashes(path).next().is_some()
+}
+
+/// The parts of a name that can be a hash: between marks, the whole, and what is behind the hyphen before the last eight characters.
+fn hashes(path: &str) -> impl Iterator<Item = &str> {
     let name = folder_and_name(path).1;
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let mut parts = stem.split(['.', '-', '_']).collect::<BTreeSet<_>>();
-    parts.insert(stem);
-    classify::has_hash_shape(path) || parts.into_iter().any(classify::is_hash_of_a_tool)
+    let parts = stem.split(['.', '-', '_']).chain([stem]).filter(|part| classify::is_hash_of_a_tool(part));
+    parts.chain(classify::hashes_at_the_end(path))
 }
 
 /// Quoted strings of a script or of JSON, without those that have escapes.

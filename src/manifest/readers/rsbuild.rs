@@ -75,6 +75,23 @@ fn is_named(file: &str, entry: &str) -> bool {
 mod tests {
     use super::super::tests::Sample;
 
+    /// Copied files are listed, too, and a hash may be of digits alone.
+    #[test]
+    fn what_has_the_form_of_the_scripts_hashes_is_hashed_and_no_word_is() {
+        let paths = [
+            "static/js/index.225fcd9ccf.js",
+            "static/js/async/0.8354937812.js",
+            "static/image/texture.fb5874c7ce.png",
+            "flag-PORTUGAL.svg",
+            "hero-SUMMER24.jpg",
+            "photos/20241121.jpg",
+        ];
+        let text = serde_json::json!({"allFiles": paths.map(|path| format!("/{path}")), "entries": {}}).to_string();
+        let files: Vec<(&str, &str)> = paths.iter().map(|path| (*path, "")).chain([("manifest.json", text.as_str())]).collect();
+        let hashed = Sample::of(&files).auto().names.hashed;
+        assert_eq!(hashed, paths[..3].iter().map(|path| (*path).to_owned()).collect());
+    }
+
     #[test]
     fn all_files_are_listed_and_entries_have_names() {
         let text = include_str!("../../../tests/data/builds/lists/rsbuild-manifest.json");

@@ -388,3 +388,22 @@ fn a_list_of_very_many_entries_is_not_read() {
     let error = Sample::of(&[(".vite/manifest.json", &entries(ENTRIES_MAX)), ("x.js", "")]).read(Format::Auto, None).unwrap_err();
     assert!(error.to_string().contains("set manifest.format to Folder"), "{error}");
 }
+
+/// react-scripts and Encore: most of an application's bytes are in chunks without a name.
+#[test]
+fn chunks_without_a_name_are_hashed_as_the_named_ones_of_their_folder_are() {
+    let paths = [
+        "static/js/main.970e19da.js",
+        "static/js/270.a3163c96.chunk.js",
+        "static/js/legacy.js",
+        "static/js/short.ab12c3.js",
+        "pictures/a3163c96.png",
+        "pictures/x.a3163c96.js",
+    ];
+    let listed = paths[1..].iter().map(|path| ((*path).to_owned(), format!("/{path}")));
+    let listed: BTreeMap<String, String> = listed.chain([("main.js".to_owned(), format!("/{}", paths[0]))]).collect();
+    let text = serde_json::json!({"files": listed}).to_string();
+    let files: Vec<(&str, &str)> = paths.iter().map(|path| (*path, "")).chain([("asset-manifest.json", text.as_str())]).collect();
+    let hashed = Sample::of(&files).auto().names.hashed;
+    assert_eq!(hashed, [paths[0], paths[1]].map(str::to_owned).into());
+}

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::listed::HashForm;
 use super::paths::{folder_and_name, is_needed, is_script_or_style};
 use super::{Input, Names, OwnFile, Paths, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
@@ -63,10 +64,15 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     }
     // A page loads without its source maps; they may have been taken out on purpose.
     let missing = gone.into_iter().map(|(file, _)| file).filter(|file| is_needed(file)).chain(missing_chunks(&chunks));
-    let of_files = chunks_of_files(&chunks);
+    let (of_files, form) = (chunks_of_files(&chunks), HashForm::of(there.iter().map(|(named, _)| named.as_str())));
     Ok(Names {
         logical: logical_names(&chunks).filter_map(|(file, name)| Some((find(file)?.to_owned(), name.clone()))).collect(),
-        hashed: there.iter().filter(|(named, _)| is_hashed(&of_files, named)).filter_map(|(_, file)| *file).map(str::to_owned).collect(),
+        hashed: there
+            .iter()
+            .filter(|(named, _)| is_hashed(&of_files, &form, named))
+            .filter_map(|(_, file)| *file)
+            .map(str::to_owned)
+            .collect(),
         missing: missing.cloned().collect(),
         public_path: None,
         // In `.vite` it is left out with its folder.
@@ -84,12 +90,27 @@ fn chunks_of_files(chunks: &Chunks) -> BTreeMap<&str, Vec<(&String, &Chunk)>> {
 }
 
 /// Whether a file's name says more than the source and the chunk that it was made from: then what is more is Vite's hash, whatever its form.
-fn is_hashed(of_files: &BTreeMap<&str, Vec<(&String, &Chunk)>>, file: &str) -> bool {
-    let Some(of_its_own) = of_files.get(file) else { return classify::has_hash_shape(file) };
-    of_its_own.iter().all(|(source, chunk)| {
-        let plain = [Some(*source), chunk.src.as_ref(), chunk.name.as_ref()];
-        plain.into_iter().flatten().all(|plain| classify::says_more_than(file, plain))
-    })
+fn is_hashed(of_files: &BTreeMap<&str, Vec<(&String, &Chunk)>>, form: &HashForm, file: &str) -> bool {
+    let Some(of_its_own) = of_files.get(file) else { return form.is_of(file) };
+    // The key of a shared chunk is the file's own name.
+    let is_made_up = |key: &str| key.strip_prefix('_') == Some(folder_and_name(file).1);
+    let plain = of_its_own.iter().flat_map(|(source, chunk)| {
+        let key = Some(*source).filter(|key| !is_made_up(key));
+        [key, chunk.src.as_ref(), chunk.name.as_ref()].into_iter().flatten()
+    });
+    let mut plain = plain.peekable();
+    if plain.peek().is_none() {
+        return form.is_of(file);
+    }
+    plain.all(|plain| classify::says_more_than(file, plain) || says_more_than_legacy(file, plain))
+}
+
+/// The plugin for legacy browsers puts its word between a chunk's name and the hash.
+fn says_more_than_legacy(file: &str, plain: &str) -> bool {
+    let name = folder_and_name(plain).1;
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+    let legacy = format!("{stem}-legacy");
+    folder_and_name(file).1.starts_with(&format!("{legacy}-")) && classify::says_more_than(file, &legacy)
 }
 
 /// Whether it is something that Vite makes, rather than a document.
@@ -135,6 +156,20 @@ mod tests {
 
     fn names(path: &str, bytes: &[u8], files: &[&str]) -> Result<Names, Unsuitable> {
         read(&Input { path, bytes, paths: &Paths::new(files.iter().copied()) })
+    }
+
+    /// @vitejs/plugin-legacy: its word stands before the hash, and of some hashes every part can be spoken.
+    #[test]
+    fn chunks_for_legacy_browsers_are_hashed() {
+        let text = br#"{
+            "src/pages/flour-legacy.js": {"file": "assets/flour-legacy-DUP_HPaX.js", "name": "flour", "src": "src/pages/flour-legacy.js"},
+            "index-legacy.html": {"file": "assets/index-legacy-BwZoa-gA.js", "name": "index", "src": "index-legacy.html", "isEntry": true},
+            "_money-legacy-DOapwW-1.js": {"file": "assets/money-legacy-DOapwW-1.js", "name": "money"},
+            "_plain.js": {"file": "assets/plain.js", "name": "plain"}
+        }"#;
+        let hashed = ["assets/flour-legacy-DUP_HPaX.js", "assets/index-legacy-BwZoa-gA.js", "assets/money-legacy-DOapwW-1.js"];
+        let files: Vec<&str> = hashed.into_iter().chain(["assets/plain.js"]).collect();
+        assert_eq!(names(PATH, text, &files).unwrap().hashed, hashed.map(str::to_owned).into());
     }
 
     #[test]

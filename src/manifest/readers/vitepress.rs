@@ -7,6 +7,7 @@ use super::json::Node;
 use super::paths::folder_and_name;
 use super::{Input, Names, OwnFile, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
+use crate::manifest::classify;
 
 /// At the top of the site.
 pub const READER: Reader =
@@ -34,7 +35,23 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     if names.hashed.is_empty() {
         return Err(Unsuitable::AnotherFormat("none of its hashes is that of a page's chunk".to_owned()));
     }
+    names
+        .hashed
+        .extend(input.paths.all().filter(|path| path.strip_prefix(folder.as_str()).is_some_and(is_named_by_vitepress)).map(str::to_owned));
     Ok(names)
+}
+
+/// Types of which a site has few but the tool's own. A picture may be one that a person put into `public/assets`.
+const OF_THE_TOOL: [&str; 5] = ["js", "css", "woff2", "woff", "ttf"];
+
+/// `chunks/framework.vLhlLNVn.js`, `inter-roman-latin.Di8DUHzh.woff2`: the list names pages alone. What a person put into the same folder has a word or a date there,
+/// or nothing.
+fn is_named_by_vitepress(file: &str) -> bool {
+    const HASH_CHARS: usize = 8;
+    let mut parts = folder_and_name(file).1.rsplit('.');
+    let (ending, hash, stem) = (parts.next(), parts.next(), parts.next());
+    let is_hash = |hash: &str| hash.len() == HASH_CHARS && classify::is_hash_of_a_tool(hash) && !classify::reads_as_word(hash);
+    ending.is_some_and(|ending| OF_THE_TOOL.contains(&ending)) && stem.is_some() && hash.is_some_and(is_hash)
 }
 
 #[cfg(test)]
@@ -51,6 +68,24 @@ mod tests {
         assert!(build.names.missing.is_empty() && files.iter().all(|file| build.names.hashed.contains(*file)), "{build:?}");
         let other = Sample::of(&[("hashmap.json", text), ("assets/index.md.CZ6bk-9a.js", ""), ("assets/README.md.xbcdefg1.js", "")]).auto();
         assert_eq!(other.names.missing.len(), 2, "another hash is another file: {other:?}");
+    }
+
+    /// The list names pages alone; the fonts, pictures and shared chunks lie beside their chunks.
+    #[test]
+    fn what_vitepress_names_is_hashed_and_what_a_person_put_beside_it_is_not() {
+        let theirs = ["assets/chunks/framework.vLhlLNVn.js", "assets/index.md.CZ6bk-9a.js", "assets/inter-roman-latin.Di8DUHzh.woff2"];
+        let ours = [
+            "assets/flag.PORTUGAL.svg",
+            "assets/prices.20261120.json",
+            "assets/hero.png",
+            "assets/map.Overview.svg",
+            "assets/photo.IMG_1234.jpg",
+            "assets/print.Overview.css",
+            "other/x.Di8DUHzh.png",
+        ];
+        let text = r#"{"index.md":"CZ6bk-9a"}"#;
+        let files: Vec<(&str, &str)> = theirs.iter().chain(&ours).map(|path| (*path, "")).chain([("hashmap.json", text)]).collect();
+        assert_eq!(Sample::of(&files).auto().names.hashed, theirs.map(str::to_owned).into());
     }
 
     #[test]

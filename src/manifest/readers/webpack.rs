@@ -23,6 +23,28 @@ pub const READER: Reader = Reader {
     read,
 };
 
+/// Where the list's names have their hash: chunks that have no name are listed under their file's own (`270.a3163c96.chunk.js` beside
+/// `main.970e19da.js`), and the others of their folder say how long the tool's hashes are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Form<'a> {
+    folder: &'a str,
+    ending: Option<&'a str>,
+    length: usize,
+}
+
+impl Form<'_> {
+    fn is_of(&self, file: &str) -> bool {
+        forms(file).any(|form| form == *self)
+    }
+}
+
+/// The hexadecimal hashes in a file's name.
+fn forms(file: &str) -> impl Iterator<Item = Form<'_>> {
+    let (folder, name) = folder_and_name(file);
+    let is_hash = |part: &&str| classify::is_hash_of_a_tool(part) && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    name.split(['.', '-', '_']).filter(is_hash).map(move |part| Form { folder, ending: ending(name), length: part.len() })
+}
+
 /// Members that only a web app manifest has: the page's own, which installed applications read.
 const OF_A_WEB_APP: [&str; 5] = ["start_url", "icons", "display", "short_name", "theme_color"];
 
@@ -91,6 +113,11 @@ pub(super) fn named<'u, 'a>(
             all.logical.insert(file.to_owned(), name.clone());
         }
     }
+    let forms: BTreeSet<Form<'_>> = all.hashed.iter().flat_map(|file| forms(file)).collect();
+    let files = names.values().filter_map(|url| if let Target::File(file) = target(without_query(url)) { Some(file) } else { None });
+    let of_a_form = |file: &&str| is_script_or_style(file) && forms.iter().any(|form| form.is_of(file));
+    let without_a_name: Vec<String> = files.filter(of_a_form).map(str::to_owned).collect();
+    all.hashed.extend(without_a_name);
     all.missing = urls.filter(|url| matches!(target(url), Target::Nowhere) && is_needed(url)).map(str::to_owned).collect();
     all
 }

@@ -2,7 +2,7 @@
 //! there fails the installation.
 //! Never vouches for a URL that has a revision beside it: its name stays when its bytes change.
 
-use super::listed::{self, Needs, Vouch, vouches};
+use super::listed::{self, HashForm, Needs, Vouch};
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 
@@ -36,8 +36,9 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     }
     let mut names = listed::names(input, entries.iter().map(|entry| entry.url), Vouch::None, Needs::Each)?;
     let finder = listed::Finder::of(input, &entries.iter().map(|entry| entry.url))?;
-    let hashed = entries.iter().filter(|entry| !entry.has_revision).filter_map(|entry| finder.find(entry.url));
-    names.hashed = hashed.filter(|file| vouches(Vouch::ByName, file)).map(str::to_owned).collect();
+    let hashed: Vec<&str> = entries.iter().filter(|entry| !entry.has_revision).filter_map(|entry| finder.find(entry.url)).collect();
+    let form = HashForm::of(hashed.iter().copied());
+    names.hashed = hashed.into_iter().filter(|file| form.is_of(file)).map(str::to_owned).collect();
     Ok(names)
 }
 

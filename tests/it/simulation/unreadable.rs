@@ -92,7 +92,8 @@ fn a_field_of_a_newer_crd_in_a_store_stops_the_releases_of_that_store_and_no_oth
     run(async || {
         let mut world = World::new(1);
         world.add_pod("a");
-        let mut second = serde_json::Value::clone(&world.server.get(&Key::new(Kind::named("AssetStore"), NAMESPACE, "store")).expect("it is there"));
+        let mut second =
+            serde_json::Value::clone(&world.server.get(&Key::new(Kind::named("AssetStore"), NAMESPACE, "store")).expect("it is there"));
         second["metadata"] = json!({"name": "second", "namespace": NAMESPACE});
         world.server.create("user", &second).expect("it is not there");
         world.release("v1");
