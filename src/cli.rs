@@ -167,6 +167,9 @@ pub struct AgentArgs {
     /// What stands in front of every path of the site, such as /shop
     #[arg(long, env = "ROLLCALL_BASE_PATH", default_value = "")]
     pub base_path: String,
+    /// What an unknown name with a hash in it gets, such as a-rfgt45jfsg.js, where the served version has a.js
+    #[arg(long, env = "ROLLCALL_UNKNOWN_HASH", value_enum, default_value = "not-found")]
+    pub unknown_hash: UnknownHashArg,
     /// Hours that a version stays after nothing wanted or served it
     #[arg(long, env = "ROLLCALL_KEEP_HOURS", default_value_t = 24)]
     pub keep_hours: u64,
@@ -206,6 +209,15 @@ pub enum ApplicationArg {
     Puts,
     /// A program that is asked at --application-url
     Polled,
+}
+
+/// What an unknown name with a hash gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UnknownHashArg {
+    /// 404
+    NotFound,
+    /// 302 to the plain name, which no cache keeps; for sites that put hashes into names by themselves
+    Redirect,
 }
 
 /// Options of the embedded store.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{AgentArgs, ApplicationArg, DevStoreArgs, GenerateArgs, ReportArg, Role};
+use crate::cli::{AgentArgs, ApplicationArg, DevStoreArgs, GenerateArgs, ReportArg, Role, UnknownHashArg};
 use crate::clock::SystemClock;
 use crate::cluster::leader::Term;
 use crate::serving::Limits;
@@ -83,6 +83,10 @@ fn agent_settings(args: AgentArgs) -> agent::Settings {
         listen_pod: Some(args.listen_pod),
         site,
         base_path: args.base_path.trim_end_matches('/').to_owned(),
+        unknown_hash: match args.unknown_hash {
+            UnknownHashArg::NotFound => agent::UnknownHash::NotFound,
+            UnknownHashArg::Redirect => agent::UnknownHash::Redirect,
+        },
         age_floor: Duration::from_secs(args.keep_hours.saturating_mul(3600)),
         load_spread: Duration::from_millis(args.load_spread_milliseconds),
         drain: Duration::from_secs(args.drain_seconds),

@@ -194,6 +194,13 @@ impl Catalogue {
         self.fallback.map(|place| self.found(place))
     }
 
+    /// The served version's file that this path names with a hash in it. Never a page, and never a file that has its hash in its name.
+    #[must_use]
+    pub fn without_hash(&self, path: &str) -> Option<Found<'_>> {
+        let found = classify::without_hash(path).find_map(|plain| self.pages.get(&plain)).map(|place| self.found(*place));
+        found.filter(|found| found.file.class == Class::Unversioned)
+    }
+
     /// What a browser asks for by a path that leads to no file.
     #[must_use]
     pub fn asked(&self, path: &str) -> Asked {

@@ -30,7 +30,7 @@ pub use driver::run;
 #[cfg(feature = "testing")]
 pub(crate) use driver::run_showing;
 pub(crate) use serve::metrics_example;
-pub use settings::{Application, ReportChannel, Settings, default_mirror};
+pub use settings::{Application, ReportChannel, Settings, UnknownHash, default_mirror};
 
 /// Which pod this is, and which life of the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,6 +27,15 @@ pub enum Application {
     Polled(String),
 }
 
+/// What an unknown path with a hash in its name gets, whose plain name the served version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownHash {
+    /// 404, as every unknown path.
+    NotFound,
+    /// 302 to the plain name, for sites that put hashes into names by themselves.
+    Redirect,
+}
+
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -45,6 +54,8 @@ pub struct Settings {
     pub site: Limits,
     /// What stands in front of every path of the site, such as `/shop`; empty for none. Slashes at its ends do not matter.
     pub base_path: String,
+    /// What `a-rfgt45jfsg.js` gets, where no version has it and the served one has `a.js`. Default 404.
+    pub unknown_hash: UnknownHash,
     /// How long a version stays after nothing wanted or served it. Default 24 h.
     pub age_floor: Duration,
     /// Delay before the first repeat of anything that failed; doubles. Default 1 s.
@@ -76,6 +87,7 @@ impl Settings {
             listen_pod: None,
             site: Limits::PUBLIC,
             base_path: String::new(),
+            unknown_hash: UnknownHash::NotFound,
             age_floor: Duration::from_secs(24 * 3600),
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),

@@ -179,6 +179,20 @@ pub fn is_hashed_form(path: &str, logical_name: &str) -> bool {
     })
 }
 
+/// Marks of a name that are looked at for a hash behind them, from the end.
+const MARKS_MAX: usize = 8;
+
+/// What a path may be called without the hash in its name: `js/a.js` for `js/a-rfgt45jfsg.js`.
+pub fn without_hash(path: &str) -> impl Iterator<Item = String> {
+    let (folder, name) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (&path[..=folder.len()], name));
+    let marks = name.rmatch_indices(['-', '.', '_']).map(|(at, _)| at).filter(|at| *at > 0).take(MARKS_MAX);
+    marks.filter_map(move |at| {
+        let (stem, rest) = (&name[..at], &name[at + 1..]);
+        let (hash, ending) = rest.split_at(rest.find('.')?);
+        is_hash_of_a_tool(hash).then(|| format!("{folder}{stem}{ending}"))
+    })
+}
+
 /// Whether a text that a build tool gives as a hash can be one: the shape of one, or, since the tool has said it, six or seven
 /// hexadecimal characters with letters and digits. Never a counter, a date or a version.
 #[must_use]
@@ -362,6 +376,22 @@ mod tests {
             ("assets/20241121.js", "main"),
         ] {
             assert!(!says_more_than(path, plain), "{path} of {plain}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_its_hash_is_found_whatever_stands_before_the_hash() {
+        let plain = |path| without_hash(path).next();
+        for (path, name) in [
+            ("js/a-rfgt45jfsg.js", "js/a.js"),
+            ("a.3a4f5b6c.min.js", "a.min.js"),
+            ("my-app_3a4f5b6c.css", "my-app.css"),
+            ("a-B_cQUh-e.js", "a.js"),
+        ] {
+            assert_eq!(plain(path).as_deref(), Some(name), "{path}");
+        }
+        for path in ["a.js", "storefront-checkout.js", "a-20241121.js", "-3a4f5b6c.js", "ünï-é.js", "a-3a4f5b6c", ""] {
+            assert_eq!(plain(path), None, "{path}");
         }
     }
 

@@ -120,12 +120,23 @@ pub(super) fn bytes(method: &Method, file: &ManifestFile, part: &Part) -> Option
 
 /// To another path of the same page. The next version may have it the other way round, so that no cache may answer this by itself.
 pub(super) fn moved(to: &str, query: Option<&str>) -> Response<Body> {
+    leads((StatusCode::MOVED_PERMANENTLY, HeaderValue::from_static("no-cache")), to, query)
+}
+
+/// To what may stand for it now. Nothing of it is kept: the name that was asked for may exist in a moment.
+pub(super) fn found(to: &str, query: Option<&str>) -> Response<Body> {
+    let mut answer = leads((StatusCode::FOUND, HeaderValue::from_static(NO_STORE)), to, query);
+    answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    answer
+}
+
+fn leads((status, cache): (StatusCode, HeaderValue), to: &str, query: Option<&str>) -> Response<Body> {
     let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    *answer.status_mut() = status;
     let location = query.map_or_else(|| to.to_owned(), |query| format!("{to}?{query}"));
     answer.headers_mut().insert(header::LOCATION, value(&location));
     answer.headers_mut().insert(header::CONTENT_LENGTH, 0.into());
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer.headers_mut().insert(header::CACHE_CONTROL, cache);
     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }

@@ -25,6 +25,7 @@ use tokio::time::sleep;
 use super::catalogue::Catalogue;
 use super::core::{Event, Publication};
 use super::mirror::Mirror;
+use super::settings::UnknownHash;
 use super::{AgentError, Context};
 use crate::serving::Tally;
 
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub draining: watch::Receiver<bool>,
     pub events: mpsc::Sender<Event>,
     pub base_path: String,
+    unknown_hash: UnknownHash,
     mirror: Arc<dyn Mirror>,
     misses: Misses,
     metrics: Metrics,
@@ -68,7 +70,8 @@ impl Shared {
             "" => String::new(),
             base => format!("/{base}"),
         };
-        Self { catalogue, publications, served, draining, events, base_path, mirror, misses, metrics: Metrics::new(tallies) }
+        let (unknown_hash, metrics) = (settings.unknown_hash, Metrics::new(tallies));
+        Self { catalogue, publications, served, draining, events, base_path, unknown_hash, mirror, misses, metrics }
     }
 }
 

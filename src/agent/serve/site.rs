@@ -10,12 +10,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, head
 use super::answer::{self, NO_STORE, Part};
 use super::encoding::Offer;
 use super::miss::Miss;
-use super::{Shared, path};
+use super::{Shared, UnknownHash, path};
 use crate::agent::catalogue::{Asked, Catalogue, Found, Lead};
 use crate::agent::core::Event;
 use crate::agent::fetch::Pieces;
 use crate::agent::mirror::MirrorError;
-use crate::manifest::Class;
+use crate::manifest::{Class, urls};
 
 /// Answers any request to the site.
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
@@ -45,7 +45,10 @@ async fn respond(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMa
         Lead::File(found) => send(shared, method, headers, Offer::of(&catalogue, found)).await,
         Lead::WithSlash => answer::moved(&path::with_slash(uri.path()), uri.query()),
         Lead::WithoutSlash => answer::moved(&path::without_slash(uri.path()), uri.query()),
-        Lead::Nothing => not_found(shared, method, headers, (&catalogue, &path)).await,
+        Lead::Nothing => match unhashed(shared, &catalogue, &path) {
+            Some(plain) => answer::found(&plain, uri.query()),
+            None => not_found(shared, method, headers, (&catalogue, &path)).await,
+        },
     }
 }
 
@@ -101,6 +104,16 @@ fn missed(miss: &Miss) -> Response<Body> {
             answer
         }
     }
+}
+
+/// Where a path leads whose name has a hash that no version has: beside itself, relative as in [`path`].
+fn unhashed(shared: &Shared, catalogue: &Catalogue, path: &str) -> Option<String> {
+    let plain = match shared.unknown_hash {
+        UnknownHash::NotFound => None,
+        UnknownHash::Redirect => catalogue.without_hash(path),
+    }?;
+    let name = plain.file.path.rsplit('/').next().unwrap_or(&plain.file.path);
+    Some(format!("./{}", urls::escaped(name)))
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {

@@ -68,6 +68,7 @@ impl World {
             draining: draining.subscribe(),
             events,
             base_path: base_path.into(),
+            unknown_hash: UnknownHash::Redirect,
             mirror: mirror.clone(),
             misses: Misses::new(store.clone(), mirror.clone(), 1, burst),
             metrics: Metrics::new(Default::default()),
@@ -287,6 +288,29 @@ async fn the_base_itself_leads_to_the_folder_of_the_first_page() {
     let answer = world.get("/shop?a=b").await;
     assert_eq!((answer.status, answer.header(header::LOCATION)), (301, "./shop/?a=b"));
     assert!(world.get("/shop/").await.is(200, "home"));
+}
+
+/// Seed systems make `a-rfgt45jfsg.js` of `a.js` where a page is served, and the next version knows only the plain name.
+#[tokio::test]
+async fn an_unknown_hash_in_a_name_leads_to_the_plain_name_for_once() {
+    let mut world = World::new("", 2);
+    let files = [("index.html", "home"), ("img/a.js", "plain"), ("img/b c.js", "plain"), ("assets/x.js", "asset")];
+    let active = world.hold("v1", &files).await;
+    world.serve(Some(&active));
+    for (path, location) in
+        [("/img/a-rfgt45jfsg.js?v=1", "./a.js?v=1"), ("/img/a.3a4f5b6c.js", "./a.js"), ("/img/b%20c-3a4f5b6c.js", "./b%20c.js")]
+    {
+        let answer = world.get(path).await;
+        assert!(answer.is(302, ""), "{path}: {answer:?}");
+        assert_eq!((answer.header(header::LOCATION), answer.header(header::CACHE_CONTROL)), (location, "no-store"), "{path}");
+        assert_eq!(answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN), "*", "{path}");
+    }
+    for path in ["/img/c-rfgt45jfsg.js", "/img/a-checkout.js", "/assets/x-3a4f5b6c.js", "/index-3a4f5b6c.html"] {
+        assert_eq!(world.get(path).await.status, 404, "{path}");
+    }
+    let shared = Shared { unknown_hash: UnknownHash::NotFound, ..Arc::into_inner(world.shared).expect("nothing else holds it") };
+    world.shared = Arc::new(shared);
+    assert_eq!(world.get("/img/a-rfgt45jfsg.js").await.status, 404, "unless it is asked for");
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ impl LookFailure {
                 "Nothing was decided, and everything else in the status is as it was seen last. Upgrade the chart or apply `deploy/rollcall.yaml` again, whose roles have every right that the controller needs; it is tried again, every five minutes at the latest."
             }
             Self::Invalid(_) => {
-                "Correct the object that is named; if there is nothing wrong with it, report a bug with the controller's log."
+                "Correct the object that is named. A field or value that the message calls unknown is one of a CRD that is newer than the controller: upgrade the controllers, or remove it. If there is nothing wrong with the object, report a bug with the controller's log."
             }
             Self::Failing(_) => {
                 "Reported after five failed attempts in a row, about eight seconds. Look at the API server; pods go on serving, and the release goes on by itself."
