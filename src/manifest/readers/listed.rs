@@ -1,7 +1,7 @@
 //! What most tools' lists have in common: URLs or paths of files, with something in front that has to be found out.
 //! Never takes a list of which no file is in the build.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::paths::{folder_and_name, is_needed, is_script_or_style, names_a_file, without_query};
 use super::{Input, Names, OwnFile, Paths, Unsuitable};
@@ -125,17 +125,29 @@ pub(super) struct HashForm {
     is_hex: bool,
     /// All scripts and styles have eight characters behind a hyphen, of which some can be nothing but hashes.
     is_uniform: bool,
+    /// Folders in which all names are hashes alone, of one length.
+    hashes_alone: BTreeSet<String>,
 }
+
+/// Names of one folder that must be hashes beyond doubt before the others of it are.
+const ALONE_MIN: usize = 3;
 
 impl HashForm {
     /// As the scripts and styles among these files have it.
     pub(super) fn of<'f>(files: impl Iterator<Item = &'f str>) -> Self {
-        let code: BTreeSet<&str> = files.filter(|file| is_script_or_style(file)).collect();
+        let files: BTreeSet<&str> = files.collect();
+        let code: BTreeSet<&str> = files.iter().copied().filter(|file| is_script_or_style(file)).collect();
         let hashed = || code.iter().filter(|file| carries_hash(file));
         Self {
             is_hex: hashed().next().is_some() && hashed().all(|file| hashes(file).any(is_hex)),
             is_uniform: hashed().nth(1).is_some() && code.iter().all(|file| classify::has_hash_shape(file)),
+            hashes_alone: folders_of_hashes_alone(&files),
         }
+    }
+
+    /// Whether all listed names in the file's folder are hashes and nothing else (`[hash].js`): of those of letters some can be spoken.
+    pub(super) fn are_hashes_alone_beside(&self, file: &str) -> bool {
+        self.hashes_alone.contains(folder_and_name(file).0)
     }
 
     /// Whether the tool says that this file's name carries its hash.
@@ -143,11 +155,26 @@ impl HashForm {
         let has_no_word = |token: &str| !token.split(['-', '_', '.']).any(|part| part.len() > 2 && classify::reads_as_word(part));
         let fits = |token: &str| if self.is_hex { is_hex(token) } else { has_no_word(token) };
         let carries = match is_script_or_style(file) {
-            true => carries_hash(file) || (self.is_uniform && classify::has_hash_shape(file)),
+            true => carries_hash(file) || (self.is_uniform && classify::has_hash_shape(file)) || self.are_hashes_alone_beside(file),
             false => hashes(file).any(fits),
         };
         carries && !classify::is_never_hashed(file)
     }
+}
+
+/// Folders whose listed names have one length, and no mark, and of which some can be nothing but hashes.
+fn folders_of_hashes_alone(files: &BTreeSet<&str>) -> BTreeSet<String> {
+    let mut folders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for file in files.iter().filter(|file| !classify::is_never_hashed(file)) {
+        let (folder, name) = folder_and_name(file);
+        folders.entry(folder).or_default().push(name.rsplit_once('.').map_or(name, |(stem, _)| stem));
+    }
+    let are_alone = |stems: &[&str]| {
+        let is_alike = |stem: &&&str| stem.len() == stems[0].len() && stem.bytes().all(|b| b.is_ascii_alphanumeric());
+        let clear = stems.iter().filter(|stem| classify::is_hash_of_a_tool(stem)).count();
+        clear >= ALONE_MIN && stems.iter().filter(is_alike).count() == stems.len()
+    };
+    folders.into_iter().filter(|(_, stems)| are_alone(stems)).map(|(folder, _)| folder.to_owned()).collect()
 }
 
 fn is_hex(token: &str) -> bool {

@@ -91,6 +91,8 @@ fn chunks_of_files(chunks: &Chunks) -> BTreeMap<&str, Vec<(&String, &Chunk)>> {
 
 /// Whether a file's name says more than the source and the chunk that it was made from: then what is more is Vite's hash, whatever its form.
 fn is_hashed(of_files: &BTreeMap<&str, Vec<(&String, &Chunk)>>, form: &HashForm, file: &str) -> bool {
+    // A name of its own that is a word otherwise.
+    let is_one_of_many = |plain: &str| !shares_its_beginning(file, plain) && form.are_hashes_alone_beside(file);
     let Some(of_its_own) = of_files.get(file) else { return form.is_of(file) };
     // The key of a shared chunk is the file's own name.
     let is_made_up = |key: &str| key.strip_prefix('_') == Some(folder_and_name(file).1);
@@ -102,7 +104,14 @@ fn is_hashed(of_files: &BTreeMap<&str, Vec<(&String, &Chunk)>>, form: &HashForm,
     if plain.peek().is_none() {
         return form.is_of(file);
     }
-    plain.all(|plain| classify::says_more_than(file, plain) || says_more_than_legacy(file, plain))
+    plain.all(|plain| classify::says_more_than(file, plain) || says_more_than_legacy(file, plain) || is_one_of_many(plain))
+}
+
+/// Whether a file is called as its source or chunk, perhaps with more behind.
+fn shares_its_beginning(file: &str, plain: &str) -> bool {
+    let name = folder_and_name(plain).1;
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+    folder_and_name(file).1.starts_with(stem)
 }
 
 /// The plugin for legacy browsers puts its word between a chunk's name and the hash.
@@ -156,6 +165,24 @@ mod tests {
 
     fn names(path: &str, bytes: &[u8], files: &[&str]) -> Result<Names, Unsuitable> {
         read(&Input { path, bytes, paths: &Paths::new(files.iter().copied()) })
+    }
+
+    /// `chunkFileNames: "c/[hash:10].js"` with letters and digits: (26/36)^10 = 4 % of the hashes are letters alone. An entry keeps its name beside them.
+    #[test]
+    fn names_that_are_hashes_alone_vouch_for_each_other() {
+        let chunk = |file: &str, name: &str| (format!("src/pages/{name}.js"), serde_json::json!({"file": file, "name": name}));
+        let mut files = vec![("c/0x1m8kq2zs.js", "a"), ("c/z3p9w0rq7t.js", "b"), ("c/k8d2n5v1xq.js", "d"), ("c/iedjuiofvr.js", "bread")];
+        let hashed: BTreeSet<String> = files.iter().map(|(file, _)| (*file).to_owned()).collect();
+        let text = |files: &[(&str, &str)]| {
+            serde_json::to_vec(&files.iter().map(|(file, name)| chunk(file, name)).collect::<BTreeMap<_, _>>()).unwrap()
+        };
+        let read =
+            |files: &[(&str, &str)]| names(PATH, &text(files), &files.iter().map(|(file, _)| *file).collect::<Vec<_>>()).unwrap().hashed;
+        assert_eq!(read(&files), hashed);
+        files.push(("c/storefront.js", "storefront"));
+        assert_eq!(read(&files), hashed, "an entry that is called as its source");
+        files.push(("c/other.js", "main"));
+        assert!(!read(&files).contains("c/iedjuiofvr.js"), "where names of other lengths are, one of letters may be a word");
     }
 
     /// @vitejs/plugin-legacy: its word stands before the hash, and of some hashes every part can be spoken.
