@@ -308,6 +308,12 @@ def matches(path, patterns):
     return any(re.fullmatch(expression(pattern), path) for pattern in patterns)
 
 
+def named_by_tool(path, table, *keys):
+    """Whether the tool hashed this name: the table's patterns under these keys, without those of `plain`."""
+    patterns = [pattern for key in keys for pattern in table.get(key, [])]
+    return matches(path, patterns) and not matches(path, table.get("plain", []))
+
+
 # --- checks ----------------------------------------------------------------------------------------------------------
 
 
@@ -384,17 +390,16 @@ def check_classes(sites, manifests, table, faults):
                 faults.add(f"{version} {path}", f"immutable ({evidence}), although its bytes differ between v1 and v2")
     missed = 0
     for version, manifest in manifests.items():
-        hashed = [path for path in manifest if matches(path, table["hashed"]) and not matches(path, table.get("plain", []))]
-        if not hashed and table["hashed"]:
-            faults.add(version, f"no file matches {table['hashed']}")
-        if table.get("evidence") == "set":
-            continue
+        for pattern in table.get("hashed", []) + table.get("sets", []):
+            if not any(matches(path, [pattern]) for path in manifest):
+                faults.add(version, f"no file matches {pattern}")
+        hashed = [path for path in manifest if named_by_tool(path, table, "hashed")]
         for path in hashed:
             if kind(manifest[path]) != "immutable":
                 missed += 1
                 faults.add(f"{version} {path}", f"the tool hashed its name, and it is {kind(manifest[path])}")
     for path, entry in manifests["v2"].items():
-        if kind(entry) == "immutable" and not matches(path, table["hashed"]):
+        if kind(entry) == "immutable" and not named_by_tool(path, table, "hashed", "sets"):
             faults.add(f"v2 {path}", f"immutable ({entry.get('evidence')}), although no pattern of hashed names has it")
     return missed
 
@@ -402,14 +407,12 @@ def check_classes(sites, manifests, table, faults):
 def check_set(rollcall, sites, manifests, table, faults):
     """Without a list of the tool, names of a set get a year from the second version on. Names that changed must, no others."""
     for path, entry in manifests["v2"].items():
-        if kind(entry) == "unversioned" and not matches(path, table["hashed"]):
+        if kind(entry) == "unversioned" and not named_by_tool(path, table, "hashed", "sets"):
             if rollcall.store.get(rollcall.prefix + path)[1].get("cache-control") == YEAR:
                 faults.add(f"v2 {path}", "it has an immutable file's Cache-Control, although no pattern of hashed names has it")
-    if table.get("evidence") != "set":
-        return 0
     missed = 0
     for path in sorted(sites["v2"].known - sites["v1"].known):
-        if matches(path, table["hashed"]) and not path.endswith(UNSEEN):
+        if named_by_tool(path, table, "sets"):
             caches = rollcall.store.get(rollcall.prefix + path)[1].get("cache-control")
             if caches != YEAR:
                 missed += 1

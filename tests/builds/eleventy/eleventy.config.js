@@ -4,7 +4,7 @@ import { eleventyImageTransformPlugin } from "@11ty/eleventy-img";
 export default function (config) {
   config.addPassthroughCopy({ public: "/" });
   config.addPassthroughCopy({ "src/style.css": "style.css", "src/texture.png": "texture.png", "src/logo.svg": "logo.svg" });
-  config.addPlugin(eleventyImageTransformPlugin, { formats: ["webp", "png"], widths: [24, "auto"] });
+  config.addPlugin(eleventyImageTransformPlugin, { formats: ["webp", "png"], widths: ["auto"] });
   config.ignores.add("README.md");
 }
 
