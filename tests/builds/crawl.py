@@ -36,7 +36,7 @@ TYPES = {
     "webmanifest": "application/manifest+json", "webp": "image/webp", "woff": "font/woff", "woff2": "font/woff2",
     "xml": "application/xml", "eot": "application/vnd.ms-fontobject", "inv": "application/octet-stream",
     "gz": "application/gzip", "md": "text/markdown", "rst": "text/plain", "pack": "application/octet-stream",
-    "scss": "text/plain",
+    "scss": "text/plain", "LICENSE": "text/plain",
 }
 # Files that came out of a build with others' sources or notices: no visitor loads them.
 UNSEEN = (".map", ".LICENSE.txt", ".d.ts")
@@ -301,10 +301,10 @@ def kind(entry):
 
 
 def matches(path, patterns):
-    """`*` stays within a folder, `**` does not."""
+    """`*` and `?` stay within a folder, `**` does not."""
     def expression(pattern):
-        parts = re.split(r"(\*\*/|\*\*|\*)", pattern)
-        return "".join({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts)
+        parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+        return "".join({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part)) for part in parts)
     return any(re.fullmatch(expression(pattern), path) for pattern in patterns)
 
 
@@ -347,7 +347,7 @@ def check_stored(rollcall, site, path, entry, faults, version, own=True):
 
 def check_headers(path, entry, headers, body, faults, version, own):
     name = posixpath.basename(path)
-    wanted = TYPES.get(name.rsplit(".", 1)[-1].lower() if "." in name else "")
+    wanted = TYPES.get(name.rsplit(".", 1)[-1].lower() if "." in name else name)
     given = headers.get("content-type", "")
     essence, _, parameters = given.partition(";")
     if wanted is None:
