@@ -421,13 +421,11 @@ def check_set(rollcall, sites, manifests, table, faults):
 
 
 def check_v1_lives(rollcall, sites, manifests, reached, faults, moment):
-    """4: while v1 is active, all that its pages reach has v1's bytes, and new files of v2 are there already."""
-    for path in sorted(reached["v1"]):
-        if path in manifests["v1"]:
-            check_stored(rollcall, sites["v1"], path, manifests["v1"][path], faults, f"v1, {moment},", own=False)
+    """4: while v1 is active, all of its files (not only what the crawl reached) have v1's bytes, and v2's new ones are there."""
     for path, entry in manifests["v1"].items():
-        if kind(entry) == "immutable":
-            check_stored(rollcall, sites["v1"], path, entry, faults, f"v1, {moment},")
+        check_stored(rollcall, sites["v1"], path, entry, faults, f"v1, {moment},", own=False)
+    for path in sorted(reached["v1"] - manifests["v1"].keys()):
+        faults.add(f"v1 {path}", "pages reach it, and it is not published")
     for path, entry in manifests["v2"].items():
         fresh = path not in manifests["v1"]
         if kind(entry) != "page" and (fresh or kind(entry) == "immutable"):

@@ -21,7 +21,7 @@ trap 'exit 130' INT TERM
 # No tool counts its users here, asks for updates, or waits for an answer.
 export CI=1 DO_NOT_TRACK=1 NO_UPDATE_NOTIFIER=1 NO_COLOR=1 ASTRO_TELEMETRY_DISABLED=1 NEXT_TELEMETRY_DISABLED=1 \
   NUXT_TELEMETRY_DISABLED=1 NG_CLI_ANALYTICS=false BROWSERSLIST_IGNORE_OLD_DATA=1 PARCEL_WORKERS=2 \
-  PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PYTHONDONTWRITEBYTECODE=1
+  DISABLE_VERSION_CHECK=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PYTHONDONTWRITEBYTECODE=1
 unset NODE_ENV NODE_OPTIONS FORCE_COLOR
 
 say() { echo "builds: $*" >&2; }
@@ -118,6 +118,7 @@ lay_out() { # TOOL VERSION
   for layer in '' ${2#v1}; do
     while read -r from to; do
       [ -d "$here/shared/${layer:+$layer/}$from" ] || continue
+      [ -z "$layer" ] || [ "$(of "$1" .sharedEdit)" != false ] || continue
       mkdir -p "$folder/$to"
       cp -r "$here/shared/${layer:+$layer/}$from/." "$folder/$to/"
     done < "$scratch/shared"
@@ -133,7 +134,7 @@ lay_out() { # TOOL VERSION
 
 build() { # TOOL VERSION
   local began=$SECONDS made stamp=$out/$1/$2.stamp hash
-  hash=$({ cat "$(lock_of "$1")" "$here/run.sh"; node --version; of "$1" '.base, .shared, .removed, .build, .out'
+  hash=$({ cat "$(lock_of "$1")" "$here/run.sh"; node --version; of "$1" '.base, .shared, .sharedEdit, .removed, .build, .out'
     find "$here/shared" "$here/$1" "$here/$(of "$1" '.base // "shared"')" -type f ! -name tool.json -print0 \
       | sort -z | xargs -0 sha256sum; } | sed "s|$here||" | sha256sum)
   if [ -d "$out/$1/$2" ] && [ "$(cat "$stamp" 2> /dev/null)" = "$hash" ]; then return; fi
@@ -141,9 +142,10 @@ build() { # TOOL VERSION
   rm -rf "${out:?}/$1/$2" "$stamp"
   mkdir -p "$out/$1"
   lay_out "$1" "$2"
-  (cd "$folder" && env PATH="$folder/node_modules/.bin:$folder/venv/bin:$PATH" \
+  # A tool that wants to install something itself fails, instead of changing what was pinned.
+  (cd "$folder" && env npm_config_offline=true PATH="$folder/node_modules/.bin:$folder/venv/bin:$PATH" \
     timeout --kill-after=10 600 bash -euo pipefail -c "$(of "$1" .build)") < /dev/null > "$out/$1/$2.log" 2>&1 \
-    || { tail -40 "$out/$1/$2.log" >&2; fail "$1: the build of $2 failed; its output is in $out/$1/$2.log"; }
+    || { rm -f "$folder/.complete"; tail -40 "$out/$1/$2.log" >&2; fail "$1: the build of $2 failed; its output is in $out/$1/$2.log"; }
   made=$folder/$(of "$1" .out)
   [ -d "$made" ] || fail "$1: the build made no folder $(of "$1" .out)"
   cp -r "$made" "$out/$1/$2"
