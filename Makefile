@@ -62,7 +62,7 @@ test-cluster: setup ## Releases on a real cluster while pods, agents and the con
 	@tests/e2e/run.sh
 
 .PHONY: builds
-builds: setup ## Two versions by each of two dozen build tools, published and crawled; TOOLS="vite next" for some (MINUTES)
+builds: setup ## Two versions by each of thirty build tools and set-ups, published and crawled; TOOLS="vite next" for some (15 minutes)
 	@tests/builds/run.sh $(TOOLS)
 
 .PHONY: load

@@ -340,7 +340,7 @@ def check_stored(rollcall, site, path, entry, faults, version, own=True):
         return
     status, headers, stored = rollcall.store.get(rollcall.prefix + path)
     if status != 200 or stored != body:
-        faults.add(f"{version} {path}", f"answers {status}, {'the same' if stored == body else 'other'} bytes than the build's")
+        faults.add(f"{version} {path}", "it answers other bytes than the build's" if status == 200 else f"it answers {status}")
         return
     check_headers(path, entry, headers, body, faults, version, own)
 

@@ -29,11 +29,12 @@ fail() { say "$*"; exit 1; }
 
 # --- programs --------------------------------------------------------------------------------------------------------
 
-# What all tools of the list take: 22.22.3 and later of 22, 24.15 and later of 24, 26.
+# What all tools of the list take: Node.js 22.22.3 and later of 22, 24.15 and later of 24, 26.
 node_is_new_enough() {
   command -v node > /dev/null || return 1
   node -e 'const [a, b, c] = process.versions.node.split(".").map(Number);
-    process.exit((a === 22 && (b > 22 || (b === 22 && c >= 3))) || (a === 24 && b >= 15) || a >= 26 ? 0 : 1)'
+    const enough = { 22: b > 22 || (b === 22 && c >= 3), 24: b >= 15 }[a] ?? a >= 26;
+    process.exit(enough ? 0 : 1);'
 }
 
 # npm brings newer versions of Node.js than Debian does; the lock file pins one with its checksum.
