@@ -12,7 +12,7 @@ PROGRAM := $(MUSL_FOLDER)/$(MUSL)/release/rollcall
 # What the Dockerfile copies.
 CONTEXT := target/image
 CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
-SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh tests/demo/*.sh tests/e2e/*.sh tests/bench/*.sh tests/load/*.sh tests/soak/*.sh)
+SCRIPTS := tests/cluster/cluster tests/cluster/init tests/cluster/self-test $(wildcard tests/cluster/*.sh tests/demo/*.sh tests/e2e/*.sh tests/bench/*.sh tests/load/*.sh tests/soak/*.sh tests/builds/*.sh)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .PHONY: help
@@ -60,6 +60,10 @@ demo: setup ## Four releases under load on a cluster of its own, then the naive 
 .PHONY: test-cluster
 test-cluster: setup ## Releases on a real cluster while pods, agents and the controller end (2 minutes)
 	@tests/e2e/run.sh
+
+.PHONY: builds
+builds: setup ## Two versions by each of thirty build tools and set-ups, published and crawled; TOOLS="vite next" for some (15 minutes)
+	@tests/builds/run.sh $(TOOLS)
 
 .PHONY: load
 load: setup ## A million page loads in MINUTES (20) on a real cluster while a schedule from SEED (1) releases, kills, stops, slows and edits (40 minutes)

@@ -21,3 +21,4 @@ trap - EXIT
 tests/cluster/cluster run --name "test-$$" --api-only -- env ROLLCALL_REQUIRE_ALL=1 CARGO_NET_OFFLINE=true cargo test --locked --all-features
 tests/cluster/self-test
 tests/e2e/run.sh
+tests/builds/run.sh --cheap

@@ -3,6 +3,7 @@
 # Says nothing and takes a fraction of a second when all is there.
 # It must never start a service (containerd's package would), replace a tool that the machine already has, or run a
 # download that was not checked.
+# Node.js and npm are not here: only builds of other tools need them, and tests/builds/run.sh brings them.
 #
 #   setup.sh            everything but Go
 #   setup.sh packages   Debian packages and the node's mount points

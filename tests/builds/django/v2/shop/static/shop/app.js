@@ -1,0 +1,1 @@
+document.querySelector("#department").textContent = "Fruit, bread and cheese";

@@ -1,0 +1,1 @@
+module.exports = { pathPrefix: "/shop", siteMetadata: { title: "Corner shop" } };

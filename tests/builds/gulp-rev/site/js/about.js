@@ -1,0 +1,1 @@
+document.querySelector("#founded").textContent = "2026";
