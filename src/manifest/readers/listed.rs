@@ -154,10 +154,8 @@ impl HashForm {
     pub(super) fn is_of(&self, file: &str) -> bool {
         let has_no_word = |token: &str| !token.split(['-', '_', '.']).any(|part| part.len() > 2 && classify::reads_as_word(part));
         let fits = |token: &str| if self.is_hex { is_hex(token) } else { has_no_word(token) };
-        let carries = match is_script_or_style(file) {
-            true => carries_hash(file) || (self.is_uniform && classify::has_hash_shape(file)) || self.are_hashes_alone_beside(file),
-            false => hashes(file).any(fits),
-        };
+        let as_code = || carries_hash(file) || (self.is_uniform && classify::has_hash_shape(file)) || self.are_hashes_alone_beside(file);
+        let carries = if is_script_or_style(file) { as_code() } else { hashes(file).any(fits) };
         carries && !classify::is_never_hashed(file)
     }
 }
