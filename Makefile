@@ -62,7 +62,7 @@ test-cluster: setup ## Releases on a real cluster while pods, agents and the con
 	@tests/e2e/run.sh
 
 .PHONY: builds
-builds: setup ## Two versions by each of thirty build tools and set-ups, published and crawled; TOOLS="vite next" for some (15 minutes)
+builds: setup ## Two versions by each of thirty build tools and set-ups, published and crawled; TOOLS="vite next" for some (10 minutes, 1 when built)
 	@tests/builds/run.sh $(TOOLS)
 
 .PHONY: load
