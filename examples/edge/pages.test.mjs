@@ -17,7 +17,8 @@ function load(fallback, pages) {
 test('a single-page application gets its page for each path that names no file', () => {
   const ask = load('/index.html', 'folder');
   for (const path of ['/', '/users/7', '/users/']) assert.equal(ask(path), '/index.html');
-  for (const path of ['/assets/app-1.js', '/gone.js', '/robots.txt', '/about.html']) assert.equal(ask(path), path);
+  const files = ['/assets/app-1.js', '/assets/none', '/.well-known/apple-app-site-association', '/gone.js', '/robots.txt', '/about.html'];
+  for (const path of files) assert.equal(ask(path), path);
 });
 
 test('a page of a folder has the path with the slash', () => {

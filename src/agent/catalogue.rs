@@ -79,7 +79,7 @@ pub enum Asked {
     Page,
     /// A page, or a file of a type that is not known (`/users/john.doe`): the request tells.
     PageOrFile,
-    /// A part of a page: its first folder holds assets of a known version, or its type is known. It never gets html as its answer.
+    /// A part of a page: a folder around it holds immutable files of a known version, or its type is known. It never gets html as its answer.
     Asset,
 }
 
@@ -94,7 +94,7 @@ impl Catalogue {
         for index in 0..catalogue.versions.len() {
             catalogue.index_assets(index);
         }
-        catalogue.leave_folders_of_pages();
+        catalogue.index_asset_folders();
         if let Some(serving) = serving {
             catalogue.index_pages(serving);
         }
@@ -110,22 +110,18 @@ impl Catalogue {
                 Class::Unversioned | Class::Entry => continue,
             };
             files.entry(entry.path.clone()).or_insert(Place { version, file });
-            if let Some((folder, _)) = entry.path.split_once('/') {
-                self.asset_folders.insert(folder.to_owned());
-            }
         }
     }
 
-    /// In a folder with pages, a path without an ending may be one, unless immutable files lie there, too.
-    fn leave_folders_of_pages(&mut self) {
-        let first = |path: &str| path.split_once('/').map(|(folder, _)| folder.to_owned());
+    /// Folders in which immutable files lie and no page: what is asked for there is no page, whatever its ending. In a folder of plain
+    /// pictures a path without an ending may be one (`/products/7` beside `products/a.jpg`).
+    fn index_asset_folders(&mut self) {
+        let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        self.asset_folders = self.assets.keys().filter_map(|path| folder(path)).collect();
         let files = self.versions.iter().flat_map(|known| &known.manifest.files);
-        let mut of_pages: BTreeSet<String> =
-            files.filter(|file| classify::is_page(&file.path)).filter_map(|file| first(&file.path)).collect();
-        for folder in self.assets.keys().filter_map(|path| first(path)) {
-            of_pages.remove(&folder);
+        for with_a_page in files.filter(|file| classify::is_page(&file.path)).filter_map(|file| folder(&file.path)) {
+            self.asset_folders.remove(&with_a_page);
         }
-        self.asset_folders.retain(|folder| !of_pages.contains(folder));
     }
 
     fn index_pages(&mut self, serving: &PointedVersion) {
@@ -204,8 +200,9 @@ impl Catalogue {
     /// What a browser asks for by a path that leads to no file.
     #[must_use]
     pub fn asked(&self, path: &str) -> Asked {
-        let first_folder = path.split_once('/').map(|(folder, _)| folder);
-        if first_folder.is_some_and(|folder| self.asset_folders.contains(folder)) {
+        let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        // What programs ask for there (`/.well-known/change-password`) is no page of the site's.
+        if path.starts_with(".well-known/") || folders.any(|folder| self.asset_folders.contains(folder)) {
             return Asked::Asset;
         }
         let last = path.rsplit('/').next().unwrap_or(path);

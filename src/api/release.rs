@@ -239,6 +239,17 @@ pub struct EntriesSpec {
     pub fallback: Option<String>,
 }
 
+impl EntriesSpec {
+    /// The page that agents answer for paths which lead to no file; none where the bucket serves the pages.
+    #[must_use]
+    pub fn page_of_agents(&self) -> Option<&str> {
+        match self.publish {
+            PublishEntries::Pods => self.fallback.as_deref(),
+            PublishEntries::Bucket => None,
+        }
+    }
+}
+
 /// Where entry files are published.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum PublishEntries {

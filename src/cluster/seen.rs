@@ -16,6 +16,9 @@ use crate::api::ForeignText;
 /// What is shown of a name or value that is not known.
 const CAUSE_CHARS_MAX: usize = 600;
 
+/// How a cause begins that lies in the status.
+const STATUS: &str = "status";
+
 /// A kind that is put together from its parts.
 pub trait OfParts: Resource<DynamicType = ()> {
     /// What its owner wants.
@@ -40,6 +43,8 @@ pub enum Seen<K> {
 #[derive(Debug, Clone)]
 pub struct Unreadable {
     metadata: ObjectMeta,
+    /// Of a release, the store that it names.
+    store: Option<String>,
     /// What the reader said.
     cause: String,
 }
@@ -79,13 +84,25 @@ impl<K> Seen<K> {
 }
 
 impl Unreadable {
+    /// The store that a release names, as far as it can be read.
+    #[must_use]
+    pub fn store(&self) -> Option<&str> {
+        self.store.as_deref()
+    }
+
     fn message(&self, kind: &str) -> String {
         let (namespace, name) = (self.metadata.namespace.as_deref().unwrap_or_default(), self.metadata.name.as_deref().unwrap_or_default());
         let cause = ForeignText::up_to(&self.cause, CAUSE_CHARS_MAX);
-        format!(
-            "{kind} {namespace}/{name} cannot be read: {cause}; a controller that is older than the CRD does not know its new fields: upgrade the \
-             controllers, or remove from the {kind} what is named here"
-        )
+        let remedy = if self.cause.starts_with(STATUS) {
+            "a newer controller wrote it: run the newer controllers, or remove what is named here with `kubectl edit --subresource=status`"
+                .to_owned()
+        } else {
+            format!(
+                "a controller that is older than the CRD does not know its new fields: upgrade the controllers, or remove from the {kind} what is \
+                 named here"
+            )
+        };
+        format!("{kind} {namespace}/{name} cannot be read: {cause}; {remedy}")
     }
 }
 
@@ -113,10 +130,11 @@ struct Parts {
 impl<'de, K: OfParts> Deserialize<'de> for Seen<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Parts { metadata, spec, status } = Parts::deserialize(deserializer)?;
-        let read = part::<K::Spec>("spec", spec).and_then(|spec| Ok((spec, status.map(|status| part("status", status)).transpose()?)));
+        let store = spec.pointer("/storeRef/name").and_then(Value::as_str).map(str::to_owned);
+        let read = part::<K::Spec>("spec", spec).and_then(|spec| Ok((spec, status.map(|status| part(STATUS, status)).transpose()?)));
         Ok(match read {
             Ok((spec, status)) => Self::Whole(K::of_parts(metadata, spec, status)),
-            Err(cause) => Self::Unreadable(Box::new(Unreadable { metadata, cause })),
+            Err(cause) => Self::Unreadable(Box::new(Unreadable { metadata, store, cause })),
         })
     }
 }
@@ -201,7 +219,12 @@ mod tests {
             assert_eq!((seen.name_any(), seen.resource_version()), ("shop".into(), Some("7".into())));
             let message = seen.into_whole().unwrap_err();
             assert!(message.starts_with(&format!("AssetRelease web/shop cannot be read: {place}")), "{message}");
-            assert!(message.ends_with("upgrade the controllers, or remove from the AssetRelease what is named here"), "{message}");
+            let remedy = if place.starts_with("status") {
+                "`kubectl edit --subresource=status`"
+            } else {
+                "remove from the AssetRelease what is named here"
+            };
+            assert!(message.ends_with(remedy), "{message}");
         }
     }
 

@@ -7,7 +7,8 @@ use crate::api::status::{ReplicaStatus, cut};
 use crate::api::store::{ReplicaSpec, StoreReplicaStatus};
 use crate::api::{AssetRelease, AssetStore};
 use crate::bucket::s3::S3Settings;
-use crate::cluster::{self, Call};
+use crate::cluster::Call;
+use crate::cluster::seen::Seen;
 use crate::rollout::Blocker;
 use crate::rollout::observed::BucketFault;
 
@@ -21,9 +22,9 @@ use super::retry::Failure;
 use super::store::fault;
 
 /// What was seen of the replicas, in the spec's order.
-pub(super) struct Replicas(Vec<Seen>);
+pub(super) struct Replicas(Vec<Replica>);
 
-struct Seen {
+struct Replica {
     name: String,
     /// Why it cannot be used.
     problem: Option<String>,
@@ -45,11 +46,11 @@ pub(super) async fn of_releases(store: &AssetStore, cx: &Context, problems: Vec<
         return Ok(Replicas(Vec::new()));
     }
     let (namespace, name) = (store.namespace().unwrap_or_default(), store.name_any());
-    let api: Api<cluster::seen::Seen<AssetRelease>> = Api::namespaced(cx.outside.client.clone(), &namespace);
+    let api: Api<Seen<AssetRelease>> = Api::namespaced(cx.outside.client.clone(), &namespace);
     let users = Call::new("list", "AssetRelease", &namespace, "").list(&api, |release| User::of(&release, &name)).await?;
     let users: Vec<User> = users.into_iter().flatten().collect();
     let seen = store.spec.replicas.iter().zip(problems);
-    Ok(Replicas(seen.map(|(replica, problem)| Seen { problem, ..of_users(replica, &users) }).collect()))
+    Ok(Replicas(seen.map(|(replica, problem)| Replica { problem, ..of_users(replica, &users) }).collect()))
 }
 
 /// A release that uses the store, and what it says of replicas.
@@ -60,9 +61,13 @@ struct User {
 
 impl User {
     /// One that is being deleted flips no more. One that cannot be read may use the store and has admitted nothing.
-    fn of(release: &cluster::seen::Seen<AssetRelease>, store: &str) -> Option<Self> {
+    fn of(release: &Seen<AssetRelease>, store: &str) -> Option<Self> {
         let ends = release.meta().deletion_timestamp.is_some();
-        let uses = release.whole().map_or(true, |release| release.spec.store_ref.name == store);
+        let named = match release {
+            Seen::Whole(release) => Some(release.spec.store_ref.name.as_str()),
+            Seen::Unreadable(release) => release.store(),
+        };
+        let uses = named.is_none_or(|named| named == store);
         let status = release.whole().ok().and_then(|release| release.status.as_ref());
         (uses && !ends)
             .then(|| Self { name: release.name_any(), replicas: status.map(|status| status.replicas.clone()).unwrap_or_default() })
@@ -86,7 +91,7 @@ async fn list_once(cx: &Context, store: &StoreKey, replica: &ReplicaSpec, settin
 }
 
 /// What the releases say of it.
-fn of_users(replica: &ReplicaSpec, users: &[User]) -> Seen {
+fn of_users(replica: &ReplicaSpec, users: &[User]) -> Replica {
     let place = replica.place();
     let (mut waiting, mut missing) = (Vec::new(), None);
     for release in users {
@@ -98,7 +103,7 @@ fn of_users(replica: &ReplicaSpec, users: &[User]) -> Seen {
         }
     }
     waiting.sort();
-    Seen { name: replica.name.clone(), problem: None, waiting, missing }
+    Replica { name: replica.name.clone(), problem: None, waiting, missing }
 }
 
 impl Replicas {
@@ -115,11 +120,11 @@ impl Replicas {
 
     /// For people.
     pub(super) fn status(&self) -> Vec<StoreReplicaStatus> {
-        self.0.iter().map(Seen::status).collect()
+        self.0.iter().map(Replica::status).collect()
     }
 }
 
-impl Seen {
+impl Replica {
     fn status(&self) -> StoreReplicaStatus {
         let waited_for = || (!self.waiting.is_empty()).then(|| format!("not admitted yet by {}", self.waiting.join(", ")));
         let message = self.problem.clone().or_else(waited_for);
@@ -168,9 +173,21 @@ mod tests {
         assert_eq!(status.message.as_deref(), Some("not admitted yet by b, c"));
     }
 
+    /// It may use a store, and has admitted nothing; a store that it does not name is not kept waiting.
+    #[test]
+    fn a_release_that_cannot_be_read_counts_for_the_store_that_it_names() {
+        let seen = |spec: serde_json::Value| -> crate::cluster::seen::Seen<AssetRelease> {
+            serde_json::from_value(json!({"metadata": {"name": "a", "namespace": "shop"}, "spec": spec})).unwrap()
+        };
+        let user = |spec: serde_json::Value| User::of(&seen(spec), "cdn").map(|user| user.name);
+        assert_eq!(user(json!({"storeRef": {"name": "cdn"}, "novelty": 1})).as_deref(), Some("a"));
+        assert_eq!(user(json!({"storeRef": {"name": "other"}, "novelty": 1})), None);
+        assert_eq!(user(json!({"novelty": 1})).as_deref(), Some("a"), "nobody knows");
+    }
+
     #[test]
     fn a_replica_that_cannot_be_used_is_named() {
-        let seen = Seen { problem: Some("bucket \"assets-eu\" does not exist".into()), ..of_users(&replica(), &[]) };
+        let seen = Replica { problem: Some("bucket \"assets-eu\" does not exist".into()), ..of_users(&replica(), &[]) };
         let replicas = Replicas(vec![seen]);
         assert_eq!(replicas.verdict().unwrap_err().message(), "replica \"eu\" cannot be used: bucket \"assets-eu\" does not exist");
         assert!(replicas.status()[0].message.is_some());

@@ -93,8 +93,15 @@ async fn reconcile(store: Arc<SeenStore>, cx: Arc<Context>) -> Result<Action, st
         Err(message) => {
             tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), "{message}");
             let told = tell_unreadable(&key_of(store.meta()), &cx, message).await;
-            // It is read again when it changes, and by a newer controller.
-            told.map_or(Action::requeue(LOOK_AGAIN_AFTER), |()| Action::await_change())
+            match told {
+                // It is read again when it changes, and by a newer controller; a status that cannot be read either changes as seldom.
+                Ok(()) => Action::await_change(),
+                Err(failure) if failure.class() == Class::Invalid => Action::await_change(),
+                Err(failure) => {
+                    tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), error = %failure, "the AssetStore's status could not be written");
+                    Action::requeue(LOOK_AGAIN_AFTER)
+                }
+            }
         }
     })
 }
@@ -277,7 +284,8 @@ fn status(store: &ObjectMeta, current: &AssetStoreStatus, verdict: Result<&str, 
 /// Under the resource version that was looked at; see `publish::write_status`.
 async fn write(store: &ObjectMeta, cx: &Context, next: &AssetStoreStatus) -> Result<(), Failure> {
     let (namespace, name) = key_of(store);
-    let api: Api<AssetStore> = Api::namespaced(cx.outside.client.clone(), &namespace);
+    // The answer has the spec, too, which this controller may not be able to read.
+    let api: Api<StoreStatusOnly> = Api::namespaced(cx.outside.client.clone(), &namespace);
     let body = json!({
         "apiVersion": "rollcall.dev/v1alpha1",
         "kind": "AssetStore",

@@ -36,3 +36,4 @@ pub use context::{Changes, Context, Outside, Settings};
 pub use release::reconcile;
 pub use retry::{Failure, delay};
 pub use run::run;
+pub(crate) use work::{FALLBACK_MISSING, no_fallback_message};

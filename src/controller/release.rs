@@ -47,7 +47,11 @@ async fn counted(release: &SeenRelease, cx: &Arc<Context>, key: &ReleaseKey) -> 
     // Boxed: the futures of all calls of a pass are too large for the stack of every worker.
     let outcome = match release.whole() {
         Ok(release) => guarded(Box::pin(pass(release, cx, key))).await,
-        Err(message) => Err(Failure::Unreadable(message)),
+        Err(message) => {
+            // What its owner wants now is not known.
+            cx.jobs.forget(key);
+            Err(Failure::Unreadable(message))
+        }
     };
     let (told, failure) = match outcome {
         Ok(Ended::Well(action)) => {

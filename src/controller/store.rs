@@ -142,7 +142,7 @@ fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &Store
     let StoreFacts::Usable { base_url, fetch_url, .. } = store else { return false };
     let active = pointer.and_then(|pointer| pointer.active.as_ref()).is_some_and(|active| {
         let is_there = active.base_url == *base_url && active.fetch_base() == fetch_url;
-        is_there && active.version == release.spec.version && active.fallback == release.spec.entries.fallback
+        is_there && active.version == release.spec.version && active.fallback.as_deref() == release.spec.entries.page_of_agents()
     });
     let sweeps = retention::due_at(release, now).is_some_and(|at| at <= now);
     let fills = rollout::replicas::are_to_be_filled(store, &release.status);

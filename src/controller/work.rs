@@ -475,10 +475,17 @@ fn bucket_failure(error: &BucketError) -> WorkFailure {
 
 /// The spec or the build has to change; the retry is for a version that is published again.
 fn no_fallback(fallback: &str) -> WorkFailure {
-    let message = format!(
-        "the build has no page {fallback:?}, which spec.entries.fallback names; set it to a page of the build, or add the page to the build"
-    );
-    WorkFailure { reason: "FallbackMissing", message, mending: Mending::Seldom }
+    WorkFailure { reason: FALLBACK_MISSING, message: no_fallback_message(fallback), mending: Mending::Seldom }
+}
+
+/// Reason of a version whose build lacks the page that `spec.entries.fallback` names.
+pub(crate) const FALLBACK_MISSING: &str = "FallbackMissing";
+
+pub(crate) fn no_fallback_message(fallback: &str) -> String {
+    format!(
+        "the build has no page {fallback:?}, which spec.entries.fallback names; set it to a page of the build, add the page to the build, or \
+         remove the field (for a version of before the page, in the same change)"
+    )
 }
 
 /// The store may come back, or somebody mends it: neither is seen from here but by trying.

@@ -3,6 +3,7 @@
 
 use crate::api::{ContentHash, ManifestDigest};
 use crate::bucket::BucketError;
+use crate::controller::{FALLBACK_MISSING, no_fallback_message};
 use crate::egress::{Kind, NotAllowed};
 use crate::manifest::build::InvalidBuild;
 use crate::manifest::readers::UnreadableNames;
@@ -84,7 +85,7 @@ pub(super) fn of_a_publish() -> Vec<Entry> {
         PublishFailure::Vanishing { missing: 3, first: key() },
         PublishFailure::Cancelled,
     ];
-    failures.iter().map(published).chain([panicked(), deleted()]).collect()
+    failures.iter().map(published).chain([panicked(), deleted(), no_fallback()]).collect()
 }
 
 fn place() -> String {
@@ -236,6 +237,15 @@ fn deleted() -> Entry {
         message: format!("{key:?} says that this release was deleted: what this process knows of it is old"),
         stalls: false,
         advice: "Nothing: only a controller that stood still while the release was deleted says so. If the release is there and says it, report it with the controller's log.",
+    }
+}
+
+fn no_fallback() -> Entry {
+    Entry {
+        reason: FALLBACK_MISSING,
+        message: no_fallback_message("app.html"),
+        stalls: false,
+        advice: "Nothing is flipped. Correct `spec.entries.fallback`, or remove it: agents then answer 404 for paths that lead to no file. A rollback to a version of before the page needs that in the same change.",
     }
 }
 

@@ -72,15 +72,17 @@ const HASH_CHARS: usize = 8;
 pub fn says_more_than(path: &str, plain: &str) -> bool {
     let name = |path: &str| path.rsplit_once('/').map_or(path, |(_, name)| name).to_ascii_lowercase();
     let (named, plain) = (name(path), name(plain));
-    // A hash may stand behind a dot; a source has more endings than one (`page.server.ts`).
-    let named = named.rsplit_once('.').map_or(&*named, |(stem, _)| stem);
-    let plain = plain.split_once('.').map_or(&*plain, |(stem, _)| stem);
+    let without_ending = |name: &'_ str| name.rsplit_once('.').map_or(name.len(), |(stem, _)| stem.len());
+    let (named, whole) = (&named[..without_ending(&named)], &plain[..without_ending(&plain)]);
+    // A hash may stand behind a dot, and a source has more endings than one (`page.server.ts`, of which no file's name need have the first).
+    let first = plain.split_once('.').map_or(&*plain, |(stem, _)| stem);
     let length = |text: &str| text.bytes().filter(u8::is_ascii_alphanumeric).count();
-    match named.strip_prefix(plain) {
-        // Of a hash's usual length a word may be one: of hashes in base 36 some can be spoken.
+    match named.strip_prefix(whole).or_else(|| named.strip_prefix(first)) {
+        // Of a hash's usual length a word may be one behind a hyphen: of hashes in base 36 some can be spoken.
         Some(more) => {
             let word = more.trim_start_matches(['-', '_', '~', '.']);
-            let is_long = length(more) == HASH_CHARS || hashes_at_the_end(path).next().is_some();
+            let is_behind_a_dot = more.starts_with('.');
+            let is_long = (length(more) == HASH_CHARS && !is_behind_a_dot) || hashes_at_the_end(path).next().is_some();
             length(more) >= 4 && !is_dated(more) && (is_long || !is_of_words(word))
         }
         // Another name altogether: a person's, unless no word is in it.
@@ -88,9 +90,25 @@ pub fn says_more_than(path: &str, plain: &str) -> bool {
     }
 }
 
-/// The last eight characters of a name, behind a hyphen, that can be a hash, since a build tool lists the file. Never words, and never a date.
+/// The last eight characters of a name, behind a hyphen or between dots, that can be a hash, since a build tool lists the file. Never words, and
+/// never a date.
 pub(super) fn hashes_at_the_end(path: &str) -> impl Iterator<Item = &str> {
-    eight(path).filter(|text| can_be_a_hash(text))
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    let between_dots =
+        name.rsplit('.').nth(1).filter(|part| part.len() == HASH_CHARS && part.len() < name.len() && part.bytes().all(is_base64url));
+    let between_dots = between_dots.filter(|_| name.matches('.').count() > 1);
+    eight(path).chain(between_dots).filter(|text| can_be_a_hash(text))
+}
+
+/// The same where all others of a list have a hash there: of no form that is known, but no word and no date.
+pub(super) fn may_end_with_a_hash(path: &str) -> bool {
+    eight(path).any(is_of_no_words)
+}
+
+/// Whether no part between marks is a word or a date: `prices-20241121` is of both.
+pub(super) fn is_of_no_words(text: &str) -> bool {
+    let is_word = |part: &str| part.len() > 2 && (reads_as_word(part) || is_dated(part));
+    !is_dated(text) && !text.split(['-', '_', '.']).any(is_word)
 }
 
 /// Of eight characters.
@@ -369,6 +387,10 @@ mod tests {
             ("admin-panel.js", "src/admin.ts"),
             ("admin-dashboard2.js", "src/admin.ts"),
             ("assets/index.modern.js", "index"),
+            ("assets/index.nomodule.js", "index"),
+            ("assets/entry.settings.js", "src/entry.settings.ts"),
+            ("assets/entry.settings.js", "entry.settings"),
+            ("assets/inter.cyrillic.woff2", "fonts/inter.cyrillic.woff2"),
             ("assets/index.module.css", "index"),
             ("assets/main-20241121.js", "main"),
             ("assets/main-2024-11-21.js", "main"),

@@ -354,7 +354,7 @@ fn next_verify(observed: &Observed) -> Option<Job> {
 pub(super) fn verify(observed: &Observed, version: &str, digest: &ManifestDigest, stage: i64) -> Job {
     // Who only reads another release's prefix writes nothing there.
     let flip = (!entries::is_anothers(observed)).then(|| (version.to_owned(), observed.release.spec.entries.publish));
-    let fallback = observed.release.spec.entries.fallback.clone();
+    let fallback = observed.release.spec.entries.page_of_agents().map(str::to_owned);
     Job::Verify { digest: digest.clone(), stage, store: observed.store_identity().to_owned(), flip, fallback }
 }
 
@@ -460,7 +460,7 @@ fn pointed(observed: &Observed, (version, digest): (&str, &ManifestDigest), (bas
         digest: digest.clone(),
         manifest_url: Layout::new("", fetch_url).manifest(digest),
         base_url: base_url.into(),
-        fallback: observed.release.spec.entries.fallback.clone(),
+        fallback: observed.release.spec.entries.page_of_agents().map(str::to_owned),
     }
 }
 

@@ -401,7 +401,7 @@ impl Observed {
             && match &self.store {
                 StoreFacts::Usable { base_url, fetch_url, .. } => {
                     let is_there = pointed.base_url == *base_url && pointed.fetch_base() == fetch_url;
-                    is_there && pointed.fallback == self.release.spec.entries.fallback
+                    is_there && pointed.fallback.as_deref() == self.release.spec.entries.page_of_agents()
                 }
                 StoreFacts::Missing | StoreFacts::Unusable(_) => true,
             }

@@ -139,7 +139,7 @@ async fn not_found(shared: &Shared, method: &Method, headers: &HeaderMap, (catal
         }
         return answer;
     }
-    if asked != Asked::Page {
+    if !takes_a_page {
         let mut answer = answer::text(StatusCode::NOT_FOUND, "not found\n");
         answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         return answer;

@@ -338,6 +338,23 @@ async fn a_single_page_application_answers_its_paths_and_assets_stay_a_404() {
     }
     world.serve(Some(&gone));
     assert!(world.get("/users/7").await.is(404, "own"), "a page that the build lacks answers nothing");
+    assert!(world.request(Method::GET, "/users/john.doe", &html).await.is(404, "own"), "a person gets the site's own page");
+}
+
+/// Routes of the application may be called as folders of pictures are, or lie around a folder of assets.
+#[tokio::test]
+async fn a_route_beside_pictures_or_around_assets_is_a_page_and_what_programs_ask_for_is_none() {
+    let mut world = World::new("", 2);
+    let files = [("app/index.html", "app"), ("img/a.jpg", "picture"), ("assets/app-1.js", "x"), ("assets/fonts/a-1.woff2", "x")];
+    let active = world.hold("v1", &files).await;
+    let active = PointedVersion { fallback: Some("app/index.html".into()), ..active };
+    world.serve(Some(&active));
+    for path in ["/app/users/7", "/img/7", "/app/"] {
+        assert!(world.get(path).await.is(200, "app"), "{path}");
+    }
+    for path in ["/assets/7", "/assets/fonts/7", "/.well-known/change-password", "/.well-known/apple-app-site-association"] {
+        assert!(world.get(path).await.is(404, "not found\n"), "{path}");
+    }
 }
 
 /// An old tab keeps its picture, and never gets a page or a service worker of another version.
@@ -365,8 +382,7 @@ async fn what_is_no_page_and_the_served_version_lacks_comes_from_another_known_v
         assert_eq!(answer.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff", "{path}");
     }
     assert_eq!(world.get("/img/gone.jpg").await.header(header::ACCESS_CONTROL_ALLOW_ORIGIN), "*");
-    for (path, status, body) in
-        [("/sw.js", 404, "not found\n"), ("/old", 404, "own"), ("/old.html", 404, "own"), ("/img/none", 404, "not found\n")]
+    for (path, status, body) in [("/sw.js", 404, "not found\n"), ("/old", 404, "own"), ("/old.html", 404, "own"), ("/img/none", 404, "own")]
     {
         let answer = world.get(path).await;
         assert!(answer.is(status, body), "{path}: {answer:?}");

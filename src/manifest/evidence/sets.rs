@@ -160,6 +160,9 @@ pub fn by_set(manifest: &Manifest, before: &Seen) -> BTreeSet<String> {
 fn is_refuted(ours: &BTreeMap<Token, Vec<usize>>, theirs: &BTreeSet<Token>, changed: Option<&BTreeSet<String>>) -> bool {
     let Some(changed) = changed else { return false };
     let clear: Vec<&str> = clear(ours.keys().chain(theirs)).into_iter().filter(|text| !changed.contains(*text)).collect();
+    if clear.len() < CLEAR_MIN {
+        return true;
+    }
     let alphabet = Alphabet::of(&clear);
     changed.iter().any(|text| !may_be_a_date(text) && alphabet.has(text))
 }

@@ -355,7 +355,6 @@ fn a_set_in_which_a_name_has_got_other_bytes_vouches_for_nothing() {
     assert_eq!(by_set(&broken, &seen(&v1, &broken)), BTreeSet::new());
 }
 
-/// A tenant's build of names of nothing but marks, and one of many files. Comparing each name with each other one would not end here.
 /// Bun puts hashed names and copied files into one folder.
 #[test]
 fn a_day_or_a_word_of_other_letters_that_has_got_other_bytes_refutes_no_set() {
@@ -377,6 +376,7 @@ fn a_day_or_a_word_of_other_letters_that_has_got_other_bytes_refutes_no_set() {
     assert!(!copied.iter().any(|path| by_set.contains(path)), "{by_set:?}");
 }
 
+/// A tenant's build of names of nothing but marks, and one of many files. Comparing each name with each other one would not end here.
 #[test]
 fn names_that_are_made_to_cost_much_cost_little() {
     let marks: Vec<String> = (0..2000).map(|at| format!("{}/{at:06}{}.js", "x-".repeat(100), "-abcdef".repeat(30))).collect();

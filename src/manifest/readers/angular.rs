@@ -50,8 +50,15 @@ mod tests {
     #[test]
     fn what_angular_names_itself_is_hashed_and_what_it_copies_is_not() {
         let paths = ["chunk-DIDQNGJ4.js", "main-7OZGJMEE.js", "media/logo-MR7MQPVC.svg", "styles-TQZULE62.css"];
-        let copied =
-            ["flag-PORTUGAL.svg", "flag-7OZGJMEE.svg", "js/main-7OZGJMEE.js", "media/hero-SUMMER24.jpg", "media/flag-PORTUGAL.svg"];
+        let copied = [
+            "app-settings.js",
+            "prices-20241121.js",
+            "flag-PORTUGAL.svg",
+            "flag-7OZGJMEE.svg",
+            "js/main-7OZGJMEE.js",
+            "media/hero-SUMMER24.jpg",
+            "media/flag-PORTUGAL.svg",
+        ];
         let all: Vec<&str> = paths.into_iter().chain(copied).collect();
         let urls: Vec<String> = all.iter().map(|path| format!("/{path}")).collect();
         let text = serde_json::json!({"assetGroups": [{"urls": urls}], "hashTable": {}}).to_string();

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::listed::{self, Finder, HashForm};
+use super::listed::{self, Finder, HashForm, carries_hash};
 use super::paths::is_needed;
 use super::{Input, Names, OwnFile, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
+use crate::manifest::classify;
 
 /// Wherever the build step writes it.
 pub const READER: Reader = Reader {
@@ -36,6 +37,8 @@ struct Output {
     imports: Vec<Import>,
     #[serde(default)]
     entry_point: Option<String>,
+    #[serde(default)]
+    inputs: BTreeMap<String, serde::de::IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,7 +59,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let mut used: BTreeSet<&String> = BTreeSet::new();
     for (path, output) in &metafile.outputs {
         let Some(file) = finder.find(path) else { continue };
-        if form.is_of(file) {
+        if form.is_of(file) || is_named_anew(file, &output.inputs) {
             names.hashed.insert(file.to_owned());
         }
         if let Some(entry) = output.entry_point.as_ref().filter(|entry| used.insert(entry)) {
@@ -68,6 +71,13 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let lost = outputs().chain(imports).filter(|path| is_expected(path) && finder.is_lost(path));
     names.missing = lost.map(str::to_owned).collect();
     Ok(names)
+}
+
+/// Whether a picture or font carries more than its source is called. One that was copied under its own name does not.
+fn is_named_anew(file: &str, inputs: &BTreeMap<String, serde::de::IgnoredAny>) -> bool {
+    let mut inputs = inputs.keys();
+    let source = inputs.next().filter(|_| inputs.next().is_none());
+    source.is_some_and(|source| classify::says_more_than(file, source)) && carries_hash(file) && !classify::is_never_hashed(file)
 }
 
 #[cfg(test)]

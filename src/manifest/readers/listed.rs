@@ -152,9 +152,11 @@ impl HashForm {
 
     /// Whether the tool says that this file's name carries its hash.
     pub(super) fn is_of(&self, file: &str) -> bool {
-        let has_no_word = |token: &str| !token.split(['-', '_', '.']).any(|part| part.len() > 2 && classify::reads_as_word(part));
-        let fits = |token: &str| if self.is_hex { is_hex(token) } else { has_no_word(token) };
-        let as_code = || carries_hash(file) || (self.is_uniform && classify::has_hash_shape(file)) || self.are_hashes_alone_beside(file);
+        // Digits alone may be the number of an article.
+        let has_a_letter = |token: &str| token.bytes().any(|b| b.is_ascii_alphabetic());
+        let fits = |token: &str| has_a_letter(token) && if self.is_hex { is_hex(token) } else { classify::is_of_no_words(token) };
+        let as_code =
+            || carries_hash(file) || (self.is_uniform && classify::may_end_with_a_hash(file)) || self.are_hashes_alone_beside(file);
         let carries = if is_script_or_style(file) { as_code() } else { hashes(file).any(fits) };
         carries && !classify::is_never_hashed(file)
     }
@@ -188,7 +190,9 @@ pub(super) fn carries_hash(path: &str) -> bool {
 fn hashes(path: &str) -> impl Iterator<Item = &str> {
     let name = folder_and_name(path).1;
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let parts = stem.split(['.', '-', '_']).chain([stem]).filter(|part| classify::is_hash_of_a_tool(part));
+    // Of names that are hashes alone some have marks within.
+    let whole = Some(stem).filter(|stem| classify::is_of_no_words(stem));
+    let parts = stem.split(['.', '-', '_']).chain(whole).filter(|part| classify::is_hash_of_a_tool(part));
     parts.chain(classify::hashes_at_the_end(path))
 }
 

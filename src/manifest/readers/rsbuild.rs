@@ -85,6 +85,7 @@ mod tests {
             "flag-PORTUGAL.svg",
             "hero-SUMMER24.jpg",
             "photos/20241121.jpg",
+            "products/4006381333931.jpg",
         ];
         let text = serde_json::json!({"allFiles": paths.map(|path| format!("/{path}")), "entries": {}}).to_string();
         let files: Vec<(&str, &str)> = paths.iter().map(|path| (*path, "")).chain([("manifest.json", text.as_str())]).collect();

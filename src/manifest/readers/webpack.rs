@@ -32,12 +32,6 @@ struct Form<'a> {
     length: usize,
 }
 
-impl Form<'_> {
-    fn is_of(&self, file: &str) -> bool {
-        forms(file).any(|form| form == *self)
-    }
-}
-
 /// The hexadecimal hashes in a file's name.
 fn forms(file: &str) -> impl Iterator<Item = Form<'_>> {
     let (folder, name) = folder_and_name(file);
@@ -115,7 +109,7 @@ pub(super) fn named<'u, 'a>(
     }
     let forms: BTreeSet<Form<'_>> = all.hashed.iter().flat_map(|file| forms(file)).collect();
     let files = names.values().filter_map(|url| if let Target::File(file) = target(without_query(url)) { Some(file) } else { None });
-    let of_a_form = |file: &&str| is_script_or_style(file) && forms.iter().any(|form| form.is_of(file));
+    let of_a_form = |file: &&str| is_script_or_style(file) && self::forms(file).any(|form| forms.contains(&form));
     let without_a_name: Vec<String> = files.filter(of_a_form).map(str::to_owned).collect();
     all.hashed.extend(without_a_name);
     all.missing = urls.filter(|url| matches!(target(url), Target::Nowhere) && is_needed(url)).map(str::to_owned).collect();

@@ -1040,6 +1040,15 @@ fn a_changed_fallback_is_verified_staged_and_flipped_like_another_url() {
     assert_eq!(first_reason(&refused), "SourceUnavailable", "the fixture's failure");
 }
 
+/// The CDN does it there: nothing is staged, and no pod has to follow.
+#[test]
+fn a_fallback_of_pages_in_the_bucket_changes_nothing() {
+    let publish = |spec: &mut crate::api::AssetReleaseSpec| spec.entries.publish = PublishEntries::Bucket;
+    let before = fixture().activated("v1").activated("v2").spec(publish);
+    let after = before.clone().spec(|spec| spec.entries.fallback = Some("gone.html".into()));
+    assert_eq!(step(&after), step(&before));
+}
+
 #[test]
 fn a_changed_public_url_is_a_new_flip_of_the_same_version() {
     let mut observed = fixture().activated("v1").activated("v2");
