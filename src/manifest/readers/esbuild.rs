@@ -38,7 +38,14 @@ struct Output {
     #[serde(default)]
     entry_point: Option<String>,
     #[serde(default)]
-    inputs: BTreeMap<String, serde::de::IgnoredAny>,
+    inputs: BTreeMap<String, Source>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Source {
+    #[serde(default)]
+    bytes_in_output: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,15 +81,31 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
 }
 
 /// Whether a picture or font carries more than its source is called. One that was copied under its own name does not.
-fn is_named_anew(file: &str, inputs: &BTreeMap<String, serde::de::IgnoredAny>) -> bool {
-    let mut inputs = inputs.keys();
+fn is_named_anew(file: &str, inputs: &BTreeMap<String, Source>) -> bool {
+    let mut inputs = inputs.iter().filter(|(_, source)| source.bytes_in_output > 0).map(|(path, _)| path);
     let source = inputs.next().filter(|_| inputs.next().is_none());
     source.is_some_and(|source| classify::says_more_than(file, source)) && carries_hash(file) && !classify::is_never_hashed(file)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::tests::Sample;
+
+    /// One in nine hashes of capitals can be spoken; a picture that was copied under its own name has none.
+    #[test]
+    fn a_picture_with_more_than_its_sources_name_is_hashed_and_a_copied_one_is_not() {
+        let output = |source: &str| serde_json::json!({"inputs": {source: {"bytesInOutput": 9}}, "bytes": 9});
+        let paths = ["logo-PORTUGAL.svg", "flag-PORTUGAL.svg", "pdf-renderer.js", "chunk-ABCDEFG2.js", "chunk-XYZW2345.js"];
+        let sources = ["src/logo.svg", "src/flag-PORTUGAL.svg", "src/pdf-renderer.ts", "src/a.ts", "src/b.ts"];
+        let outputs: BTreeMap<String, serde_json::Value> =
+            paths.iter().zip(sources).map(|(path, source)| (format!("dist/{path}"), output(source))).collect();
+        let text = serde_json::json!({"inputs": {}, "outputs": outputs}).to_string();
+        let files: Vec<(&str, &str)> = paths.iter().map(|path| (*path, "")).chain([("meta.json", text.as_str())]).collect();
+        let hashed = Sample::of(&files).auto().names.hashed;
+        assert_eq!(hashed, [paths[0], paths[3], paths[4]].map(str::to_owned).into());
+    }
 
     #[test]
     fn a_server_that_is_built_beside_the_site_is_not_missed() {
