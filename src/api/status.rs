@@ -232,6 +232,10 @@ pub struct ActivatedVersion {
     /// When it was activated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<Time>,
+    /// The page that agents answer for paths which lead to no file, as it was at that flip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub fallback: Option<String>,
 }
 
 /// Which pages lie in the bucket; where pods serve the pages, which unversioned files lie there at their public keys.

@@ -3,8 +3,10 @@
 
 use super::Failure;
 use crate::api::ManifestDigest;
+use crate::api::foreign::lines_escaped;
 use crate::cli::DigestArgs;
 use crate::manifest::Layout;
+use crate::manifest::closure::Verdict;
 use crate::source::folder::{self, Selection};
 use crate::upload::{Prepared, Publish, PublishFailure, Publisher};
 
@@ -14,11 +16,19 @@ use crate::upload::{Prepared, Publish, PublishFailure, Publisher};
 /// Says what is wrong with the build: one that the controller would refuse has no digest.
 #[expect(clippy::print_stdout, reason = "the digest is what the command is for")]
 pub async fn print_digest(args: DigestArgs) -> Result<(), Failure> {
-    println!("{}", digest(args).await?);
+    let (digest, verdict) = digest(args).await?;
+    verdict.warnings().for_each(|warning| warn(&format!("{}: {}", warning.referrer, warning.finding())));
+    println!("{digest}");
     Ok(())
 }
 
-pub(super) async fn digest(args: DigestArgs) -> Result<ManifestDigest, Failure> {
+#[expect(clippy::print_stderr, reason = "standard output has the digest alone, for the next program")]
+fn warn(line: &str) {
+    eprintln!("rollcall digest: warning: {}", lines_escaped(line));
+}
+
+/// The digest, and what only warns: a pattern that matches nothing makes the digest of another build than the one that was meant.
+pub(super) async fn digest(args: DigestArgs) -> Result<(ManifestDigest, Verdict), Failure> {
     let build = folder::read(&args.folder, Selection::new(&args.include, &args.exclude)).await.map_err(PublishFailure::from)?;
     // Where it goes is no part of a manifest.
     let request = Publish {
@@ -33,8 +43,8 @@ pub(super) async fn digest(args: DigestArgs) -> Result<ManifestDigest, Failure> 
         pin: None,
     };
     let (prepared, names) = Prepared::read(&request, build).await?;
-    prepared.check_closure(&request, &names).await?;
-    Ok(prepared.digest)
+    let verdict = prepared.check_closure(&request, &names).await?;
+    Ok((prepared.digest, verdict))
 }
 
 #[cfg(test)]
@@ -50,7 +60,17 @@ mod tests {
     async fn digest_of(folder: &Path, options: &[&str]) -> Result<String, String> {
         let typed = ["rollcall", "digest", folder.to_str().unwrap()].into_iter().chain(options.iter().copied());
         let Role::Digest(args) = Cli::try_parse_from(typed).map_err(|error| error.to_string())?.role else { panic!("expected digest") };
-        digest(args).await.map(|digest| digest.as_str().to_owned()).map_err(|failure| failure.to_string())
+        digest(args).await.map(|(digest, _)| digest.as_str().to_owned()).map_err(|failure| failure.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_pattern_that_matches_nothing_is_a_warning_of_digest_too() {
+        let root = TempDir::new().unwrap();
+        std::fs::write(root.path().join("index.html"), "<p>hello</p>").unwrap();
+        let typed = ["rollcall", "digest", root.path().to_str().unwrap(), "--immutable=asets/**"];
+        let Role::Digest(args) = Cli::try_parse_from(typed).unwrap().role else { panic!("expected digest") };
+        let warnings: Vec<String> = digest(args).await.unwrap().1.warnings().map(|warning| warning.finding()).collect();
+        assert_eq!(warnings, [r#"the pattern "asets/**" matches nothing in this build"#]);
     }
 
     #[tokio::test]

@@ -293,7 +293,7 @@ async fn a_build_for_a_folder_goes_there_and_digest_and_publish_agree() {
     let Role::Digest(args) = Cli::try_parse_from(typed).unwrap().role else { panic!("expected digest") };
     assert_eq!(
         done["digest"],
-        super::digest::digest(args).await.unwrap().as_str(),
+        super::digest::digest(args).await.unwrap().0.as_str(),
         "found by itself below a folder, or named: the same build"
     );
 }

@@ -63,6 +63,7 @@ fn world(moments: &[Timestamp], number: i64) -> Observed {
         digest: digest(version),
         sequence: 1,
         activated_at: Some(api_time(at)),
+        fallback: None,
     };
     (status.active, status.previous) = (Some(activated("v1", any())), Some(activated("v0", any())));
     status.candidate = Some(CandidateStatus {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::api::release::{ActivatedVersion, Phase};
-use crate::api::{ManifestDigest, Pointer, Report};
+use crate::api::{ManifestDigest, PointedVersion, Pointer, Report};
 
 use super::super::blocker::Blocker;
 use super::super::decision::{Decision, PointerChange, Step};
@@ -104,7 +104,11 @@ fn restore(observed: &Observed, found: &PointerFound) -> Option<Decision> {
         return if stage == 0 { None } else { restored(stays, found.name_map.clone()) };
     };
     let StoreFacts::Usable { base_url, fetch_url, .. } = &observed.store else { return None };
-    let at_store = |it: &ActivatedVersion| pointed(observed, (&it.version, &it.digest), (base_url, fetch_url));
+    // With the fallback that was seen to be there, whatever is wished for by now.
+    let at_store = |it: &ActivatedVersion| PointedVersion {
+        fallback: it.fallback.clone(),
+        ..pointed(observed, (&it.version, &it.digest), (base_url, fetch_url))
+    };
     let pointer = Pointer {
         active: Some(at_store(active)),
         previous: observed.release.status.previous.as_ref().map(at_store),

@@ -582,6 +582,7 @@ fn vanished_pointer() -> Observed {
         digest: digest(version),
         sequence,
         activated_at: Some(api_time(at(100))),
+        fallback: None,
     };
     observed.release.status.active = Some(known("v1", 4));
     observed.release.status.previous = Some(known("v0", 3));
@@ -602,6 +603,17 @@ fn a_pointer_that_vanished_is_made_again_from_status() {
     assert_eq!((write.pointer.sequence, write.pointer.stage), (4, 9));
     assert_eq!((write.pointer.active, write.pointer.previous), (Some(pointed("v1")), Some(pointed("v0"))));
     assert_eq!(write.name_map.as_deref(), Some("{}"));
+}
+
+/// I8, I9: a page that nobody has seen in the build is not what agents are sent to; it is asked for with the next staging.
+#[test]
+fn a_lost_pointer_comes_back_with_the_fallback_that_it_had() {
+    let mut observed = vanished_pointer().with_pointer(Pointer::empty());
+    observed.release.spec.entries.fallback = Some("gone.html".into());
+    observed.release.status.active.as_mut().unwrap().fallback = Some("index.html".into());
+    observed.jobs.ended = vec![(verify_v1(9), verified(&[]))];
+    let restored = pointer_write(&observed).pointer.active.unwrap();
+    assert_eq!(restored.fallback.as_deref(), Some("index.html"));
 }
 
 fn verify_v1(stage: i64) -> Job {

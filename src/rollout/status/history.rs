@@ -30,6 +30,7 @@ impl View<'_> {
             digest: active.digest.clone(),
             sequence: pointer.sequence,
             activated_at: pointer.activated_at.map(api_time),
+            fallback: active.fallback.clone(),
         })
     }
 
@@ -37,11 +38,16 @@ impl View<'_> {
         let pointer = self.remembered()?;
         let previous = pointer.previous.as_ref()?;
         let status = &self.observed.release.status;
+        // Not always by the flip before: flips of one build (another URL, another fallback) keep it.
         let known = [&status.active, &status.previous].into_iter().flatten();
-        let sequence = pointer.sequence - 1;
-        let activated_at =
-            known.filter(|it| it.digest == previous.digest && it.sequence == sequence).find_map(|it| it.activated_at.clone());
-        Some(ActivatedVersion { version: previous.version.clone(), digest: previous.digest.clone(), sequence, activated_at })
+        let known = known.filter(|it| it.digest == previous.digest && it.sequence < pointer.sequence).max_by_key(|it| it.sequence);
+        Some(ActivatedVersion {
+            version: previous.version.clone(),
+            digest: previous.digest.clone(),
+            sequence: known.map_or(pointer.sequence - 1, |it| it.sequence),
+            activated_at: known.and_then(|it| it.activated_at.clone()),
+            fallback: previous.fallback.clone(),
+        })
     }
 
     /// Derived from the pointer's sequence, so that a flip whose status was never written is entered at the next look.

@@ -6,7 +6,7 @@ use super::super::decide::decide;
 use super::super::fixture::{at, contested_by, digest, failed, fixture, verified, verify};
 use super::super::observed::*;
 use super::*;
-use crate::api::AssetReleaseSpec;
+use crate::api::{AssetReleaseSpec, PointedVersion};
 use crate::api::conditions::{ACTIVATED, CONVERGED, PODS_ACKNOWLEDGED, READY, RECONCILING, SOURCE_FETCHED, STALLED, STEPS, STORE_VERIFIED};
 use crate::api::release::{ActivationMode, HistoryEntry, Outcome, OverrideSpec, SkippableGate};
 
@@ -165,6 +165,22 @@ fn ready_is_claimed_only_for_an_active_version_that_every_pod_serves() {
     for (name, observed) in stations() {
         assert_eq!(is_true(&status_of(&observed), READY), matches!(name, "active" | "suspended"), "{name}");
     }
+}
+
+/// I9: another URL, or another fallback. The version before was activated two flips ago.
+#[test]
+fn the_version_before_keeps_its_number_over_a_flip_of_the_same_build() {
+    let observed = fixture().activated("v1").activated("v2");
+    let mut after = observed.clone();
+    after.release.status = status_of(&observed);
+    let before = after.release.status.previous.clone().unwrap();
+    let PointerFacts::Present(found) = &observed.pointer else { panic!("it is there") };
+    let elsewhere = PointedVersion { fallback: Some("index.html".into()), ..found.pointer.active.clone().unwrap() };
+    let flipped = found.pointer.staged(elsewhere, at(900)).flipped(at(901));
+    after = after.with_pointer(flipped);
+    let status = status_of(&after);
+    assert_eq!(status.previous, Some(before));
+    assert_eq!(status.active.map(|active| (active.sequence, active.fallback)), Some((3, Some("index.html".into()))));
 }
 
 #[test]
