@@ -83,6 +83,16 @@ pub enum Asked {
     Asset,
 }
 
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// A folder and all around it but the top.
+fn and_those_around(folder: &str) -> impl Iterator<Item = &str> {
+    let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);
+    ends.filter(|end| *end > 0).map(|end| &folder[..end])
+}
+
 /// A page with this name is for paths that lead to no file, unless the pointer names another one.
 const USUAL_FALLBACK: &str = "200.html";
 
@@ -113,15 +123,15 @@ impl Catalogue {
         }
     }
 
-    /// Folders in which immutable files lie and no page: what is asked for there is no page, whatever its ending. In a folder of plain
+    /// Folders within which immutable files lie and no page: what is asked for there is no page, whatever its ending. In a folder of plain
     /// pictures a path without an ending may be one (`/products/7` beside `products/a.jpg`).
     fn index_asset_folders(&mut self) {
-        let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
-        self.asset_folders = self.assets.keys().filter_map(|path| folder(path)).collect();
+        let of_assets: BTreeSet<&str> = self.assets.keys().map(|path| folder_of(path)).collect();
         let files = self.versions.iter().flat_map(|known| &known.manifest.files);
-        for with_a_page in files.filter(|file| classify::is_page(&file.path)).filter_map(|file| folder(&file.path)) {
-            self.asset_folders.remove(&with_a_page);
-        }
+        let of_pages: BTreeSet<&str> = files.filter(|file| classify::is_page(&file.path)).map(|file| folder_of(&file.path)).collect();
+        let around_pages: BTreeSet<&str> = of_pages.into_iter().flat_map(and_those_around).collect();
+        let of_assets = of_assets.into_iter().flat_map(and_those_around).filter(|folder| !around_pages.contains(folder));
+        self.asset_folders = of_assets.map(str::to_owned).collect();
     }
 
     fn index_pages(&mut self, serving: &PointedVersion) {
@@ -193,8 +203,8 @@ impl Catalogue {
     /// The served version's file that this path names with a hash in it. Never a page, and never a file that has its hash in its name.
     #[must_use]
     pub fn without_hash(&self, path: &str) -> Option<Found<'_>> {
-        let found = classify::without_hash(path).find_map(|plain| self.pages.get(&plain)).map(|place| self.found(*place));
-        found.filter(|found| found.file.class == Class::Unversioned)
+        let mut found = classify::without_hash(path).filter_map(|plain| self.pages.get(&plain)).map(|place| self.found(*place));
+        found.find(|found| found.file.class == Class::Unversioned)
     }
 
     /// What a browser asks for by a path that leads to no file.

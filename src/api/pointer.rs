@@ -182,9 +182,10 @@ impl Pointer {
         if self.candidate.is_none() {
             return self.clone();
         }
-        // The same build under another URL or with another fallback: open tabs still belong to the version before it.
-        let digest = |version: &Option<PointedVersion>| version.as_ref().map(|version| version.digest.clone());
-        let previous = if digest(&self.candidate) == digest(&self.active) { &self.previous } else { &self.active };
+        // The same build at the same place with another fallback: open tabs still belong to the version before it. At another place that version
+        // may not be, and pods that start could not load it.
+        let manifest = |version: &Option<PointedVersion>| version.as_ref().map(|version| version.manifest_url.clone());
+        let previous = if manifest(&self.candidate) == manifest(&self.active) { &self.previous } else { &self.active };
         Self {
             active: self.candidate.clone(),
             candidate: None,
@@ -265,13 +266,16 @@ mod tests {
         assert_eq!((second.candidate, second.staged_at, second.activated_at), (None, None, Some(at(4))));
     }
 
-    /// A changed public URL, or another fallback. Tabs of v1 are open, and their files have to stay with the pods.
+    /// Another fallback, or another public URL beside an internal one. Tabs of v1 are open, and their files have to stay with the pods.
     #[test]
     fn a_flip_of_the_same_build_keeps_the_version_before_it_as_previous() {
         let second = Pointer::empty().staged(version("v1"), at(1)).flipped(at(2)).staged(version("v2"), at(3)).flipped(at(4));
         let elsewhere = PointedVersion { base_url: "https://other.example.com/".into(), ..version("v2") };
         let third = second.staged(elsewhere.clone(), at(5)).flipped(at(6));
         assert_eq!((third.active, third.previous, third.sequence), (Some(elsewhere), Some(version("v1")), 3));
+        let moved = PointedVersion { manifest_url: "http://other/v2.json".into(), ..version("v2") };
+        let fourth = second.staged(moved, at(5)).flipped(at(6));
+        assert_eq!(fourth.previous, Some(version("v2")), "where a pod that starts finds v1 nobody knows");
     }
 
     #[test]

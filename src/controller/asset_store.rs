@@ -96,10 +96,9 @@ async fn reconcile(store: Arc<SeenStore>, cx: Arc<Context>) -> Result<Action, st
             match told {
                 // It is read again when it changes, and by a newer controller; a status that cannot be read either changes as seldom.
                 Ok(()) => Action::await_change(),
-                Err(failure) if failure.class() == Class::Invalid => Action::await_change(),
                 Err(failure) => {
                     tracing::warn!(store.namespace = store.namespace(), store.name = store.name_any(), error = %failure, "the AssetStore's status could not be written");
-                    Action::requeue(LOOK_AGAIN_AFTER)
+                    if failure.class() == Class::Invalid { Action::await_change() } else { Action::requeue(LOOK_AGAIN_AFTER) }
                 }
             }
         }

@@ -134,6 +134,13 @@ impl Jobs {
         }
     }
 
+    /// Ends what runs for a release of which it is not known any more what its owner wants.
+    pub(super) fn cancel_all_of(&self, key: &ReleaseKey) {
+        if let Some(slot) = lock(&self.of).get_mut(key) {
+            slot.running = None;
+        }
+    }
+
     /// Ends and forgets everything of a release that is gone.
     pub(super) fn forget(&self, key: &ReleaseKey) {
         lock(&self.of).remove(key);

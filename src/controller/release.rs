@@ -49,7 +49,7 @@ async fn counted(release: &SeenRelease, cx: &Arc<Context>, key: &ReleaseKey) -> 
         Ok(release) => guarded(Box::pin(pass(release, cx, key))).await,
         Err(message) => {
             // What its owner wants now is not known.
-            cx.jobs.forget(key);
+            cx.jobs.cancel_all_of(key);
             Err(Failure::Unreadable(message))
         }
     };

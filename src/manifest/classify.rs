@@ -77,7 +77,8 @@ pub fn says_more_than(path: &str, plain: &str) -> bool {
     // A hash may stand behind a dot, and a source has more endings than one (`page.server.ts`, of which no file's name need have the first).
     let first = plain.split_once('.').map_or(&*plain, |(stem, _)| stem);
     let length = |text: &str| text.bytes().filter(u8::is_ascii_alphanumeric).count();
-    match named.strip_prefix(whole).or_else(|| named.strip_prefix(first)) {
+    // The name of a chunk has no ending (`vendor.xlsx`).
+    match named.strip_prefix(&*plain).or_else(|| named.strip_prefix(whole)).or_else(|| named.strip_prefix(first)) {
         // Of a hash's usual length a word may be one behind a hyphen: of hashes in base 36 some can be spoken.
         Some(more) => {
             let word = more.trim_start_matches(['-', '_', '~', '.']);
@@ -98,11 +99,6 @@ pub(super) fn hashes_at_the_end(path: &str) -> impl Iterator<Item = &str> {
         name.rsplit('.').nth(1).filter(|part| part.len() == HASH_CHARS && part.len() < name.len() && part.bytes().all(is_base64url));
     let between_dots = between_dots.filter(|_| name.matches('.').count() > 1);
     eight(path).chain(between_dots).filter(|text| can_be_a_hash(text))
-}
-
-/// The same where all others of a list have a hash there: of no form that is known, but no word and no date.
-pub(super) fn may_end_with_a_hash(path: &str) -> bool {
-    eight(path).any(is_of_no_words)
 }
 
 /// Whether no part between marks is a word or a date: `prices-20241121` is of both.
@@ -207,7 +203,9 @@ pub fn without_hash(path: &str) -> impl Iterator<Item = String> {
     marks.filter_map(move |at| {
         let (stem, rest) = (&name[..at], &name[at + 1..]);
         let (hash, ending) = rest.split_at(rest.find('.')?);
-        is_hash_of_a_tool(hash).then(|| format!("{folder}{stem}{ending}"))
+        // Digits alone may be the number of an article.
+        let is_one = is_hash_of_a_tool(hash) && hash.bytes().any(|b| b.is_ascii_alphabetic());
+        is_one.then(|| format!("{folder}{stem}{ending}"))
     })
 }
 
@@ -390,6 +388,8 @@ mod tests {
             ("assets/index.nomodule.js", "index"),
             ("assets/entry.settings.js", "src/entry.settings.ts"),
             ("assets/entry.settings.js", "entry.settings"),
+            ("assets/vendor.xlsx.js", "vendor.xlsx"),
+            ("assets/vendor.html2pdf.js", "vendor.html2pdf"),
             ("assets/inter.cyrillic.woff2", "fonts/inter.cyrillic.woff2"),
             ("assets/index.module.css", "index"),
             ("assets/main-20241121.js", "main"),
@@ -412,7 +412,9 @@ mod tests {
         ] {
             assert_eq!(plain(path).as_deref(), Some(name), "{path}");
         }
-        for path in ["a.js", "storefront-checkout.js", "a-20241121.js", "-3a4f5b6c.js", "ünï-é.js", "a-3a4f5b6c", ""] {
+        for path in
+            ["a.js", "storefront-checkout.js", "product-83549378.jpg", "a-20241121.js", "-3a4f5b6c.js", "ünï-é.js", "a-3a4f5b6c", ""]
+        {
             assert_eq!(plain(path), None, "{path}");
         }
     }

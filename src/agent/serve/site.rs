@@ -45,7 +45,7 @@ async fn respond(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMa
         Lead::File(found) => send(shared, method, headers, Offer::of(&catalogue, found)).await,
         Lead::WithSlash => answer::moved(&path::with_slash(uri.path()), uri.query()),
         Lead::WithoutSlash => answer::moved(&path::without_slash(uri.path()), uri.query()),
-        Lead::Nothing => match unhashed(shared, &catalogue, &path) {
+        Lead::Nothing => match unhashed(shared, &catalogue, (uri.path(), &path)) {
             Some(plain) => answer::found(&plain, uri.query()),
             None => not_found(shared, method, headers, (&catalogue, &path)).await,
         },
@@ -107,10 +107,12 @@ fn missed(miss: &Miss) -> Response<Body> {
 }
 
 /// Where a path leads whose name has a hash that no version has: beside itself, relative as in [`path`].
-fn unhashed(shared: &Shared, catalogue: &Catalogue, path: &str) -> Option<String> {
+fn unhashed(shared: &Shared, catalogue: &Catalogue, (request, path): (&str, &str)) -> Option<String> {
+    // Of an escaped slash a browser makes no folder.
+    let is_plain = !request.to_ascii_lowercase().contains("%2f");
     let plain = match shared.unknown_hash {
-        UnknownHash::NotFound => None,
-        UnknownHash::Redirect => catalogue.without_hash(path),
+        UnknownHash::Redirect if is_plain => catalogue.without_hash(path),
+        UnknownHash::NotFound | UnknownHash::Redirect => None,
     }?;
     let name = plain.file.path.rsplit('/').next().unwrap_or(&plain.file.path);
     Some(format!("./{}", urls::escaped(name)))

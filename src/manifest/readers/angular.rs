@@ -37,9 +37,13 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     Ok(names)
 }
 
-/// Scripts and styles beside the page, and what they refer to. All other files are copied, and listed as well.
+/// Scripts and styles beside the page, and what they refer to, with eight capitals and digits behind a hyphen. All other files are copied, and listed
+/// as well.
 fn is_where_angular_writes(file: &str) -> bool {
-    file.starts_with("media/") || (is_script_or_style(file) && !file.contains('/'))
+    const HASH_CHARS: usize = 8;
+    let hash = file.rsplit_once('.').and_then(|(stem, _)| stem.rsplit_once('-')).map(|(_, hash)| hash);
+    let is_its_own = hash.is_some_and(|hash| hash.len() == HASH_CHARS && hash.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7')));
+    is_its_own && (file.starts_with("media/") || (is_script_or_style(file) && !file.contains('/')))
 }
 
 #[cfg(test)]
@@ -52,6 +56,9 @@ mod tests {
         let paths = ["chunk-DIDQNGJ4.js", "main-7OZGJMEE.js", "media/logo-MR7MQPVC.svg", "styles-TQZULE62.css"];
         let copied = [
             "app-settings.js",
+            "password-strength.js",
+            "x-html2pdf.js",
+            "jquery.scrollTo.js",
             "prices-20241121.js",
             "flag-PORTUGAL.svg",
             "flag-7OZGJMEE.svg",

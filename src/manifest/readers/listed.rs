@@ -121,10 +121,8 @@ pub(super) fn names<'u>(
 /// What hashes look like in a list. Tools list files, too, that they only copied (`flag-PORTUGAL.svg`): what one says of a name of its own scripts and styles is
 /// believed, and of other files only what has their form and is no word.
 pub(super) struct HashForm {
-    /// All hashes of scripts and styles are hexadecimal.
+    /// Most hashes of scripts and styles are hexadecimal.
     is_hex: bool,
-    /// All scripts and styles have eight characters behind a hyphen, of which some can be nothing but hashes.
-    is_uniform: bool,
     /// Folders in which all names are hashes alone, of one length.
     hashes_alone: BTreeSet<String>,
 }
@@ -136,13 +134,9 @@ impl HashForm {
     /// As the scripts and styles among these files have it.
     pub(super) fn of<'f>(files: impl Iterator<Item = &'f str>) -> Self {
         let files: BTreeSet<&str> = files.collect();
-        let code: BTreeSet<&str> = files.iter().copied().filter(|file| is_script_or_style(file)).collect();
-        let hashed = || code.iter().filter(|file| carries_hash(file));
-        Self {
-            is_hex: hashed().next().is_some() && hashed().all(|file| hashes(file).any(is_hex)),
-            is_uniform: hashed().nth(1).is_some() && code.iter().all(|file| classify::has_hash_shape(file)),
-            hashes_alone: folders_of_hashes_alone(&files),
-        }
+        let code: Vec<&str> = files.iter().copied().filter(|file| is_script_or_style(file) && carries_hash(file)).collect();
+        let hexadecimal = code.iter().filter(|file| hashes(file).any(is_hex)).count();
+        Self { is_hex: hexadecimal * 2 > code.len(), hashes_alone: folders_of_hashes_alone(&files) }
     }
 
     /// Whether all listed names in the file's folder are hashes and nothing else (`[hash].js`): of those of letters some can be spoken.
@@ -152,12 +146,12 @@ impl HashForm {
 
     /// Whether the tool says that this file's name carries its hash.
     pub(super) fn is_of(&self, file: &str) -> bool {
-        // Digits alone may be the number of an article.
+        // Digits alone may be the number of an article, and other letters than those of most hashes a name in camel case (`goToPage`).
         let has_a_letter = |token: &str| token.bytes().any(|b| b.is_ascii_alphabetic());
-        let fits = |token: &str| has_a_letter(token) && if self.is_hex { is_hex(token) } else { classify::is_of_no_words(token) };
-        let as_code =
-            || carries_hash(file) || (self.is_uniform && classify::may_end_with_a_hash(file)) || self.are_hashes_alone_beside(file);
-        let carries = if is_script_or_style(file) { as_code() } else { hashes(file).any(fits) };
+        let fits = |token: &str| has_a_letter(token) && classify::is_of_no_words(token) && (!self.is_hex || is_hex(token));
+        let is_code = is_script_or_style(file);
+        let as_code = || hashes(file).any(|token| !self.is_hex || is_hex(token)) || self.are_hashes_alone_beside(file);
+        let carries = if is_code { as_code() } else { hashes(file).any(fits) };
         carries && !classify::is_never_hashed(file)
     }
 }

@@ -52,9 +52,9 @@ mod tests {
     fn modules_of_routes_are_hashed_and_must_be_there() {
         let text = include_str!("../../../tests/data/builds/lists/react-router-manifest.js");
         let files =
-            ["assets/manifest-2f6a1c3d.js", "assets/entry.client-BvJ0nPsk.js", "assets/root-lwrccsqz.js", "assets/chunk-DQRVZFIR.js"];
+            ["assets/manifest-2f6a1c3d.js", "assets/entry.client-BvJ0nPsk.js", "assets/root-lW7ccsqz.js", "assets/chunk-DQRVZFIR.js"];
         let mut all: Vec<(&str, &str)> = files.iter().map(|file| (*file, "")).collect();
-        let text = text.replace("root-lowercas", "root-lwrccsqz");
+        let text = text.replace("root-lowercas", "root-lW7ccsqz");
         all[0].1 = &text;
         all.push(("index.html", ""));
         let build = Sample::of(&all).auto();

@@ -86,6 +86,8 @@ mod tests {
             "hero-SUMMER24.jpg",
             "photos/20241121.jpg",
             "products/4006381333931.jpg",
+            "img/cafe2024.jpg",
+            "js/goToPage.js",
         ];
         let text = serde_json::json!({"allFiles": paths.map(|path| format!("/{path}")), "entries": {}}).to_string();
         let files: Vec<(&str, &str)> = paths.iter().map(|path| (*path, "")).chain([("manifest.json", text.as_str())]).collect();

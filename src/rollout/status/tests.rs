@@ -6,9 +6,9 @@ use super::super::decide::decide;
 use super::super::fixture::{at, contested_by, digest, failed, fixture, verified, verify};
 use super::super::observed::*;
 use super::*;
-use crate::api::{AssetReleaseSpec, PointedVersion};
 use crate::api::conditions::{ACTIVATED, CONVERGED, PODS_ACKNOWLEDGED, READY, RECONCILING, SOURCE_FETCHED, STALLED, STEPS, STORE_VERIFIED};
 use crate::api::release::{ActivationMode, HistoryEntry, Outcome, OverrideSpec, SkippableGate};
+use crate::api::{AssetReleaseSpec, PointedVersion};
 
 fn status_of(observed: &Observed) -> AssetReleaseStatus {
     next(observed, &decide(observed), StepOutcome::Done)
