@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -103,17 +102,6 @@ impl Unreadable {
             )
         };
         format!("{kind} {namespace}/{name} cannot be read: {cause}; {remedy}")
-    }
-}
-
-/// The same event, of another form of its object.
-pub fn map_event<K, L>(event: Event<K>, form: impl FnOnce(K) -> L) -> Event<L> {
-    match event {
-        Event::Apply(object) => Event::Apply(form(object)),
-        Event::InitApply(object) => Event::InitApply(form(object)),
-        Event::Delete(object) => Event::Delete(form(object)),
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
     }
 }
 

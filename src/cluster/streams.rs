@@ -90,11 +90,17 @@ fn slim<K: Resource>(event: watcher::Event<K>) -> watcher::Event<K> {
         };
         object
     };
+    map_event(event, slim)
+}
+
+/// The same event, of another form of its object.
+pub fn map_event<K, L>(event: watcher::Event<K>, form: impl FnOnce(K) -> L) -> watcher::Event<L> {
     match event {
-        watcher::Event::Apply(object) => watcher::Event::Apply(slim(object)),
-        watcher::Event::InitApply(object) => watcher::Event::InitApply(slim(object)),
-        watcher::Event::Delete(object) => watcher::Event::Delete(slim(object)),
-        end @ (watcher::Event::Init | watcher::Event::InitDone) => end,
+        watcher::Event::Apply(object) => watcher::Event::Apply(form(object)),
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(form(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(form(object)),
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitDone => watcher::Event::InitDone,
     }
 }
 

@@ -20,8 +20,8 @@ use crate::api::AssetRelease;
 use crate::api::names::{LABEL_POINTER, LABEL_RELEASE};
 use crate::cluster::lite::StoreLite;
 use crate::cluster::pods::ReleaseKey;
-use crate::cluster::seen::{self, map_event};
-use crate::cluster::streams::events;
+use crate::cluster::seen;
+use crate::cluster::streams::{events, map_event};
 
 use super::asset_store;
 use super::coalesce::{Pace, coalesce};

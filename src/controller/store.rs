@@ -139,11 +139,10 @@ fn usable(store: &StoreLite, release: &ReleaseFacts) -> StoreFacts {
 /// pods serve are written.
 fn needs_bucket(release: &ReleaseFacts, pointer: Option<&Pointer>, store: &StoreFacts, now: Timestamp) -> bool {
     use crate::api::release::PublishEntries;
-    let StoreFacts::Usable { base_url, fetch_url, .. } = store else { return false };
-    let active = pointer.and_then(|pointer| pointer.active.as_ref()).is_some_and(|active| {
-        let is_there = active.base_url == *base_url && active.fetch_base() == fetch_url;
-        is_there && active.version == release.spec.version && active.fallback.as_deref() == release.spec.entries.page_of_agents()
-    });
+    if !matches!(store, StoreFacts::Usable { .. }) {
+        return false;
+    }
+    let active = pointer.and_then(|pointer| pointer.active.as_ref()).is_some_and(|active| release.wants(active, store));
     let sweeps = retention::due_at(release, now).is_some_and(|at| at <= now);
     let fills = rollout::replicas::are_to_be_filled(store, &release.status);
     let of_pods = release.spec.entries.publish == PublishEntries::Pods;

@@ -25,11 +25,16 @@ const LISTS: [&str; 14] = [
     "remoteentry.js",
 ];
 
+/// The last part of a path.
+fn name_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
 /// Whether a file goes with the pages, by its name: html, service workers, and what names other files. It is written last, and answered
 /// from the served version alone.
 #[must_use]
 pub fn is_entry(path: &str) -> bool {
-    let name = path.rsplit_once('/').map_or(path, |(_, name)| name).to_ascii_lowercase();
+    let name = name_of(path).to_ascii_lowercase();
     let is_feed =
         has_ending(&name, &["webmanifest", "appcache", "rss", "atom"]) || (name.starts_with("sitemap") && has_ending(&name, &["xml"]));
     is_page(path) || is_service_worker(&name) || LISTS.contains(&name.as_str()) || is_feed
@@ -70,8 +75,7 @@ const HASH_CHARS: usize = 8;
 /// one, so that what is more is the tool's hash: `[hash]` alone, or of any length and alphabet.
 #[must_use]
 pub fn says_more_than(path: &str, plain: &str) -> bool {
-    let name = |path: &str| path.rsplit_once('/').map_or(path, |(_, name)| name).to_ascii_lowercase();
-    let (named, plain) = (name(path), name(plain));
+    let (named, plain) = (name_of(path).to_ascii_lowercase(), name_of(plain).to_ascii_lowercase());
     let without_ending = |name: &'_ str| name.rsplit_once('.').map_or(name.len(), |(stem, _)| stem.len());
     let (named, whole) = (&named[..without_ending(&named)], &plain[..without_ending(&plain)]);
     // A hash may stand behind a dot, and a source has more endings than one (`page.server.ts`, of which no file's name need have the first).
@@ -94,10 +98,10 @@ pub fn says_more_than(path: &str, plain: &str) -> bool {
 /// The last eight characters of a name, behind a hyphen or between dots, that can be a hash, since a build tool lists the file. Never words, and
 /// never a date.
 pub(super) fn hashes_at_the_end(path: &str) -> impl Iterator<Item = &str> {
-    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-    let between_dots =
-        name.rsplit('.').nth(1).filter(|part| part.len() == HASH_CHARS && part.len() < name.len() && part.bytes().all(is_base64url));
-    let between_dots = between_dots.filter(|_| name.matches('.').count() > 1);
+    let name = name_of(path);
+    // The first part is the name itself.
+    let between_dots = name.split_once('.').and_then(|(_, rest)| rest.rsplit('.').nth(1));
+    let between_dots = between_dots.filter(|part| part.len() == HASH_CHARS && part.bytes().all(is_base64url));
     eight(path).chain(between_dots).filter(|text| can_be_a_hash(text))
 }
 
@@ -163,16 +167,14 @@ pub fn is_source_map(path: &str) -> bool {
     has_ending(path, &["map"])
 }
 
-/// Whether a file that a build tool names in its own manifest carries a hash: the tool has said that the name is its work, so
-/// the shape alone is enough, even where a person might have written the same.
-#[must_use]
-pub fn has_hash_shape(path: &str) -> bool {
+/// Whether a name has a place for a hash as Vite's has, also where a person might have written the same.
+fn has_hash_shape(path: &str) -> bool {
     eight(path).next().is_some()
 }
 
 /// Eight characters of base64url behind a hyphen, before the first or the last dot of a name (`entry.client-BvJ0nPsk.js`, `main-BEcQUh0e.min.js`).
 fn eight(path: &str) -> impl Iterator<Item = &str> {
-    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    let name = name_of(path);
     let stems = [name.split_once('.'), name.rsplit_once('.')].map(|cut| cut.map_or(name, |(stem, _)| stem));
     stems.into_iter().filter_map(|stem| {
         let (before, hash) = stem.split_at_checked(stem.len().checked_sub(HASH_CHARS)?)?;
@@ -183,8 +185,7 @@ fn eight(path: &str) -> impl Iterator<Item = &str> {
 /// Whether a file's name is a logical one with a hash put in (`js/app.3a4f5b.js` for `app.js`), as a tool says that lists both.
 #[must_use]
 pub fn is_hashed_form(path: &str, logical_name: &str) -> bool {
-    let last = |path: &str| path.rsplit_once('/').map_or(path, |(_, name)| name).to_owned();
-    let (name, logical) = (last(path), last(logical_name));
+    let (name, logical) = (name_of(path), name_of(logical_name));
     let dots = logical.match_indices('.').map(|(at, _)| at).filter(|at| *at > 0);
     dots.into_iter().any(|at| {
         let (stem, ending) = logical.split_at(at);
@@ -214,10 +215,15 @@ pub fn without_hash(path: &str) -> impl Iterator<Item = String> {
 #[must_use]
 pub fn is_hash_of_a_tool(text: &str) -> bool {
     let is_short = (6..8).contains(&text.len())
-        && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        && is_hexadecimal(text)
         && text.bytes().any(|b| b.is_ascii_digit())
         && text.bytes().any(|b| b.is_ascii_lowercase());
     is_short || is_hash(text) || is_mixed_with_digits(text)
+}
+
+/// Whether a text is of small hexadecimal digits alone.
+pub(super) fn is_hexadecimal(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// At least eight characters, letters among which digits stand, and not only at the ends: Blazor's and Rollup's base 36, for example.
@@ -243,7 +249,7 @@ fn is_hash(text: &str) -> bool {
 /// Lower-case hexadecimal of 8 to 128 characters. Of 43 random ones of length 8 one has digits only: such a number is believed, unless
 /// it could be a date. Short ones without a digit are believed only because no words have these letters.
 fn is_hex_hash(text: &str) -> bool {
-    let hex = (8..=128).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let hex = (8..=128).contains(&text.len()) && is_hexadecimal(text);
     let digits_only = text.bytes().all(|b| b.is_ascii_digit());
     hex && (!digits_only || (!is_date(text) && !is_time(text)))
 }

@@ -80,6 +80,20 @@ impl ReleaseFacts {
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+
+    /// Whether a pointed version is what the spec wants, at the URLs that the store says now. An unusable store says nothing,
+    /// and then the version's name decides.
+    #[must_use]
+    pub fn wants(&self, pointed: &PointedVersion, store: &StoreFacts) -> bool {
+        pointed.version == self.spec.version
+            && match store {
+                StoreFacts::Usable { base_url, fetch_url, .. } => {
+                    let is_there = pointed.base_url == *base_url && pointed.fetch_base() == fetch_url;
+                    is_there && pointed.fallback.as_deref() == self.spec.entries.page_of_agents()
+                }
+                StoreFacts::Missing | StoreFacts::Unusable(_) => true,
+            }
+    }
 }
 
 /// The store that `spec.storeRef` names.
@@ -393,18 +407,10 @@ impl Observed {
         }
     }
 
-    /// Whether a pointed version is what the spec wants, at the URLs that the store says now. An unusable store says nothing,
-    /// and then the version's name decides.
+    /// Whether a pointed version is what the spec wants: see [`ReleaseFacts::wants`].
     #[must_use]
     pub fn is_wanted(&self, pointed: &PointedVersion) -> bool {
-        pointed.version == self.release.spec.version
-            && match &self.store {
-                StoreFacts::Usable { base_url, fetch_url, .. } => {
-                    let is_there = pointed.base_url == *base_url && pointed.fetch_base() == fetch_url;
-                    is_there && pointed.fallback.as_deref() == self.release.spec.entries.page_of_agents()
-                }
-                StoreFacts::Missing | StoreFacts::Unusable(_) => true,
-            }
+        self.release.wants(pointed, &self.store)
     }
 
     /// Whether the entry files of this flip were confirmed: by this process, or by one before it, as the status has it.

@@ -29,7 +29,8 @@ pub(super) fn without_slash(request: &str) -> String {
     }
 }
 
-fn last(path: &str) -> &str {
+/// The last segment.
+pub(super) fn last(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 

@@ -107,15 +107,14 @@ fn missed(miss: &Miss) -> Response<Body> {
 }
 
 /// Where a path leads whose name has a hash that no version has: beside itself, relative as in [`path`].
-fn unhashed(shared: &Shared, catalogue: &Catalogue, (request, path): (&str, &str)) -> Option<String> {
+fn unhashed(shared: &Shared, catalogue: &Catalogue, (request, decoded): (&str, &str)) -> Option<String> {
     // Of an escaped slash a browser makes no folder.
     let is_plain = !request.to_ascii_lowercase().contains("%2f");
     let plain = match shared.unknown_hash {
-        UnknownHash::Redirect if is_plain => catalogue.without_hash(path),
+        UnknownHash::Redirect if is_plain => catalogue.without_hash(decoded),
         UnknownHash::NotFound | UnknownHash::Redirect => None,
     }?;
-    let name = plain.file.path.rsplit('/').next().unwrap_or(&plain.file.path);
-    Some(format!("./{}", urls::escaped(name)))
+    Some(format!("./{}", urls::escaped(path::last(&plain.file.path))))
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {

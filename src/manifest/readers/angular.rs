@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::listed::{self, Needs, Vouch};
+use super::listed::{self, Needs};
 use super::paths::{folder_and_name, is_script_or_style};
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
@@ -31,7 +31,7 @@ struct Group {
 fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let worker: Worker = serde_json::from_slice(input.bytes).map_err(|error| Unsuitable::AnotherFormat(error.to_string()))?;
     let urls = worker.asset_groups.iter().flat_map(|group| &group.urls).chain(worker.hash_table.keys()).map(String::as_str);
-    let mut names = listed::names(input, urls, Vouch::ByName, Needs::Each)?;
+    let mut names = listed::names(input, urls, Needs::Each)?;
     let folder = folder_and_name(input.path).0;
     names.hashed.retain(|file| file.strip_prefix(folder).is_some_and(is_where_angular_writes));
     Ok(names)

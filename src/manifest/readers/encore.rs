@@ -2,7 +2,7 @@
 //! Never vouches for a file whose name carries no hash: `enableVersioning` is an option.
 
 use super::json::Node;
-use super::listed::{self, Needs, Vouch};
+use super::listed::{self, Needs};
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 
@@ -18,7 +18,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let lists =
         entries.into_values().flat_map(|entry| if let Node::Object(kinds) = entry { kinds.into_values().collect() } else { Vec::new() });
     let files: Vec<String> = lists.flat_map(|node| if let Node::List(list) = node { list } else { Vec::new() }).collect();
-    listed::names(input, files.iter().map(String::as_str), Vouch::ByName, Needs::WhatPagesLoad)
+    listed::names(input, files.iter().map(String::as_str), Needs::WhatPagesLoad)
 }
 
 #[cfg(test)]

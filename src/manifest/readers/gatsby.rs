@@ -2,7 +2,7 @@
 //! Never vouches for a file by these lists alone: Gatsby's names carry their hash.
 
 use super::json::Node;
-use super::listed::{self, Needs, Vouch};
+use super::listed::{self, Needs};
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 
@@ -34,7 +34,7 @@ fn read_chunk_map(input: &Input<'_>) -> Result<Names, Unsuitable> {
 
 fn named(input: &Input<'_>, chunks: impl Iterator<Item = Node>) -> Result<Names, Unsuitable> {
     let files: Vec<String> = chunks.flat_map(|node| if let Node::List(list) = node { list } else { Vec::new() }).collect();
-    listed::names(input, files.iter().map(String::as_str), Vouch::ByName, Needs::WhatPagesLoad)
+    listed::names(input, files.iter().map(String::as_str), Needs::WhatPagesLoad)
 }
 
 #[cfg(test)]

@@ -7,15 +7,6 @@ use super::paths::{folder_and_name, is_needed, is_script_or_style, names_a_file,
 use super::{Input, Names, OwnFile, Paths, Unsuitable};
 use crate::manifest::classify;
 
-/// Which of the files that a tool lists carry a hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Vouch {
-    /// Those whose names have a part that can be one.
-    ByName,
-    /// None.
-    None,
-}
-
 /// Which of the files that are not there are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
@@ -97,18 +88,13 @@ pub(super) fn relative(url: &str) -> &str {
 }
 
 /// The names of a list of URLs, without logical ones.
-pub(super) fn names<'u>(
-    input: &Input<'_>,
-    urls: impl Iterator<Item = &'u str> + Clone,
-    vouch: Vouch,
-    needs: Needs,
-) -> Result<Names, Unsuitable> {
+pub(super) fn names<'u>(input: &Input<'_>, urls: impl Iterator<Item = &'u str> + Clone, needs: Needs) -> Result<Names, Unsuitable> {
     let finder = Finder::of(input, &urls)?;
     let form = HashForm::of(urls.clone().filter_map(|url| finder.find(url)));
     let mut names = Names { public_path: finder.public_path(), own_file: OwnFile::Published, ..Names::default() };
     for url in urls {
         match finder.find(url) {
-            Some(file) if vouch == Vouch::ByName && form.is_of(file) => drop(names.hashed.insert(file.to_owned())),
+            Some(file) if form.is_of(file) => drop(names.hashed.insert(file.to_owned())),
             None if finder.is_lost(url) && (needs == Needs::Each || is_needed(without_query(url))) => {
                 names.missing.insert(url.to_owned());
             }
@@ -135,7 +121,7 @@ impl HashForm {
     pub(super) fn of<'f>(files: impl Iterator<Item = &'f str>) -> Self {
         let files: BTreeSet<&str> = files.collect();
         let code: Vec<&str> = files.iter().copied().filter(|file| is_script_or_style(file) && carries_hash(file)).collect();
-        let hexadecimal = code.iter().filter(|file| hashes(file).any(is_hex)).count();
+        let hexadecimal = code.iter().filter(|file| hashes(file).any(classify::is_hexadecimal)).count();
         Self { is_hex: hexadecimal * 2 > code.len(), hashes_alone: folders_of_hashes_alone(&files) }
     }
 
@@ -148,9 +134,10 @@ impl HashForm {
     pub(super) fn is_of(&self, file: &str) -> bool {
         // Digits alone may be the number of an article, and other letters than those of most hashes a name in camel case (`goToPage`).
         let has_a_letter = |token: &str| token.bytes().any(|b| b.is_ascii_alphabetic());
-        let fits = |token: &str| has_a_letter(token) && classify::is_of_no_words(token) && (!self.is_hex || is_hex(token));
+        let fits =
+            |token: &str| has_a_letter(token) && classify::is_of_no_words(token) && (!self.is_hex || classify::is_hexadecimal(token));
         let is_code = is_script_or_style(file);
-        let as_code = || hashes(file).any(|token| !self.is_hex || is_hex(token)) || self.are_hashes_alone_beside(file);
+        let as_code = || hashes(file).any(|token| !self.is_hex || classify::is_hexadecimal(token)) || self.are_hashes_alone_beside(file);
         let carries = if is_code { as_code() } else { hashes(file).any(fits) };
         carries && !classify::is_never_hashed(file)
     }
@@ -169,10 +156,6 @@ fn folders_of_hashes_alone(files: &BTreeSet<&str>) -> BTreeSet<String> {
         clear >= ALONE_MIN && stems.iter().filter(is_alike).count() == stems.len()
     };
     folders.into_iter().filter(|(_, stems)| are_alone(stems)).map(|(folder, _)| folder.to_owned()).collect()
-}
-
-fn is_hex(token: &str) -> bool {
-    token.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether a part of the name can be a hash, since a tool lists the file.

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::listed::{self, Needs, Vouch};
+use super::listed::{self, Needs};
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 
@@ -71,7 +71,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let modules = manifest.shared.into_iter().chain(manifest.exposes);
     let lists = modules.flat_map(|module| [module.assets.js, module.assets.css]);
     let files: Vec<String> = std::iter::once(entry).chain(lists.flat_map(|lists| lists.sync.into_iter().chain(lists.r#async))).collect();
-    listed::names(input, files.iter().map(String::as_str), Vouch::ByName, Needs::WhatPagesLoad)
+    listed::names(input, files.iter().map(String::as_str), Needs::WhatPagesLoad)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! Never runs it: the object is JSON.
 
 use super::json::Node;
-use super::listed::{self, Needs, Vouch};
+use super::listed::{self, Needs};
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 
@@ -24,7 +24,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     collect(&manifest, "", &mut urls);
     urls.sort_unstable();
     urls.dedup();
-    listed::names(input, urls.iter().map(String::as_str), Vouch::ByName, Needs::WhatPagesLoad)
+    listed::names(input, urls.iter().map(String::as_str), Needs::WhatPagesLoad)
 }
 
 /// Modules, imports and styles at any depth, and the manifest's own URL.

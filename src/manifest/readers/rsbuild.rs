@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::listed::{self, Finder, Needs, Vouch};
+use super::listed::{self, Finder, Needs};
 use super::paths::folder_and_name;
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
@@ -51,7 +51,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     let of_entries: Vec<String> =
         manifest.entries.values().flat_map(|entry| loaded(entry).into_iter().chain(entry.assets.clone())).collect();
     let urls = || manifest.all_files.iter().chain(&of_entries).map(String::as_str);
-    let mut names = listed::names(input, urls(), Vouch::ByName, Needs::WhatPagesLoad)?;
+    let mut names = listed::names(input, urls(), Needs::WhatPagesLoad)?;
     let finder = Finder::of(input, &urls())?;
     let mut used: BTreeSet<String> = BTreeSet::new();
     for (entry, files) in &manifest.entries {

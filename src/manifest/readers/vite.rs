@@ -109,16 +109,17 @@ fn is_hashed(of_files: &BTreeMap<&str, Vec<(&String, &Chunk)>>, form: &HashForm,
 
 /// Whether a file is called as its source or chunk, perhaps with more behind.
 fn shares_its_beginning(file: &str, plain: &str) -> bool {
-    let name = folder_and_name(plain).1;
-    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
-    folder_and_name(file).1.starts_with(stem)
+    folder_and_name(file).1.starts_with(stem_of(plain))
+}
+
+fn stem_of(path: &str) -> &str {
+    let name = folder_and_name(path).1;
+    name.split_once('.').map_or(name, |(stem, _)| stem)
 }
 
 /// The plugin for legacy browsers puts its word between a chunk's name and the hash.
 fn says_more_than_legacy(file: &str, plain: &str) -> bool {
-    let name = folder_and_name(plain).1;
-    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
-    let legacy = format!("{stem}-legacy");
+    let legacy = format!("{}-legacy", stem_of(plain));
     folder_and_name(file).1.starts_with(&format!("{legacy}-")) && classify::says_more_than(file, &legacy)
 }
 

@@ -35,7 +35,7 @@ struct Form<'a> {
 /// The hexadecimal hashes in a file's name.
 fn forms(file: &str) -> impl Iterator<Item = Form<'_>> {
     let (folder, name) = folder_and_name(file);
-    let is_hash = |part: &&str| classify::is_hash_of_a_tool(part) && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_hash = |part: &&str| classify::is_hash_of_a_tool(part) && classify::is_hexadecimal(part);
     name.split(['.', '-', '_']).filter(is_hash).map(move |part| Form { folder, ending: ending(name), length: part.len() })
 }
 

@@ -2,7 +2,7 @@
 //! there fails the installation.
 //! Never vouches for a URL that has a revision beside it: its name stays when its bytes change.
 
-use super::listed::{self, HashForm, Needs, Vouch};
+use super::listed::{self, HashForm, Needs};
 use super::{Input, Names, Place, Reader, Unsuitable, UsedBy};
 use crate::api::Format;
 
@@ -34,7 +34,7 @@ fn read(input: &Input<'_>) -> Result<Names, Unsuitable> {
     if entries.is_empty() {
         return Err(Unsuitable::AnotherFormat("it has no precache list".to_owned()));
     }
-    let mut names = listed::names(input, entries.iter().map(|entry| entry.url), Vouch::None, Needs::Each)?;
+    let mut names = listed::names(input, entries.iter().map(|entry| entry.url), Needs::Each)?;
     let finder = listed::Finder::of(input, &entries.iter().map(|entry| entry.url))?;
     let hashed: Vec<&str> = entries.iter().filter(|entry| !entry.has_revision).filter_map(|entry| finder.find(entry.url)).collect();
     let form = HashForm::of(hashed.iter().copied());
